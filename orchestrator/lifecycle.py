@@ -1,0 +1,97 @@
+"""The life of a run: its states, what ends a lease, and who may what.
+
+Pure names and sets, shared by every layer. The database refuses what
+contradicts them (migrations/); the statements in `store/` decide with them.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunState(StrEnum):
+    SCHEDULED = "scheduled"
+    PENDING = "pending"
+    LOADING = "loading"
+    STARTED = "started"
+    WAITING = "waiting"
+    FINISHED = "finished"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
+LEASED = frozenset({RunState.LOADING, RunState.STARTED})
+OVER = frozenset({RunState.FINISHED, RunState.FAILED, RunState.ABORTED})
+LIVE = frozenset(RunState) - OVER
+
+
+class Ending(StrEnum):
+    """How a lease ends without a report."""
+
+    EXPIRED = "expired"
+    RELEASED = "released"
+    ORPHANED = "orphaned"
+    REPLACED = "replaced"
+
+
+class WaitingReason(StrEnum):
+    INPUT = "input"
+    OUTCOME_UNKNOWN = "outcome-unknown"
+
+
+class Gate(StrEnum):
+    """What keeps a run from being claimed by id."""
+
+    DUE_TIME = "due-time"
+    QUEUE_PAUSED = "queue-paused"
+    NEEDS_INPUT = "needs-input"
+    NOT_WAITING = "not-waiting"
+    OUTCOME_UNKNOWN = "outcome-unknown"
+    LIMIT = "limit"
+
+
+class Failure(StrEnum):
+    """`code` of a failed run's error."""
+
+    STEP_FAILED = "step-failed"
+    FAILED_TOO_OFTEN = "failed-too-often"
+    CRASHED_TOO_OFTEN = "crashed-too-often"
+    NO_HANDLER = "no-handler"
+    RELEASED_TOO_OFTEN = "released-too-often"
+    INPUT_TIMED_OUT = "input-timed-out"
+
+
+class Role(StrEnum):
+    CLIENT = "client"
+    EXECUTOR = "executor"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+# A name of a queue, workflow, step, token or executor's instance.
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+
+# A token's queues: exact names, or a prefix that ends in `.*` (or `*` for all).
+QUEUE_PATTERN = r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,60}(\.\*)?)$"
+
+# Releases in a row (for another reason than draining) that end a run.
+MAX_RELEASES_IN_A_ROW = 20
+# The pause after the n-th such release is 2^(n-1) seconds, at most this.
+MAX_RELEASE_PAUSE_SECONDS = 60
+
+# Back-off of a run whose workflow says nothing: full jitter below
+# base x factor^(failures-1), at most the cap.
+BACKOFF_SECONDS = 2
+BACKOFF_FACTOR = 2
+MAX_BACKOFF_SECONDS = 300
+
+# One step of priority moves a run this much in the order of claims.
+PRIORITY_SECONDS = 60
+
+
+def covers(patterns: frozenset[str] | tuple[str, ...], queue: str) -> bool:
+    """Whether a token's queue patterns cover this queue."""
+    return any(
+        pattern in ("*", queue) or (pattern.endswith(".*") and queue.startswith(pattern[:-1]))
+        for pattern in patterns
+    )

@@ -1,0 +1,170 @@
+"""The schema's commands: bring it up, take it down, say where it stands, grant what serving needs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from psycopg import sql
+
+from orchestrator.store.engine import (
+    IDLE_IN_TRANSACTION_TIMEOUT_MS,
+    LOCK_TIMEOUT_MS,
+    STATEMENT_TIMEOUT_MS,
+)
+
+# What serving needs, and no more: the ledger is append-only, tokens are read,
+# runs are deleted by nobody (the keeper calls dibs_prune).
+GRANTS = {
+    "workflowRuns": "SELECT, INSERT, UPDATE",
+    "workflowSteps": "SELECT, INSERT, UPDATE",
+    "runEvents": "SELECT, INSERT",
+    "claimRequests": "SELECT, INSERT, UPDATE, DELETE",
+    "executors": "SELECT, INSERT, UPDATE, DELETE",
+    "queues": "SELECT, INSERT, UPDATE",
+    "accessTokens": "SELECT",
+    "keeper": "SELECT, UPDATE",
+    "alembic_version": "SELECT",
+}
+
+ROLE_SETTINGS = {
+    "statement_timeout": f"{STATEMENT_TIMEOUT_MS}ms",
+    "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_MS}ms",
+    "TimeZone": "UTC",
+}
+
+
+class RoleMissing(Exception):
+    """The role to grant to does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a database's schema stands; `current` is None before the first migration."""
+
+    current: str | None
+    head: str
+
+    @property
+    def at_head(self) -> bool:
+        return self.current == self.head
+
+
+def upgrade(url: str, *, report: Callable[[str], None] | None = None) -> None:
+    """
+    Bring the schema to the newest version; safe to run twice at once.
+
+    Args:
+        url: The owner's libpq URL.
+        report: Called with one line for each migration that runs.
+    """
+    command.upgrade(_config(url, report), "head")
+
+
+def downgrade(url: str, revision: str, *, report: Callable[[str], None] | None = None) -> None:
+    """Take the schema down to a revision; `base` takes everything away, with all runs."""
+    command.downgrade(_config(url, report), revision)
+
+
+def head() -> str:
+    """The newest version that this code knows."""
+    found = ScriptDirectory.from_config(_config("", None)).get_current_head()
+    if found is None:
+        raise LookupError("no migrations are installed")
+    return found
+
+
+def status(url: str) -> Status:
+    """Where the database stands against this code."""
+    with closing(psycopg.connect(url, connect_timeout=5)) as connection:
+        known = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
+        current = None
+        if known and known[0]:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            current = str(row[0]) if row else None
+    return Status(current=current, head=head())
+
+
+def grant(url: str, role: str) -> list[str]:
+    """
+    Give a role what serving needs, and no more.
+
+    Tables, the prune function, time-outs of its sessions (in this database
+    only). Nobody but the owner may make temporary or permanent tables afterwards.
+
+    Args:
+        url: The owner's libpq URL.
+        role: An existing role.
+
+    Returns:
+        One sentence for each thing that the owner itself was not allowed to do.
+
+    Raises:
+        RoleMissing: There is no such role.
+    """
+    refused: list[str] = []
+    with closing(psycopg.connect(url, connect_timeout=5, autocommit=True)) as connection:
+        if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).rowcount:
+            raise RoleMissing(f'There is no role "{role}": CREATE ROLE "{role}" LOGIN first.')
+        row = connection.execute("SELECT current_schema(), current_database()").fetchone()
+        schema, database = row or ("public", "postgres")
+        names = {
+            "role": sql.Identifier(role),
+            "schema": sql.Identifier(schema),
+            "database": sql.Identifier(database),
+        }
+        with connection.transaction():
+            for table, privileges in GRANTS.items():
+                connection.execute(
+                    sql.SQL("REVOKE ALL ON {table} FROM {role}").format(
+                        table=sql.Identifier(table), **names
+                    )
+                )
+                connection.execute(
+                    sql.SQL("GRANT {privileges} ON {table} TO {role}").format(
+                        privileges=sql.SQL(privileges), table=sql.Identifier(table), **names
+                    )
+                )
+            for statement in (
+                "GRANT USAGE ON SCHEMA {schema} TO {role}",
+                "GRANT EXECUTE ON FUNCTION dibs_prune(timestamptz, integer) TO {role}",
+            ):
+                connection.execute(sql.SQL(statement).format(**names))
+        for statement in (
+            "REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {role}",
+            "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC, {role}",
+            *(
+                f"ALTER ROLE {{role}} IN DATABASE {{database}} SET {name} = '{value}'"
+                for name, value in ROLE_SETTINGS.items()
+            ),
+        ):
+            command_text = sql.SQL(statement).format(**names)
+            try:
+                connection.execute(command_text)
+            except psycopg.errors.InsufficientPrivilege:
+                refused.append(
+                    f"Not allowed, ask a superuser: {command_text.as_string(connection)}"
+                )
+    return refused
+
+
+def _config(url: str, report: Callable[[str], None] | None) -> Config:
+    config = Config(stdout=io.StringIO())
+    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    config.attributes["url"] = url
+    config.attributes["report"] = report
+    return config
+
+
+def _migrations() -> Path:
+    """Beside the packages in a clone, inside this package in an installed wheel."""
+    installed = Path(__file__).with_name("_migrations")
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "migrations"

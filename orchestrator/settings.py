@@ -1,0 +1,158 @@
+"""The orchestrator's settings: the one place that reads the environment.
+
+Every setting has a default that suits one machine, except where a default
+would be a guess about security (`DATABASE_URL`, `DIBS_SECRET_KEY`). Every
+secret may be read from a file instead: `DATABASE_URL_FILE`, `DIBS_SECRET_KEY_FILE`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+# Setting -> environment variable, where it is not DIBS_ and the field's name.
+_PLAIN_NAMES = {"database_url": "DATABASE_URL", "log_level": "LOG_LEVEL"}
+_SECRETS = ("database_url", "secret_key")
+_SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+
+
+class SettingsError(Exception):
+    """Settings are missing or wrong; the message names every one of them."""
+
+
+class Settings(BaseModel):
+    """What one orchestrator process needs to know.
+
+    A field's description is its line in the README's table.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_url: SecretStr = Field(description="Postgres, as the service's own role")
+    secret_key: SecretStr = Field(
+        min_length=16, description="signs cursors and cookies; the same on every orchestrator"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8420, ge=0, le=65535, description="port to listen on")
+    workers: int = Field(1, ge=1, le=64, description="server processes")
+    threads: int = Field(64, ge=4, le=1024, description="request threads of each process")
+    parked_claims: int = Field(
+        48, ge=0, le=1000, description="requests of each process that may wait (`waitSeconds`)"
+    )
+    work_connections: int = Field(
+        8, ge=1, le=200, description="connections of each process for claims, creates and reads"
+    )
+    lease_connections: int = Field(
+        4, ge=1, le=200, description="connections kept for renewals, reports and releases"
+    )
+    retention_days: int = Field(30, ge=0, description="days that over runs are kept; 0 keeps all")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_only(cls, value: SecretStr) -> SecretStr:
+        database_url(value.get_secret_value())
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @property
+    def postgres_url(self) -> str:
+        return database_url(self.database_url.get_secret_value())
+
+
+def database_url(text: str) -> str:
+    """
+    Read a Postgres URL in any of its usual spellings, into the one libpq knows.
+
+    Everything but the scheme stays as it was given and reaches libpq untouched
+    (`sslmode`, several hosts, `target_session_attrs`).
+
+    Raises:
+        ValueError: It is not a Postgres URL.
+    """
+    scheme, found, rest = text.strip().partition("://")
+    if not found or scheme not in _SCHEMES:
+        raise ValueError("must look like postgresql://user@host/database")
+    url = f"postgresql://{rest}"
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # libpq's message may hold the password: it stays out of ours.
+        raise ValueError("must look like postgresql://user@host/database") from None
+    return url
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return _PLAIN_NAMES.get(field, f"DIBS_{field.upper()}")
+
+
+def load(
+    environment: Mapping[str, str] | None = None, **overrides: Any
+) -> Settings:
+    """
+    Read every setting from the environment.
+
+    Args:
+        environment: `os.environ` unless told otherwise.
+        overrides: Values by field name that win over it; None does not count.
+
+    Raises:
+        SettingsError: One or more are missing or wrong; all are named.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for field in Settings.model_fields:
+        try:
+            value = _read(environment, field)
+        except OSError as unreadable:
+            problems.append(
+                f"{variable(field)}_FILE: cannot read {unreadable.filename}: {unreadable.strerror}"
+            )
+            continue
+        if value is not None:
+            values[field] = value
+    values |= {field: value for field, value in overrides.items() if value is not None}
+    named = {problem.split("_FILE:")[0] for problem in problems}
+    try:
+        settings = Settings(**values)
+    except ValidationError as invalid:
+        for error in invalid.errors(include_input=False, include_context=False):
+            name = variable(str(error["loc"][0]))
+            if name not in named:
+                problems.append(f"{name}: {_sentence(error['type'], error['msg'])}")
+    if problems:
+        raise SettingsError("\n".join(["These settings are missing or wrong:", *problems]))
+    return settings
+
+
+def secret_from(environment: Mapping[str, str], name: str) -> str | None:
+    """A secret from its variable, or from the file that `<name>_FILE` names."""
+    if path := environment.get(f"{name}_FILE"):
+        return Path(path).read_text(encoding="utf-8").strip()
+    return environment.get(name) or None
+
+
+def _read(environment: Mapping[str, str], field: str) -> str | None:
+    if field in _SECRETS:
+        return secret_from(environment, variable(field))
+    return environment.get(variable(field)) or None
+
+
+def _sentence(kind: str, message: str) -> str:
+    if kind == "missing":
+        return "is not set"
+    return message.removeprefix("Value error, ")

@@ -1,0 +1,120 @@
+"""Connections: two pools, bounded waits, and transactions that end.
+
+Renewals, reports and releases have a pool of their own, so that what keeps a
+lease alive never waits behind claims and lists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg.types.json import set_json_loads
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+STATEMENT_TIMEOUT_MS = 5_000
+LOCK_TIMEOUT_MS = 4_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
+POOL_TIMEOUT_SECONDS = 2
+CONNECT_TIMEOUT_SECONDS = 3
+RECYCLE_SECONDS = 1_800
+
+# A connection that is cut off (a partition, a stopped machine) fails within
+# the five seconds that a request may wait for the database.
+_SOCKET = {
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 5_000,
+}
+
+# The role's own settings (`dibs migrate grants`) hold these limits, so that a
+# pooler in transaction mode cannot drop them. A role without them gets them here.
+_ON_CONNECT = f"""
+SELECT pg_backend_pid(), pg_is_in_recovery(),
+  CASE WHEN current_setting('statement_timeout') = '0'
+       THEN set_config('statement_timeout', '{STATEMENT_TIMEOUT_MS}', false) END,
+  CASE WHEN current_setting('lock_timeout') = '0'
+       THEN set_config('lock_timeout', '{LOCK_TIMEOUT_MS}', false) END,
+  CASE WHEN current_setting('idle_in_transaction_session_timeout') = '0'
+       THEN set_config('idle_in_transaction_session_timeout',
+                       '{IDLE_IN_TRANSACTION_TIMEOUT_MS}', false) END
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The two pools of one process; `transaction.transact` uses them."""
+
+    work: Engine
+    leases: Engine
+
+    def close(self) -> None:
+        self.work.dispose()
+        self.leases.dispose()
+
+
+def open_database(
+    url: str, *, work_connections: int = 8, lease_connections: int = 4, name: str = "dibs"
+) -> Database:
+    """
+    Prepare both pools; nothing is connected yet.
+
+    Args:
+        url: A libpq URL; it reaches libpq as it is.
+        name: `application_name`, as `pg_stat_activity` shows it.
+    """
+    return Database(
+        work=open_engine(url, connections=work_connections, name=name),
+        leases=open_engine(url, connections=lease_connections, name=f"{name}-leases"),
+    )
+
+
+def open_engine(url: str, *, connections: int, name: str) -> Engine:
+    """One pool of at most this many connections, each with bounded waits."""
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(url, application_name=name, **_SOCKET),
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        pool_recycle=RECYCLE_SECONDS,
+        pool_pre_ping=False,
+        pool_use_lifo=True,
+        hide_parameters=True,
+        json_deserializer=_raw,
+    )
+    event.listen(engine, "connect", _prepare)
+    return engine
+
+
+def _raw(text: bytes | str) -> orjson.Fragment:
+    """
+    A jsonb value as it stands, never parsed.
+
+    It goes into an answer as it is: numbers of any size stay exact, and a
+    claim of 500 runs costs no parsing.
+    """
+    return orjson.Fragment(text)
+
+
+def _prepare(dbapi_connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection: psycopg.Connection[Any] = dbapi_connection.driver_connection
+    # SQLAlchemy has set the loads for jsonb; json alone would still be parsed.
+    set_json_loads(_raw, connection)
+    backend_pid, in_recovery, *_ = connection.execute(_ON_CONNECT).fetchone() or (0, True)
+    connection.rollback() if in_recovery else connection.commit()
+    if in_recovery:
+        connection.close()
+        raise psycopg.OperationalError("the server is in recovery: a standby serves nothing")
+    if backend_pid != connection.info.backend_pid:
+        # A pooler stands between: the next transaction may run on another
+        # backend, which knows nothing of what this one prepared.
+        connection.prepare_threshold = None
+    else:
+        connection.prepare_threshold = 2

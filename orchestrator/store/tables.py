@@ -1,0 +1,254 @@
+"""The tables, and the one mapping from their camelCase columns to Python's names.
+
+What each column means, in which unit, and who changes it. The migrations make
+the tables, their constraints, indexes and triggers; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    TIMESTAMP,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData()
+
+Instant = TIMESTAMP(timezone=True)
+
+
+def _column(
+    name: str, key: str, type_: type[TypeEngine[Any]] | TypeEngine[Any], doc: str, *, nullable: bool = False
+) -> Column[Any]:
+    return Column(name, type_, key=key, nullable=nullable, doc=doc)
+
+
+workflow_runs = Table(
+    "workflowRuns",
+    metadata,
+    _column("id", "id", Uuid, "UUIDv7 made by the orchestrator"),
+    _column("workflow", "workflow", Text, "name of the workflow; without a definition also the step type"),
+    _column("workflowVersion", "workflow_version", Integer, "the definition's version that the run is pinned to", nullable=True),
+    _column("queue", "queue", Text, "where the run belongs, for life: visibility and dedup"),
+    _column("stepQueue", "step_queue", Text, "where its current step is claimed"),
+    _column("runState", "run_state", Text, "see design: the life of a run"),
+    _column("priority", "priority", SmallInteger, "-100..100; one step is 60 s in the order of claims"),
+    _column("availableAt", "available_at", Instant, "due time; while waiting: when the wait is over, null for never", nullable=True),
+    _column("claimKey", "claim_key", Instant, "claims go in this order, then by id; set when a run becomes pending"),
+    _column("stepIndex", "step_index", Integer, "number of the current step, from 0 as executed"),
+    _column("stepName", "step_name", Text, "name of the current step"),
+    _column("stepType", "step_type", Text, "which handler executes the current step"),
+    _column("input", "input", JSONB, "the run's input, as created"),
+    _column("resumeInput", "resume_input", JSONB, "input that resumed the current step; null when it was not resumed", nullable=True),
+    _column("output", "output", JSONB, "output of the last step; only when finished", nullable=True),
+    _column("error", "error", JSONB, "{code, message, stepIndex}; only when failed or after a failure", nullable=True),
+    _column("progress", "progress", JSONB, "what the holder last said of its progress", nullable=True),
+    _column("attempt", "attempt", Integer, "leases so far"),
+    _column("failures", "failures", Integer, "errors reported of the current step"),
+    _column("crashes", "crashes", Integer, "leases of the run that expired"),
+    _column("releases", "releases", Integer, "releases in a row, other than draining"),
+    _column("maxFailures", "max_failures", SmallInteger, "the failure with this number fails the run"),
+    _column("maxCrashes", "max_crashes", SmallInteger, "the crash with this number fails the run"),
+    _column("fence", "fence", BigInteger, "grows with every lease; at least the database's clock in ms"),
+    _column("leaseId", "lease_id", Uuid, "random; whoever knows it and owns it holds the run", nullable=True),
+    _column("lockedBy", "locked_by", Text, "the holder's full name: <token's name>[:<instance>]", nullable=True),
+    _column("lockedSession", "locked_session", Uuid, "the holder's process start", nullable=True),
+    _column("lockedAt", "locked_at", Instant, "when the lease was granted", nullable=True),
+    _column("leaseExpiresAt", "lease_expires_at", Instant, "from then on the keeper may take the lease away", nullable=True),
+    _column("leaseSeconds", "lease_seconds", Integer, "length of one renewal", nullable=True),
+    _column("mutatingSince", "mutating_since", Instant, "the current step's write-ahead: it may have acted", nullable=True),
+    _column("abortRequestedAt", "abort_requested_at", Instant, "when an abort of the leased run was asked for", nullable=True),
+    _column("waitingFor", "waiting_for", JSONB, "{reason, schema, timeoutSeconds, onTimeout}; only while waiting", nullable=True),
+    _column("dedupKey", "dedup_key", Text, "one live run for each (queue, workflow, dedupKey)", nullable=True),
+    _column("idempotencyKey", "idempotency_key", Text, "one run for each (createdBy, idempotencyKey)", nullable=True),
+    _column("requestHash", "request_hash", LargeBinary, "SHA-256 of the create's body, with an idempotencyKey", nullable=True),
+    _column("traceparent", "traceparent", Text, "W3C trace context of the create", nullable=True),
+    _column("createdBy", "created_by", Text, "name of the token that created the run"),
+    _column("createdAt", "created_at", Instant, "when the run was created"),
+    _column("startedAt", "started_at", Instant, "when a holder first confirmed that it executes", nullable=True),
+    _column("finishedAt", "finished_at", Instant, "when the run was over", nullable=True),
+    _column("version", "version", BigInteger, "number of the run's last event"),
+    PrimaryKeyConstraint("id", name="workflowRuns_pkey"),
+)
+Index(
+    "workflowRuns_claimable",
+    workflow_runs.c.step_queue,
+    workflow_runs.c.claim_key,
+    workflow_runs.c.id,
+    postgresql_where=text("\"runState\" = 'pending'"),
+)
+Index(
+    "workflowRuns_leased",
+    workflow_runs.c.locked_session,
+    postgresql_where=text('"leaseId" IS NOT NULL'),
+)
+Index(
+    "workflowRuns_scheduled",
+    workflow_runs.c.available_at,
+    postgresql_where=text("\"runState\" = 'scheduled'"),
+)
+Index(
+    "workflowRuns_waiting",
+    workflow_runs.c.available_at,
+    postgresql_where=text("\"runState\" = 'waiting' AND \"availableAt\" IS NOT NULL"),
+)
+Index(
+    "workflowRuns_attention",
+    workflow_runs.c.run_state,
+    workflow_runs.c.id,
+    postgresql_where=text("\"runState\" IN ('waiting', 'failed', 'aborted')"),
+)
+Index("workflowRuns_queue", workflow_runs.c.queue, workflow_runs.c.id)
+Index(
+    "workflowRuns_dedup",
+    workflow_runs.c.queue,
+    workflow_runs.c.workflow,
+    workflow_runs.c.dedup_key,
+    unique=True,
+    postgresql_where=text(
+        '"dedupKey" IS NOT NULL AND "runState" IN '
+        "('scheduled', 'pending', 'loading', 'started', 'waiting')"
+    ),
+)
+Index(
+    "workflowRuns_idempotency",
+    workflow_runs.c.created_by,
+    workflow_runs.c.idempotency_key,
+    unique=True,
+    postgresql_where=text('"idempotencyKey" IS NOT NULL'),
+)
+
+workflow_steps = Table(
+    "workflowSteps",
+    metadata,
+    _column("runId", "run_id", Uuid, "the run"),
+    _column("stepIndex", "step_index", Integer, "number of the step, from 0 as executed"),
+    _column("name", "name", Text, "name in the definition"),
+    _column("type", "type", Text, "which handler executes it"),
+    _column("state", "state", Text, "started, finished, failed, waiting, unknown or skipped"),
+    _column("output", "output", JSONB, "what the handler returned", nullable=True),
+    _column("error", "error", JSONB, "{code, message} of its last failure", nullable=True),
+    _column("startedAt", "started_at", Instant, "when its first lease began"),
+    _column("finishedAt", "finished_at", Instant, "when its outcome was stored", nullable=True),
+    PrimaryKeyConstraint("run_id", "step_index", name="workflowSteps_pkey"),
+)
+
+run_events = Table(
+    "runEvents",
+    metadata,
+    _column("runId", "run_id", Uuid, "the run"),
+    _column("seq", "seq", BigInteger, "1, 2, 3 … without a gap; the run's version after the event"),
+    _column("kind", "kind", Text, "what happened"),
+    _column("at", "at", Instant, "the database's clock"),
+    _column("fromState", "from_state", Text, "state before; null for created", nullable=True),
+    _column("toState", "to_state", Text, "state after"),
+    _column("leaseId", "lease_id", Uuid, "the lease it happened under", nullable=True),
+    _column("fence", "fence", BigInteger, "that lease's fence", nullable=True),
+    _column("executor", "executor", Text, "that lease's holder", nullable=True),
+    _column("requestId", "request_id", Text, "the request that caused it", nullable=True),
+    _column("actor", "actor", Text, "name of the token that caused it; null for the keeper", nullable=True),
+    _column("detail", "detail", JSONB, "a report's holds stepIndex and the outcome's hash"),
+    PrimaryKeyConstraint("run_id", "seq", name="runEvents_pkey"),
+)
+
+claim_requests = Table(
+    "claimRequests",
+    metadata,
+    _column("tokenName", "token_name", Text, "who claimed"),
+    _column("requestId", "request_id", Uuid, "the claim's own id, the same over its repeats"),
+    _column("session", "session", Uuid, "the process start that asked"),
+    _column("bodyHash", "body_hash", LargeBinary, "SHA-256 of the body: another body is refused"),
+    _column("runIds", "run_ids", ARRAY(Uuid), "the runs it got", nullable=True),
+    _column("leaseIds", "lease_ids", ARRAY(Uuid), "their leases, in the same order", nullable=True),
+    _column("at", "at", Instant, "when it was first asked; kept for a day"),
+    PrimaryKeyConstraint("token_name", "request_id", name="claimRequests_pkey"),
+)
+Index("claimRequests_at", claim_requests.c.at)
+
+executors = Table(
+    "executors",
+    metadata,
+    _column("fullName", "full_name", Text, "<token's name>[:<instance>]"),
+    _column("session", "session", Uuid, "the process start"),
+    _column("tokenName", "token_name", Text, "the token it speaks with"),
+    _column("version", "version", Text, "what it says of its own version", nullable=True),
+    _column("slots", "slots", Integer, "how many runs it executes at once"),
+    _column("queues", "queues", ARRAY(Text), "the queues it polls"),
+    _column("stepTypes", "step_types", ARRAY(Text), "the step types it has handlers for"),
+    _column("labels", "labels", JSONB, "what it says of itself"),
+    _column("url", "url", Text, "its own HTTP face; shown, never called", nullable=True),
+    _column("state", "state", Text, "active, draining or quarantined"),
+    _column("reason", "reason", Text, "why it is draining or quarantined", nullable=True),
+    _column("registeredAt", "registered_at", Instant, "when this session registered"),
+    _column("seenAt", "seen_at", Instant, "its last sign of life"),
+    PrimaryKeyConstraint("full_name", "session", name="executors_pkey"),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    _column("name", "name", Text, "the label"),
+    _column("paused", "paused", Boolean, "nothing is claimed from a paused queue"),
+    _column("maxConcurrency", "max_concurrency", Integer, "leases at once; null for no limit", nullable=True),
+    _column("ratePerSecond", "rate_per_second", Integer, "claims a second; null for no limit", nullable=True),
+    _column("changedBy", "changed_by", Text, "name of the token that last changed it", nullable=True),
+    _column("changedAt", "changed_at", Instant, "when"),
+    PrimaryKeyConstraint("name", name="queues_pkey"),
+)
+
+access_tokens = Table(
+    "accessTokens",
+    metadata,
+    _column("keyId", "key_id", Text, "public half; looked up by it"),
+    _column("name", "name", Text, "whose token; never given to another owner"),
+    _column("role", "role", Text, "client, executor, operator or viewer"),
+    _column("secretHash", "secret_hash", LargeBinary, "SHA-256 of the secret; the secret is nowhere"),
+    _column("queues", "queues", ARRAY(Text), "exact names, prefixes like billing.*, or *"),
+    _column("createdAt", "created_at", Instant, "when it was made"),
+    _column("expiresAt", "expires_at", Instant, "null for never", nullable=True),
+    _column("revokedAt", "revoked_at", Instant, "when it was revoked", nullable=True),
+    PrimaryKeyConstraint("key_id", name="accessTokens_pkey"),
+)
+Index("accessTokens_name", access_tokens.c.name)
+
+keeper = Table(
+    "keeper",
+    metadata,
+    _column("id", "id", Boolean, "always true: there is one row"),
+    _column("lastTickAt", "last_tick_at", Instant, "when a keeper last ticked", nullable=True),
+    _column("amnestySince", "amnesty_since", Instant, "when ticks began again after a gap", nullable=True),
+    _column("prunedAt", "pruned_at", Instant, "when over runs were last pruned", nullable=True),
+    PrimaryKeyConstraint("id", name="keeper_pkey"),
+    CheckConstraint("id", name="keeper_one_row"),
+)
+
+
+def columns(table: Table, alias: str, *, but: frozenset[str] = frozenset()) -> str:
+    """
+    A select list that gives each column its Python name.
+
+    Example:
+        `columns(queues, "q")` → `q."name" AS name, q."paused" AS paused, …`
+    """
+    return ", ".join(
+        f'{alias}."{column.name}" AS {column.key}'
+        for column in table.columns
+        if column.key not in but
+    )

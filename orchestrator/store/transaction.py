@@ -1,0 +1,123 @@
+"""One transaction from its first statement to the answer.
+
+Nothing is answered before COMMIT. What the database says is told in three
+words: do it again here (deadlock, serialisation), try later (503), or: whether
+it took effect is not known (503 `outcome-unknown`, ask again with the same key).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from orchestrator.errors import DibsError, OutcomeUnknown, Overloaded, Unavailable
+
+Result = TypeVar("Result")
+
+TRIES = 4
+
+_TRY_AGAIN_HERE = {
+    "40001",  # serialization_failure
+    "40P01",  # deadlock_detected
+}
+_BUSY = {
+    "55P03",  # lock_not_available: another request holds the row longer than we wait
+    "57014",  # query_canceled: the statement's time-out
+    "53300",  # too_many_connections
+    "53200",  # out_of_memory
+}
+_AWAY_CLASSES = ("08", "53", "57", "58", "XX", "25")
+
+
+def transact(engine: Engine, work: Callable[[Connection], Result]) -> Result:
+    """
+    Run `work` in one transaction and commit it.
+
+    `work` is called again after a deadlock, and once more after a connection
+    that turned out to be dead before anything was committed, so it must keep
+    what it changes outside the database to itself. It may call
+    `connection.rollback()` when it found nothing to do.
+
+    Raises:
+        Unavailable: The database is away, or this server is a standby.
+        Overloaded: No connection was free, or a lock or statement took too long.
+        OutcomeUnknown: The COMMIT was sent and not answered.
+    """
+    for last in (False,) * (TRIES - 1) + (True,):
+        try:
+            return _once(engine, work)
+        except _Again as again:
+            if last:
+                raise again.refusal from again.__cause__
+            time.sleep(random.uniform(0, 0.02))  # noqa: S311
+    raise AssertionError("unreachable")
+
+
+class _Again(Exception):
+    """This attempt had no effect and may be repeated."""
+
+    def __init__(self, refusal: DibsError):
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def _once(engine: Engine, work: Callable[[Connection], Result]) -> Result:
+    try:
+        connection = engine.connect()
+    except PoolTimeout as error:
+        raise Overloaded(
+            "All database connections are in use.", retry_after_seconds=1
+        ) from error
+    except DBAPIError as error:
+        raise _refusal(error) from error
+    with connection:
+        try:
+            result = work(connection)
+        except DBAPIError as error:
+            if _sqlstate(error) in _TRY_AGAIN_HERE or error.connection_invalidated:
+                raise _Again(_refusal(error)) from error
+            if is_the_items_fault(error):
+                raise
+            raise _refusal(error) from error
+        try:
+            connection.commit()
+        except DBAPIError as error:
+            if _sqlstate(error) in _TRY_AGAIN_HERE:
+                raise _Again(_refusal(error)) from error
+            raise OutcomeUnknown(
+                "The database did not say whether this was stored: ask again with the same key.",
+                retry_after_seconds=1,
+            ) from error
+        return result
+
+
+def is_the_items_fault(error: DBAPIError) -> bool:
+    """Whether a value or a guard was refused (classes 22 and 23), not the transaction."""
+    return (_sqlstate(error) or "")[:2] in ("22", "23")
+
+
+def constraint_of(error: DBAPIError) -> str | None:
+    """The named constraint or guard that refused."""
+    original = error.orig
+    return original.diag.constraint_name if isinstance(original, psycopg.Error) else None
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    original = error.orig
+    return original.sqlstate if isinstance(original, psycopg.Error) else None
+
+
+def _refusal(error: DBAPIError) -> DibsError:
+    state = _sqlstate(error)
+    if state in _BUSY:
+        return Overloaded("The database is busy.", retry_after_seconds=1)
+    if state is None or state.startswith(_AWAY_CLASSES) or state in _TRY_AGAIN_HERE:
+        return Unavailable("The database is not available.", retry_after_seconds=1)
+    return Unavailable("The database refused this.", retry_after_seconds=1)
