@@ -24,7 +24,7 @@ RECYCLE_SECONDS = 1_800
 
 # A connection that is cut off (a partition, a stopped machine) fails within
 # the five seconds that a request may wait for the database.
-_SOCKET = {
+_SOCKET: dict[str, Any] = {
     "connect_timeout": CONNECT_TIMEOUT_SECONDS,
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -103,8 +103,7 @@ def _raw(text: bytes | str) -> orjson.Fragment:
     return orjson.Fragment(text)
 
 
-def _prepare(dbapi_connection: Any, _entry: ConnectionPoolEntry) -> None:
-    connection: psycopg.Connection[Any] = dbapi_connection.driver_connection
+def _prepare(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
     # SQLAlchemy has set the loads for jsonb; json alone would still be parsed.
     set_json_loads(_raw, connection)
     backend_pid, in_recovery, *_ = connection.execute(_ON_CONNECT).fetchone() or (0, True)

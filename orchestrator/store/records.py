@@ -56,6 +56,14 @@ class Run:
     finished_at: datetime | None
     version: int
 
+    @property
+    def waiting_reason(self) -> str | None:
+        """What a waiting run waits for: input, or someone to say what happened."""
+        if self.waiting_for is None:
+            return None
+        reason: str | None = orjson.loads(self.waiting_for.contents).get("reason")
+        return reason
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

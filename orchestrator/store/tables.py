@@ -35,7 +35,12 @@ Instant = TIMESTAMP(timezone=True)
 
 
 def _column(
-    name: str, key: str, type_: type[TypeEngine[Any]] | TypeEngine[Any], doc: str, *, nullable: bool = False
+    name: str,
+    key: str,
+    type_: type[TypeEngine[Any]] | TypeEngine[Any],
+    doc: str,
+    *,
+    nullable: bool = False,
 ) -> Column[Any]:
     return Column(name, type_, key=key, nullable=nullable, doc=doc)
 
@@ -44,45 +49,149 @@ workflow_runs = Table(
     "workflowRuns",
     metadata,
     _column("id", "id", Uuid, "UUIDv7 made by the orchestrator"),
-    _column("workflow", "workflow", Text, "name of the workflow; without a definition also the step type"),
-    _column("workflowVersion", "workflow_version", Integer, "the definition's version that the run is pinned to", nullable=True),
+    _column(
+        "workflow",
+        "workflow",
+        Text,
+        "name of the workflow; without a definition also the step type",
+    ),
+    _column(
+        "workflowVersion",
+        "workflow_version",
+        Integer,
+        "the definition's version that the run is pinned to",
+        nullable=True,
+    ),
     _column("queue", "queue", Text, "where the run belongs, for life: visibility and dedup"),
     _column("stepQueue", "step_queue", Text, "where its current step is claimed"),
     _column("runState", "run_state", Text, "see design: the life of a run"),
-    _column("priority", "priority", SmallInteger, "-100..100; one step is 60 s in the order of claims"),
-    _column("availableAt", "available_at", Instant, "due time; while waiting: when the wait is over, null for never", nullable=True),
-    _column("claimKey", "claim_key", Instant, "claims go in this order, then by id; set when a run becomes pending"),
+    _column(
+        "priority", "priority", SmallInteger, "-100..100; one step is 60 s in the order of claims"
+    ),
+    _column(
+        "availableAt",
+        "available_at",
+        Instant,
+        "due time; while waiting: when the wait is over, null for never",
+        nullable=True,
+    ),
+    _column(
+        "claimKey",
+        "claim_key",
+        Instant,
+        "claims go in this order, then by id; set when a run becomes pending",
+    ),
     _column("stepIndex", "step_index", Integer, "number of the current step, from 0 as executed"),
     _column("stepName", "step_name", Text, "name of the current step"),
     _column("stepType", "step_type", Text, "which handler executes the current step"),
     _column("input", "input", JSONB, "the run's input, as created"),
-    _column("resumeInput", "resume_input", JSONB, "input that resumed the current step; null when it was not resumed", nullable=True),
-    _column("output", "output", JSONB, "output of the last step; only when finished", nullable=True),
-    _column("error", "error", JSONB, "{code, message, stepIndex}; only when failed or after a failure", nullable=True),
-    _column("progress", "progress", JSONB, "what the holder last said of its progress", nullable=True),
+    _column(
+        "resumeInput",
+        "resume_input",
+        JSONB,
+        "input that resumed the current step; null when it was not resumed",
+        nullable=True,
+    ),
+    _column(
+        "output", "output", JSONB, "output of the last step; only when finished", nullable=True
+    ),
+    _column(
+        "error",
+        "error",
+        JSONB,
+        "{code, message, stepIndex}; only when failed or after a failure",
+        nullable=True,
+    ),
+    _column(
+        "progress", "progress", JSONB, "what the holder last said of its progress", nullable=True
+    ),
     _column("attempt", "attempt", Integer, "leases so far"),
     _column("failures", "failures", Integer, "errors reported of the current step"),
     _column("crashes", "crashes", Integer, "leases of the run that expired"),
     _column("releases", "releases", Integer, "releases in a row, other than draining"),
-    _column("maxFailures", "max_failures", SmallInteger, "the failure with this number fails the run"),
+    _column(
+        "maxFailures", "max_failures", SmallInteger, "the failure with this number fails the run"
+    ),
     _column("maxCrashes", "max_crashes", SmallInteger, "the crash with this number fails the run"),
-    _column("fence", "fence", BigInteger, "grows with every lease; at least the database's clock in ms"),
-    _column("leaseId", "lease_id", Uuid, "random; whoever knows it and owns it holds the run", nullable=True),
-    _column("lockedBy", "locked_by", Text, "the holder's full name: <token's name>[:<instance>]", nullable=True),
+    _column(
+        "fence", "fence", BigInteger, "grows with every lease; at least the database's clock in ms"
+    ),
+    _column(
+        "leaseId",
+        "lease_id",
+        Uuid,
+        "random; whoever knows it and owns it holds the run",
+        nullable=True,
+    ),
+    _column(
+        "lockedBy",
+        "locked_by",
+        Text,
+        "the holder's full name: <token's name>[:<instance>]",
+        nullable=True,
+    ),
     _column("lockedSession", "locked_session", Uuid, "the holder's process start", nullable=True),
     _column("lockedAt", "locked_at", Instant, "when the lease was granted", nullable=True),
-    _column("leaseExpiresAt", "lease_expires_at", Instant, "from then on the keeper may take the lease away", nullable=True),
+    _column(
+        "leaseExpiresAt",
+        "lease_expires_at",
+        Instant,
+        "from then on the keeper may take the lease away",
+        nullable=True,
+    ),
     _column("leaseSeconds", "lease_seconds", Integer, "length of one renewal", nullable=True),
-    _column("mutatingSince", "mutating_since", Instant, "the current step's write-ahead: it may have acted", nullable=True),
-    _column("abortRequestedAt", "abort_requested_at", Instant, "when an abort of the leased run was asked for", nullable=True),
-    _column("waitingFor", "waiting_for", JSONB, "{reason, schema, timeoutSeconds, onTimeout}; only while waiting", nullable=True),
-    _column("dedupKey", "dedup_key", Text, "one live run for each (queue, workflow, dedupKey)", nullable=True),
-    _column("idempotencyKey", "idempotency_key", Text, "one run for each (createdBy, idempotencyKey)", nullable=True),
-    _column("requestHash", "request_hash", LargeBinary, "SHA-256 of the create's body, with an idempotencyKey", nullable=True),
+    _column(
+        "mutatingSince",
+        "mutating_since",
+        Instant,
+        "the current step's write-ahead: it may have acted",
+        nullable=True,
+    ),
+    _column(
+        "abortRequestedAt",
+        "abort_requested_at",
+        Instant,
+        "when an abort of the leased run was asked for",
+        nullable=True,
+    ),
+    _column(
+        "waitingFor",
+        "waiting_for",
+        JSONB,
+        "{reason, schema, timeoutSeconds, onTimeout}; only while waiting",
+        nullable=True,
+    ),
+    _column(
+        "dedupKey",
+        "dedup_key",
+        Text,
+        "one live run for each (queue, workflow, dedupKey)",
+        nullable=True,
+    ),
+    _column(
+        "idempotencyKey",
+        "idempotency_key",
+        Text,
+        "one run for each (createdBy, idempotencyKey)",
+        nullable=True,
+    ),
+    _column(
+        "requestHash",
+        "request_hash",
+        LargeBinary,
+        "SHA-256 of the create's body, with an idempotencyKey",
+        nullable=True,
+    ),
     _column("traceparent", "traceparent", Text, "W3C trace context of the create", nullable=True),
     _column("createdBy", "created_by", Text, "name of the token that created the run"),
     _column("createdAt", "created_at", Instant, "when the run was created"),
-    _column("startedAt", "started_at", Instant, "when a holder first confirmed that it executes", nullable=True),
+    _column(
+        "startedAt",
+        "started_at",
+        Instant,
+        "when a holder first confirmed that it executes",
+        nullable=True,
+    ),
     _column("finishedAt", "finished_at", Instant, "when the run was over", nullable=True),
     _column("version", "version", BigInteger, "number of the run's last event"),
     PrimaryKeyConstraint("id", name="workflowRuns_pkey"),
@@ -107,7 +216,7 @@ Index(
 Index(
     "workflowRuns_waiting",
     workflow_runs.c.available_at,
-    postgresql_where=text("\"runState\" = 'waiting' AND \"availableAt\" IS NOT NULL"),
+    postgresql_where=text('"runState" = \'waiting\' AND "availableAt" IS NOT NULL'),
 )
 Index(
     "workflowRuns_attention",
@@ -163,7 +272,13 @@ run_events = Table(
     _column("fence", "fence", BigInteger, "that lease's fence", nullable=True),
     _column("executor", "executor", Text, "that lease's holder", nullable=True),
     _column("requestId", "request_id", Text, "the request that caused it", nullable=True),
-    _column("actor", "actor", Text, "name of the token that caused it; null for the keeper", nullable=True),
+    _column(
+        "actor",
+        "actor",
+        Text,
+        "name of the token that caused it; null for the keeper",
+        nullable=True,
+    ),
     _column("detail", "detail", JSONB, "a report's holds stepIndex and the outcome's hash"),
     PrimaryKeyConstraint("run_id", "seq", name="runEvents_pkey"),
 )
@@ -206,9 +321,23 @@ queues = Table(
     metadata,
     _column("name", "name", Text, "the label"),
     _column("paused", "paused", Boolean, "nothing is claimed from a paused queue"),
-    _column("maxConcurrency", "max_concurrency", Integer, "leases at once; null for no limit", nullable=True),
-    _column("ratePerSecond", "rate_per_second", Integer, "claims a second; null for no limit", nullable=True),
-    _column("changedBy", "changed_by", Text, "name of the token that last changed it", nullable=True),
+    _column(
+        "maxConcurrency",
+        "max_concurrency",
+        Integer,
+        "leases at once; null for no limit",
+        nullable=True,
+    ),
+    _column(
+        "ratePerSecond",
+        "rate_per_second",
+        Integer,
+        "claims a second; null for no limit",
+        nullable=True,
+    ),
+    _column(
+        "changedBy", "changed_by", Text, "name of the token that last changed it", nullable=True
+    ),
     _column("changedAt", "changed_at", Instant, "when"),
     PrimaryKeyConstraint("name", name="queues_pkey"),
 )
@@ -219,7 +348,9 @@ access_tokens = Table(
     _column("keyId", "key_id", Text, "public half; looked up by it"),
     _column("name", "name", Text, "whose token; never given to another owner"),
     _column("role", "role", Text, "client, executor, operator or viewer"),
-    _column("secretHash", "secret_hash", LargeBinary, "SHA-256 of the secret; the secret is nowhere"),
+    _column(
+        "secretHash", "secret_hash", LargeBinary, "SHA-256 of the secret; the secret is nowhere"
+    ),
     _column("queues", "queues", ARRAY(Text), "exact names, prefixes like billing.*, or *"),
     _column("createdAt", "created_at", Instant, "when it was made"),
     _column("expiresAt", "expires_at", Instant, "null for never", nullable=True),
@@ -233,7 +364,13 @@ keeper = Table(
     metadata,
     _column("id", "id", Boolean, "always true: there is one row"),
     _column("lastTickAt", "last_tick_at", Instant, "when a keeper last ticked", nullable=True),
-    _column("amnestySince", "amnesty_since", Instant, "when ticks began again after a gap", nullable=True),
+    _column(
+        "amnestySince",
+        "amnesty_since",
+        Instant,
+        "when ticks began again after a gap",
+        nullable=True,
+    ),
     _column("prunedAt", "pruned_at", Instant, "when over runs were last pruned", nullable=True),
     PrimaryKeyConstraint("id", name="keeper_pkey"),
     CheckConstraint("id", name="keeper_one_row"),

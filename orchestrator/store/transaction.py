@@ -72,9 +72,7 @@ def _once(engine: Engine, work: Callable[[Connection], Result]) -> Result:
     try:
         connection = engine.connect()
     except PoolTimeout as error:
-        raise Overloaded(
-            "All database connections are in use.", retry_after_seconds=1
-        ) from error
+        raise Overloaded("All database connections are in use.", retry_after_seconds=1) from error
     except DBAPIError as error:
         raise _refusal(error) from error
     with connection:

@@ -1,0 +1,192 @@
+"""The claim desk: takes wishes for runs, and answers each with what it got.
+
+A wish goes straight through. One that found nothing and may wait is parked: it
+asks again every quarter of a second, first with a look that locks nothing.
+Parked wishes are bounded, and all of them are answered when the process drains.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.errors import RequestIdReused
+from orchestrator.store import claim_requests, claims
+from orchestrator.store.claim_requests import ClaimRequest
+from orchestrator.store.engine import Database
+from orchestrator.store.records import Dispatch
+from orchestrator.store.transaction import transact
+
+ASK_AGAIN_SECONDS = 0.25
+# What an executor waits after an empty answer that did not wait here.
+EMPTY_POLL_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """
+    What one claim asks for.
+
+    Attributes:
+        executor: The full name that the lease is granted to.
+        body_hash: Tells a repeat of the request from another one.
+        queues: Asked in this order, beginning at another one each time.
+    """
+
+    token_name: str
+    executor: str
+    session: UUID
+    request_id: UUID
+    body_hash: bytes
+    queues: tuple[str, ...]
+    limit: int
+    lease_seconds: int
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer:
+    """What a wish got; `next_poll_after_ms` is how long to wait before the next."""
+
+    dispatches: Sequence[Dispatch]
+    next_poll_after_ms: int
+    replayed: bool
+
+
+class ClaimDesk:
+    """One process's desk for claims by poll."""
+
+    def __init__(
+        self,
+        database: Database,
+        signs: SignsOfLife,
+        *,
+        parked_limit: int,
+        draining: threading.Event,
+    ):
+        """
+        Args:
+            parked_limit: How many wishes may wait at once; the next is answered empty.
+            draining: Set when the process is to end: nothing waits any more.
+        """
+        self._database = database
+        self._signs = signs
+        self._parked = threading.BoundedSemaphore(parked_limit) if parked_limit else None
+        self._draining = draining
+        self._turns = itertools.count()
+
+    def claim(self, wish: Wish) -> ClaimAnswer:
+        """
+        Lease runs to whoever wishes, or wait for some to come.
+
+        The same request again gets the same runs under the same leases, as far
+        as they still live, and never more.
+
+        Raises:
+            RequestIdReused: The request id belongs to another body.
+        """
+        self._signs.note(wish.executor, wish.session)
+        answer = self._ask(wish)
+        if answer.dispatches or answer.replayed or wish.wait_seconds <= 0:
+            return answer
+        if self._draining.is_set() or self._parked is None or not self._parked.acquire(False):
+            return answer
+        try:
+            return self._wait(wish)
+        finally:
+            self._parked.release()
+
+    def _wait(self, wish: Wish) -> ClaimAnswer:
+        deadline = time.monotonic() + wish.wait_seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if self._draining.wait(min(left, ASK_AGAIN_SECONDS)):
+                break
+            if transact(
+                self._database.work,
+                lambda connection: claims.something_pending(connection, wish.queues),
+            ):
+                answer = self._ask(wish)
+                if answer.dispatches or answer.replayed:
+                    return answer
+        self._signs.note(wish.executor, wish.session)
+        return ClaimAnswer((), 0, replayed=False)
+
+    def _ask(self, wish: Wish) -> ClaimAnswer:
+        turn = next(self._turns) % len(wish.queues)
+        queues = wish.queues[turn:] + wish.queues[:turn]
+        return transact(self._database.work, lambda connection: _claim(connection, wish, queues))
+
+
+def replay(
+    connection: Connection, wish: ClaimRequest, *, lease_seconds: int
+) -> list[Dispatch] | None:
+    """
+    What a request got when it was first asked, as far as it still lives.
+
+    Returns:
+        None when it is new. It is registered then, in this transaction.
+
+    Raises:
+        RequestIdReused: The request id belongs to another body.
+    """
+    if claim_requests.register(connection, [wish]):
+        return None
+    granted = claim_requests.granted(connection, wish.token_name, wish.request_id)
+    if granted is None or granted.body_hash != wish.body_hash:
+        raise RequestIdReused(f"requestId {wish.request_id} was used with another body.")
+    return claims.still_held(
+        connection,
+        token_name=wish.token_name,
+        run_ids=granted.run_ids,
+        lease_ids=granted.lease_ids,
+        lease_seconds=lease_seconds,
+    )
+
+
+def _claim(connection: Connection, wish: Wish, queues: tuple[str, ...]) -> ClaimAnswer:
+    request = ClaimRequest(wish.token_name, wish.request_id, wish.session, wish.body_hash)
+    replayed = replay(connection, request, lease_seconds=wish.lease_seconds)
+    if replayed is not None:
+        return ClaimAnswer(replayed, 0, replayed=True)
+    dispatches: list[Dispatch] = []
+    answer_bytes = claims.ANSWER_BYTES
+    for queue in queues:
+        wanted = wish.limit - len(dispatches)
+        if not wanted or answer_bytes <= 0:
+            break
+        dealt = claims.claim(
+            connection,
+            queue,
+            [
+                claims.ClaimWish(
+                    request_id=wish.request_id,
+                    token_name=wish.token_name,
+                    executor=wish.executor,
+                    session=wish.session,
+                    lease_seconds=wish.lease_seconds,
+                    limit=wanted,
+                    answer_bytes=answer_bytes,
+                )
+            ],
+        )
+        dispatches += [each.dispatch for each in dealt]
+        answer_bytes -= sum(each.bytes for each in dealt)
+    if not dispatches:
+        # Nothing to keep: the request's row goes with the transaction.
+        connection.rollback()
+        return ClaimAnswer((), EMPTY_POLL_MS, replayed=False)
+    claim_requests.settle(
+        connection,
+        wish.token_name,
+        wish.request_id,
+        run_ids=[dispatch.run.id for dispatch in dispatches],
+        lease_ids=[dispatch.lease.id for dispatch in dispatches],
+    )
+    return ClaimAnswer(dispatches, 0, replayed=False)

@@ -1,0 +1,181 @@
+"""The keeper: takes back what expired, wakes what is due, prunes what is old.
+
+One thread in each process; an advisory lock, held for one transaction at a
+time, sees to it that one of them works. Each duty is done in batches, each
+batch in a transaction of its own. A batch that fails is repeated run by run,
+so that one bad row never stops the rest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.errors import DibsError
+from orchestrator.store import claim_requests, executors, keeper, leases
+from orchestrator.store.engine import Database
+from orchestrator.store.transaction import constraint_of, transact
+
+Item = TypeVar("Item")
+
+TICK_SECONDS = 0.25
+BATCH = 500
+PRUNE_EVERY_SECONDS = 60.0
+PRUNE_BATCH = 500
+SIGNS_EVERY_TICKS = 4
+STOP_SECONDS = 6.0
+
+log = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """One process's keeper; `start` it once, `stop` it before the process ends."""
+
+    def __init__(self, database: Database, signs: SignsOfLife, *, retention_days: int):
+        """
+        Args:
+            retention_days: How long over runs are kept; 0 keeps them for ever.
+        """
+        self._database = database
+        self._signs = signs
+        self._retention_days = retention_days
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._away = False
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the present batch end, and no other begin."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+
+    def tick(self) -> None:
+        """
+        Do every duty once, if no other process does it now.
+
+        Raises:
+            DibsError: The database is away or busy; the next tick tries again.
+        """
+        beat = self._turn(
+            lambda connection: keeper.tick(
+                connection,
+                every_seconds=TICK_SECONDS * 0.8,
+                prune_every_seconds=PRUNE_EVERY_SECONDS,
+            )
+        )
+        if beat is None:
+            return
+        if beat.amnesty_began:
+            log.info("amnesty_began", since=beat.at.isoformat())
+        for lease in self._each(leases.expire, leases.expired_run_ids, "expire"):
+            log.info(
+                "lease_expired",
+                run_id=str(lease.run_id),
+                executor=lease.executor,
+                run_state=lease.run_state,
+            )
+        for moved in self._each(keeper.make_due, keeper.due_run_ids, "make_due"):
+            log.debug("run_due", run_id=str(moved.run_id))
+        for moved in self._each(keeper.time_out_waits, keeper.late_run_ids, "time_out_waits"):
+            log.info("wait_timed_out", run_id=str(moved.run_id), run_state=moved.run_state)
+        if beat.prune_is_due:
+            self._prune()
+
+    def _run(self) -> None:
+        ticks = 0
+        while not self._stopping.wait(TICK_SECONDS):
+            ticks += 1
+            try:
+                if ticks % SIGNS_EVERY_TICKS == 0:
+                    self._write_signs()
+                self.tick()
+                if self._away:
+                    log.info("keeper_back")
+                self._away = False
+            except DibsError as refusal:
+                if not self._away:
+                    log.warning("keeper_cannot_tick", reason=refusal.message)
+                self._away = True
+            except DBAPIError as error:
+                # The error's own text may hold a row: only its kind is logged.
+                log.error("keeper_failed", kind=type(error.orig).__name__)
+            except Exception:
+                log.exception("keeper_failed")
+
+    def _write_signs(self) -> None:
+        seen = self._signs.take()
+        if seen:
+            transact(self._database.leases, lambda connection: executors.seen(connection, seen))
+
+    def _turn(self, work: Callable[[Connection], Item]) -> Item | None:
+        """Do something as the one keeper, or nothing when another process is it."""
+        return transact(
+            self._database.leases,
+            lambda connection: work(connection) if keeper.take_turn(connection) else None,
+        )
+
+    def _each(
+        self,
+        duty: Callable[..., list[Item]],
+        candidates: Callable[..., list[UUID]],
+        name: str,
+    ) -> Sequence[Item]:
+        """Do a duty batch by batch until there is nothing left of it."""
+        done: list[Item] = []
+        while not self._stopping.is_set():
+            try:
+                batch = self._turn(partial(duty, limit=BATCH)) or []
+            except DBAPIError as error:
+                log.error("keeper_batch_failed", duty=name, constraint=constraint_of(error))
+                done += self._one_by_one(duty, candidates, name)
+                break
+            done += batch
+            if len(batch) < BATCH:
+                break
+        return done
+
+    def _one_by_one(
+        self,
+        duty: Callable[..., list[Item]],
+        candidates: Callable[..., list[UUID]],
+        name: str,
+    ) -> list[Item]:
+        done: list[Item] = []
+        ids = self._turn(lambda connection: candidates(connection, limit=BATCH)) or []
+        for run_id in ids:
+            try:
+                done += self._turn(partial(duty, limit=1, only=run_id)) or []
+            except DBAPIError as error:
+                log.error(
+                    "keeper_run_failed",
+                    duty=name,
+                    run_id=str(run_id),
+                    constraint=constraint_of(error),
+                )
+        return done
+
+    def _prune(self) -> None:
+        if self._retention_days:
+            while not self._stopping.is_set():
+                pruned = self._turn(
+                    lambda connection: keeper.prune(
+                        connection, retention_days=self._retention_days, limit=PRUNE_BATCH
+                    )
+                )
+                if pruned:
+                    log.info("runs_pruned", runs=pruned)
+                if not pruned or pruned < PRUNE_BATCH:
+                    break
+        self._turn(lambda connection: claim_requests.drop_old(connection, limit=5_000))
+        self._turn(executors.drop_unseen)

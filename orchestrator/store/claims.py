@@ -1,0 +1,257 @@
+"""Claims: the one way to get a run, whatever state it is in.
+
+No read hands out work. A poll, a claim by id and a claim with the input of a
+waiting run differ in how they choose candidates; leasing is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from orchestrator.lifecycle import RunState, WaitingReason
+from orchestrator.store.leases import EXPIRY, OWNED
+from orchestrator.store.records import Dispatch, dispatch_columns, dispatch_of
+
+# A claim stops handing out when its answer passes this; the rest stays pending.
+ANSWER_BYTES = 8 * 1024 * 1024
+
+# The fence grows even when a standby that missed the last lease has taken over.
+_LEASE = f""""runState" = '{RunState.LOADING}',
+      "leaseId" = gen_random_uuid(),
+      fence = greatest(r.fence + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint),
+      "lockedBy" = d.executor,
+      "lockedSession" = d.session,
+      "lockedAt" = clock_timestamp(),
+      "leaseExpiresAt" = clock_timestamp() + make_interval(secs => d.lease_seconds),
+      "leaseSeconds" = d.lease_seconds,
+      attempt = r.attempt + 1"""
+
+# Nothing is handed to an executor that an operator drains or holds in quarantine.
+_SERVING = """NOT EXISTS (
+       SELECT FROM executors e
+        WHERE e."fullName" = w.executor AND e.session = w.session AND e.state <> 'active')"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimWish:
+    """What one request wants of one queue."""
+
+    request_id: UUID
+    token_name: str
+    executor: str
+    session: UUID
+    lease_seconds: int
+    limit: int
+    answer_bytes: int = ANSWER_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class RunWish:
+    """A claim of one run by id; `input` is JSON text for a run that waits for it."""
+
+    request_id: UUID
+    token_name: str
+    executor: str
+    session: UUID
+    lease_seconds: int
+    run_id: UUID
+    input: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """A dispatch, for the wish at this place of the list; `bytes` is its payload's size."""
+
+    wish: int
+    dispatch: Dispatch
+    bytes: int
+
+
+def claim(connection: Connection, queue: str, wishes: Sequence[ClaimWish]) -> list[Dealt]:
+    """
+    Lease pending runs of one queue, in order of claimKey, dealt out fairly.
+
+    Nobody gets a second run before everybody has a first. A run whose row
+    another transaction holds is skipped, not waited for. Nothing comes from a
+    paused queue or goes to an executor that is drained or in quarantine.
+
+    Returns:
+        The dispatches in order of claim; fewer than wished when there are no more.
+    """
+    # The materialised CTE is the guard against a plan that runs the LIMIT again
+    # and claims more; its lock and its WHERE are the guard against a second claim.
+    rows = connection.execute(
+        text(f"""
+WITH wishes AS MATERIALIZED (
+  SELECT w.*, row_number() OVER (ORDER BY turn, w.wish) AS place
+    FROM unnest(CAST(:limits AS integer[]), CAST(:executors AS text[]),
+      CAST(:sessions AS uuid[]), CAST(:lease_seconds AS integer[]), CAST(:request_ids AS uuid[]),
+      CAST(:token_names AS text[]), CAST(:answer_bytes AS integer[]))
+      WITH ORDINALITY AS w(wanted, executor, session, lease_seconds, request_id, token_name,
+                           answer_bytes, wish)
+   CROSS JOIN LATERAL generate_series(1, w.wanted) AS turn
+   WHERE {_SERVING}),
+candidates AS MATERIALIZED (
+  SELECT r.id, r."claimKey",
+         octet_length(r.input::text) + coalesce(octet_length(r."resumeInput"::text), 0) AS bytes
+    FROM "workflowRuns" r
+   WHERE r."stepQueue" = :queue AND r."runState" = '{RunState.PENDING}'
+     AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
+   ORDER BY r."claimKey", r.id LIMIT :wanted FOR UPDATE OF r SKIP LOCKED),
+numbered AS (
+  SELECT id, bytes, row_number() OVER (ORDER BY "claimKey", id) AS place FROM candidates),
+dealt AS MATERIALIZED (
+  SELECT n.id, n.bytes, w.*,
+         sum(n.bytes) OVER (PARTITION BY w.wish ORDER BY w.place) - n.bytes AS bytes_before
+    FROM numbered n JOIN wishes w USING (place)),
+leased AS (
+  UPDATE "workflowRuns" r SET {_LEASE}, version = r.version + 1
+    FROM dealt d
+   WHERE r.id = d.id AND r."runState" = '{RunState.PENDING}' AND d.bytes_before < d.answer_bytes
+  RETURNING r.*, d.wish, d.place, d.bytes, d.request_id, d.token_name),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version, 'claimed', "lockedAt", '{RunState.PENDING}', "runState", "leaseId", fence,
+         "lockedBy", request_id::text, token_name, '{{}}'
+    FROM leased)
+SELECT l.wish, l.bytes, {dispatch_columns("l")} FROM leased l ORDER BY l.place
+"""),
+        {
+            "queue": queue,
+            "wanted": sum(wish.limit for wish in wishes),
+            "limits": [wish.limit for wish in wishes],
+            "executors": [wish.executor for wish in wishes],
+            "sessions": [wish.session for wish in wishes],
+            "lease_seconds": [wish.lease_seconds for wish in wishes],
+            "request_ids": [wish.request_id for wish in wishes],
+            "token_names": [wish.token_name for wish in wishes],
+            "answer_bytes": [wish.answer_bytes for wish in wishes],
+        },
+    )
+    return [Dealt(row.wish - 1, dispatch_of(row), row.bytes) for row in rows]
+
+
+def claim_run(connection: Connection, wish: RunWish) -> Dispatch | None:
+    """
+    Lease one run by id: a pending one, or a waiting one together with its input.
+
+    A waiting run goes to loading in the same UPDATE that stores the input; the
+    ledger gets both events. The row is waited for, not skipped: whoever comes
+    second sees what the first one made of it.
+
+    Returns:
+        None when the run cannot be claimed so; the caller words the refusal.
+    """
+    row = connection.execute(
+        text(f"""
+WITH candidates AS MATERIALIZED (
+  SELECT r.id, r."runState" AS was
+    FROM "workflowRuns" r
+   WHERE r.id = :run_id
+     AND CASE WHEN CAST(:input AS text) IS NULL THEN r."runState" = '{RunState.PENDING}'
+         ELSE r."runState" = '{RunState.WAITING}'
+              AND r."waitingFor"->>'reason' = '{WaitingReason.INPUT}' END
+     AND NOT EXISTS (SELECT FROM queues q WHERE q.name = r."stepQueue" AND q.paused)
+   FOR UPDATE OF r),
+dealt AS (
+  SELECT c.*, w.*
+    FROM candidates c
+   CROSS JOIN (SELECT CAST(:executor AS text) AS executor, CAST(:session AS uuid) AS session,
+                      CAST(:lease_seconds AS integer) AS lease_seconds) w
+   WHERE {_SERVING}),
+leased AS (
+  UPDATE "workflowRuns" r SET {_LEASE},
+      "waitingFor" = NULL,
+      "availableAt" = CASE d.was WHEN '{RunState.WAITING}' THEN clock_timestamp()
+                      ELSE r."availableAt" END,
+      "resumeInput" = CASE d.was WHEN '{RunState.WAITING}' THEN CAST(:input AS jsonb)
+                      ELSE r."resumeInput" END,
+      version = r.version + CASE d.was WHEN '{RunState.WAITING}' THEN 2 ELSE 1 END
+    FROM dealt d
+   WHERE r.id = d.id AND r."runState" = d.was
+  RETURNING r.*, d.was),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version - 1, 'resumed', "lockedAt", was, '{RunState.PENDING}', NULL, NULL, NULL,
+         :request_id, :token_name, jsonb_build_object('stepIndex', "stepIndex")
+    FROM leased WHERE was = '{RunState.WAITING}'
+  UNION ALL
+  SELECT id, version, 'claimed', "lockedAt", '{RunState.PENDING}', "runState", "leaseId", fence,
+         "lockedBy", :request_id, :token_name, '{{}}'
+    FROM leased)
+SELECT {dispatch_columns("l")} FROM leased l
+"""),
+        {
+            "run_id": wish.run_id,
+            "input": wish.input,
+            "executor": wish.executor,
+            "session": wish.session,
+            "lease_seconds": wish.lease_seconds,
+            "request_id": str(wish.request_id),
+            "token_name": wish.token_name,
+        },
+    ).one_or_none()
+    return None if row is None else dispatch_of(row)
+
+
+def still_held(
+    connection: Connection,
+    *,
+    token_name: str,
+    run_ids: Sequence[UUID],
+    lease_ids: Sequence[UUID],
+    lease_seconds: int,
+) -> list[Dispatch]:
+    """
+    What a repeated claim gets: the leases of the first one that still live, refreshed.
+
+    Returns:
+        The runs at their present step, in the order they were first handed out.
+    """
+    rows = connection.execute(
+        text(f"""
+WITH granted AS (
+  SELECT * FROM unnest(CAST(:run_ids AS uuid[]), CAST(:lease_ids AS uuid[]))
+    WITH ORDINALITY AS g(run_id, lease_id, place)),
+held AS MATERIALIZED (
+  SELECT g.* FROM granted g JOIN "workflowRuns" r ON r.id = g.run_id
+   WHERE r."leaseId" = g.lease_id AND {OWNED} = :token_name
+   ORDER BY r.id FOR UPDATE OF r),
+refreshed AS (
+  UPDATE "workflowRuns" r SET
+      "leaseExpiresAt" = {EXPIRY.format(seconds="CAST(:lease_seconds AS integer)")}
+    FROM held h
+   WHERE r.id = h.run_id AND r."leaseId" = h.lease_id
+  RETURNING r.*, h.place)
+SELECT {dispatch_columns("f")} FROM refreshed f ORDER BY f.place
+"""),
+        {
+            "token_name": token_name,
+            "run_ids": list(run_ids),
+            "lease_ids": list(lease_ids),
+            "lease_seconds": lease_seconds,
+        },
+    )
+    return [dispatch_of(row) for row in rows]
+
+
+def something_pending(connection: Connection, queues: Sequence[str]) -> bool:
+    """Whether a claim of these queues might find something; one index look each."""
+    return bool(
+        connection.execute(
+            text(f"""
+SELECT EXISTS (
+  SELECT FROM unnest(CAST(:queues AS text[])) AS q(name)
+   CROSS JOIN LATERAL (
+     SELECT FROM "workflowRuns" r
+      WHERE r."stepQueue" = q.name AND r."runState" = '{RunState.PENDING}' LIMIT 1) one)
+"""),
+            {"queues": list(queues)},
+        ).scalar_one()
+    )

@@ -1,0 +1,129 @@
+"""The registry of executors: who they are, what they serve, when they were last seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from orchestrator.store.records import Json
+from orchestrator.store.tables import columns, executors
+
+KEEP_UNSEEN_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What an executor says of itself at its start; `labels` is JSON text."""
+
+    full_name: str
+    session: UUID
+    token_name: str
+    version: str | None
+    slots: int
+    queues: tuple[str, ...]
+    step_types: tuple[str, ...]
+    labels: str
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """A session of an executor, and how many runs it holds."""
+
+    full_name: str
+    session: UUID
+    token_name: str
+    version: str | None
+    slots: int
+    queues: list[str]
+    step_types: list[str]
+    labels: Json
+    url: str | None
+    state: str
+    reason: str | None
+    registered_at: datetime
+    seen_at: datetime
+    in_flight: int
+
+
+def register(connection: Connection, registration: Registration) -> None:
+    """Write a session down, or what has changed of it; its state stays as it is."""
+    connection.execute(
+        text("""
+INSERT INTO executors AS e ("fullName", session, "tokenName", version, slots, queues, "stepTypes",
+  labels, url, state, "registeredAt", "seenAt")
+VALUES (:full_name, :session, :token_name, :version, :slots, :queues, :step_types,
+  CAST(:labels AS jsonb), :url, 'active', clock_timestamp(), clock_timestamp())
+ON CONFLICT ("fullName", session) DO UPDATE SET
+  version = excluded.version, slots = excluded.slots, queues = excluded.queues,
+  "stepTypes" = excluded."stepTypes", labels = excluded.labels, url = excluded.url,
+  "seenAt" = excluded."seenAt"
+"""),
+        {
+            "full_name": registration.full_name,
+            "session": registration.session,
+            "token_name": registration.token_name,
+            "version": registration.version,
+            "slots": registration.slots,
+            "queues": list(registration.queues),
+            "step_types": list(registration.step_types),
+            "labels": registration.labels,
+            "url": registration.url,
+        },
+    )
+
+
+def list_executors(connection: Connection) -> list[Executor]:
+    """Every known session, the last seen first."""
+    rows = connection.execute(
+        text(f"""
+SELECT {columns(executors, "e")},
+       (SELECT count(*) FROM "workflowRuns" r
+         WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
+           AND r."lockedBy" = e."fullName") AS in_flight
+  FROM executors e ORDER BY e."seenAt" DESC, e."fullName"
+""")
+    )
+    return [Executor(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def set_state(connection: Connection, full_name: str, state: str, *, reason: str | None) -> int:
+    """Drain, quarantine or resume every session of an executor; returns how many there are."""
+    return connection.execute(
+        text("""
+UPDATE executors SET state = :state, reason = :reason WHERE "fullName" = :full_name
+"""),
+        {"full_name": full_name, "state": state, "reason": reason},
+    ).rowcount
+
+
+def seen(connection: Connection, sessions: Iterable[tuple[str, UUID]]) -> None:
+    """Note a sign of life of several sessions in one statement."""
+    names_and_sessions: Sequence[tuple[str, UUID]] = sorted(sessions)
+    connection.execute(
+        text("""
+UPDATE executors e SET "seenAt" = clock_timestamp()
+  FROM unnest(CAST(:full_names AS text[]), CAST(:sessions AS uuid[])) AS s(full_name, session)
+ WHERE e."fullName" = s.full_name AND e.session = s.session
+"""),
+        {
+            "full_names": [name for name, _ in names_and_sessions],
+            "sessions": [session for _, session in names_and_sessions],
+        },
+    )
+
+
+def drop_unseen(connection: Connection) -> int:
+    """Drop sessions that were not seen for a week and hold nothing; returns how many."""
+    return connection.execute(
+        text(f"""
+DELETE FROM executors e
+ WHERE e."seenAt" < clock_timestamp() - interval '{KEEP_UNSEEN_DAYS} days'
+   AND NOT EXISTS (SELECT FROM "workflowRuns" r
+     WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session)
+""")
+    ).rowcount

@@ -1,0 +1,175 @@
+"""What the keeper writes besides expired leases: its tick, due runs, timed-out waits, pruning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from orchestrator.lifecycle import PRIORITY_SECONDS, Failure, RunState
+
+ADVISORY_LOCK = 0x6B656570  # "keep"
+# A gap in the ticks longer than this, or a negative one, was an outage.
+GAP_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One beat of the keeper; `amnesty_began` tells that it ended a gap."""
+
+    at: datetime
+    amnesty_began: bool
+    prune_is_due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A run that the keeper moved because its time had come."""
+
+    run_id: UUID
+    run_state: str
+    queue: str
+
+
+def take_turn(connection: Connection) -> bool:
+    """Whether this process is the keeper until its transaction ends; never waits."""
+    return bool(
+        connection.execute(
+            text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK}
+        ).scalar_one()
+    )
+
+
+def tick(
+    connection: Connection, *, every_seconds: float, prune_every_seconds: float
+) -> Tick | None:
+    """
+    Note that the keeper is awake; after a gap also since when.
+
+    A crash may lose the last ticks (they are committed asynchronously); that
+    only makes the next gap look longer.
+
+    Returns:
+        None when another process ticked less than `every_seconds` ago.
+    """
+    connection.execute(text("SET LOCAL synchronous_commit = off"))
+    row = connection.execute(
+        text("""
+UPDATE keeper k SET "lastTickAt" = n.now,
+    "amnestySince" = CASE WHEN n.gap THEN n.now ELSE k."amnestySince" END,
+    "prunedAt" = CASE WHEN n.prune THEN n.now ELSE k."prunedAt" END
+  FROM (SELECT now, "lastTickAt",
+               coalesce(now - "lastTickAt" > make_interval(secs => :gap_seconds)
+                        OR now < "lastTickAt", true) AS gap,
+               coalesce(now - "prunedAt" > make_interval(secs => :prune_every_seconds)
+                        OR now < "prunedAt", true) AS prune
+          FROM keeper, clock_timestamp() AS now FOR UPDATE OF keeper) n
+ WHERE n.gap OR n.now - n."lastTickAt" >= make_interval(secs => :every_seconds)
+RETURNING n.now, n.gap, n.prune
+"""),
+        {
+            "gap_seconds": GAP_SECONDS,
+            "every_seconds": every_seconds,
+            "prune_every_seconds": prune_every_seconds,
+        },
+    ).one_or_none()
+    return None if row is None else Tick(row.now, row.gap, row.prune)
+
+
+def make_due(connection: Connection, *, limit: int, only: UUID | None = None) -> list[Moved]:
+    """Make scheduled runs pending whose time has come."""
+    rows = connection.execute(
+        text(f"""
+WITH due AS MATERIALIZED (
+  SELECT r.id FROM "workflowRuns" r
+   WHERE r."runState" = '{RunState.SCHEDULED}' AND r."availableAt" <= clock_timestamp()
+     AND (CAST(:only AS uuid) IS NULL OR r.id = :only)
+   ORDER BY r."availableAt" LIMIT :limit FOR UPDATE OF r SKIP LOCKED),
+moved AS (
+  UPDATE "workflowRuns" r SET "runState" = '{RunState.PENDING}',
+      "claimKey" = r."availableAt" - make_interval(secs => r.priority * {PRIORITY_SECONDS}),
+      version = r.version + 1
+    FROM due d WHERE r.id = d.id AND r."runState" = '{RunState.SCHEDULED}'
+  RETURNING r.*),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", detail)
+  SELECT id, version, 'due', clock_timestamp(), '{RunState.SCHEDULED}', "runState", '{{}}'
+    FROM moved)
+SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM moved
+"""),
+        {"limit": limit, "only": only},
+    )
+    return [Moved(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def due_run_ids(connection: Connection, *, limit: int) -> list[UUID]:
+    """Scheduled runs whose time has come, without locking them; `make_due` decides again."""
+    return list(
+        connection.execute(
+            text(f"""
+SELECT id FROM "workflowRuns"
+ WHERE "runState" = '{RunState.SCHEDULED}' AND "availableAt" <= clock_timestamp()
+ ORDER BY "availableAt" LIMIT :limit
+"""),
+            {"limit": limit},
+        ).scalars()
+    )
+
+
+def time_out_waits(connection: Connection, *, limit: int, only: UUID | None = None) -> list[Moved]:
+    """Fail runs that waited for input longer than they were to."""
+    rows = connection.execute(
+        text(f"""
+WITH late AS MATERIALIZED (
+  SELECT r.id FROM "workflowRuns" r
+   WHERE r."runState" = '{RunState.WAITING}' AND r."availableAt" <= clock_timestamp()
+     AND (CAST(:only AS uuid) IS NULL OR r.id = :only)
+   ORDER BY r."availableAt" LIMIT :limit FOR UPDATE OF r SKIP LOCKED),
+moved AS (
+  UPDATE "workflowRuns" r SET "runState" = '{RunState.FAILED}', "waitingFor" = NULL,
+      error = jsonb_build_object('code', '{Failure.INPUT_TIMED_OUT}', 'stepIndex', r."stepIndex",
+        'message', 'No input came in time.'),
+      "finishedAt" = clock_timestamp(), version = r.version + 1
+    FROM late l WHERE r.id = l.id AND r."runState" = '{RunState.WAITING}'
+  RETURNING r.*),
+stepped AS (
+  UPDATE "workflowSteps" s SET state = 'failed', error = m.error, "finishedAt" = m."finishedAt"
+    FROM moved m WHERE s."runId" = m.id AND s."stepIndex" = m."stepIndex"),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", detail)
+  SELECT id, version, 'timed-out', clock_timestamp(), '{RunState.WAITING}', "runState",
+         jsonb_build_object('stepIndex', "stepIndex", 'code', '{Failure.INPUT_TIMED_OUT}')
+    FROM moved)
+SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM moved
+"""),
+        {"limit": limit, "only": only},
+    )
+    return [Moved(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def late_run_ids(connection: Connection, *, limit: int) -> list[UUID]:
+    """Runs whose wait is over, without locking them; `time_out_waits` decides again."""
+    return list(
+        connection.execute(
+            text(f"""
+SELECT id FROM "workflowRuns"
+ WHERE "runState" = '{RunState.WAITING}' AND "availableAt" <= clock_timestamp()
+ ORDER BY "availableAt" LIMIT :limit
+"""),
+            {"limit": limit},
+        ).scalars()
+    )
+
+
+def prune(connection: Connection, *, retention_days: int, limit: int) -> int:
+    """Delete runs that have been over for longer, with their steps and events; returns how many."""
+    return int(
+        connection.execute(
+            text("""
+SELECT dibs_prune(clock_timestamp() - make_interval(days => :retention_days), :limit)
+"""),
+            {"retention_days": retention_days, "limit": limit},
+        ).scalar_one()
+    )

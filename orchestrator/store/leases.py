@@ -1,0 +1,336 @@
+"""Leases: keep them, give them back, take them away.
+
+Every write requires that the row still holds the lease and that it was granted
+to the caller's token. Time only allows the keeper to take a lease away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from orchestrator.lifecycle import Ending, RunState
+from orchestrator.store.verdict import EndedLease, end_leases, ended, ending_columns
+
+# Whether the row's lease was granted to the token that asks. A full name is
+# <token's name>[:<instance>], and no name has a colon.
+OWNED = """split_part(r."lockedBy", ':', 1)"""
+
+# An aborted run's lease goes on for one lease after the request, no longer.
+EXPIRY = """least(clock_timestamp() + make_interval(secs => {seconds}),
+        r."abortRequestedAt" + make_interval(secs => r."leaseSeconds"))"""
+
+DRAINING = "draining"
+
+# After an outage live executors get one whole lease to renew before anything is
+# taken from them. A keeper that has not ticked lately has not noticed an outage yet.
+_AMNESTY_OVER = """NOT EXISTS (
+       SELECT FROM keeper k
+        WHERE k."amnestySince" + make_interval(secs => r."leaseSeconds") > clock_timestamp())"""
+_KEEPER_AWAKE = """EXISTS (
+       SELECT FROM keeper k
+        WHERE k."lastTickAt" BETWEEN clock_timestamp() - interval '5 seconds'
+                                 AND clock_timestamp() + interval '1 second')"""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLease:
+    """A lease that an executor says it holds."""
+
+    token_name: str
+    run_id: UUID
+    lease_id: UUID
+    progress: str | None = None
+    lease_seconds: int | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """A lease that was renewed; `abort`: its holder is asked to stop."""
+
+    lease_id: UUID
+    expires_at: datetime
+    abort: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What one session says it waits for, and since when it can be believed.
+
+    `as_of` is the server time of the last renewal answer that the executor had
+    received when it composed the request.
+    """
+
+    token_name: str
+    session: UUID
+    claiming: tuple[UUID, ...]
+    as_of: datetime
+    request_id: str | None = None
+
+
+def server_time(connection: Connection) -> datetime:
+    """The database's clock."""
+    now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now
+
+
+def renew(connection: Connection, held: Sequence[HeldLease]) -> list[Renewal]:
+    """
+    Move the expiry of leases; the first renewal confirms that the run executes.
+
+    Args:
+        held: At most one entry for each lease. `lease_seconds` None keeps the
+            lease's own length; `progress` is JSON text.
+
+    Returns:
+        The renewed ones in no order; a lease that is missing is lost.
+    """
+    rows = connection.execute(
+        text(f"""
+WITH named AS (
+  SELECT * FROM unnest(CAST(:token_names AS text[]), CAST(:run_ids AS uuid[]),
+    CAST(:lease_ids AS uuid[]), CAST(:progresses AS text[]), CAST(:lease_seconds AS integer[]),
+    CAST(:request_ids AS text[]))
+    AS n(token_name, run_id, lease_id, progress, seconds, request_id)),
+held AS MATERIALIZED (
+  SELECT n.*, r."runState" AS was
+    FROM named n JOIN "workflowRuns" r ON r.id = n.run_id
+   WHERE r."leaseId" = n.lease_id AND {OWNED} = n.token_name
+   ORDER BY r.id FOR UPDATE OF r),
+renewed AS (
+  UPDATE "workflowRuns" r SET
+      "runState" = '{RunState.STARTED}',
+      "leaseExpiresAt" = {EXPIRY.format(seconds='coalesce(h.seconds, r."leaseSeconds")')},
+      "leaseSeconds" = coalesce(h.seconds, r."leaseSeconds"),
+      "startedAt" = coalesce(r."startedAt", clock_timestamp()),
+      progress = coalesce(CAST(h.progress AS jsonb), r.progress),
+      version = r.version + (h.was = '{RunState.LOADING}')::integer
+    FROM held h
+   WHERE r.id = h.run_id AND r."leaseId" = h.lease_id
+  RETURNING r.*, h.was, h.request_id, h.token_name),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version, 'started', clock_timestamp(), was, "runState", "leaseId", fence, "lockedBy",
+         request_id, token_name, '{{}}'
+    FROM renewed WHERE was = '{RunState.LOADING}')
+SELECT "leaseId" AS lease_id, "leaseExpiresAt" AS expires_at,
+       "abortRequestedAt" IS NOT NULL AS abort
+  FROM renewed
+"""),
+        {
+            "token_names": [lease.token_name for lease in held],
+            "run_ids": [lease.run_id for lease in held],
+            "lease_ids": [lease.lease_id for lease in held],
+            "progresses": [lease.progress for lease in held],
+            "lease_seconds": [lease.lease_seconds for lease in held],
+            "request_ids": [lease.request_id for lease in held],
+        },
+    )
+    return [Renewal(row.lease_id, row.expires_at, row.abort) for row in rows]
+
+
+def release(connection: Connection, held: Sequence[HeldLease], *, reason: str) -> list[EndedLease]:
+    """
+    Give leases back unfinished.
+
+    Costs none of a run's budgets, but a reason other than draining makes it
+    wait for a growing pause, and the twentieth such release in a row fails it.
+
+    Args:
+        held: At most one entry for each lease.
+        reason: Goes to the ledger as it is.
+
+    Returns:
+        What became of their runs; a lease that is missing is lost.
+    """
+    statement = end_leases(f"""
+  SELECT r.*, {
+        ending_columns(
+            Ending.RELEASED,
+            reason="CAST(:reason AS text)",
+            unwanted=f"CAST(:reason AS text) <> '{DRAINING}'",
+            request_id="n.request_id",
+            actor="n.token_name",
+        )
+    }
+    FROM unnest(CAST(:token_names AS text[]), CAST(:run_ids AS uuid[]),
+      CAST(:lease_ids AS uuid[]), CAST(:request_ids AS text[]))
+      AS n(token_name, run_id, lease_id, request_id)
+    JOIN "workflowRuns" r ON r.id = n.run_id
+   WHERE r."leaseId" = n.lease_id AND {OWNED} = n.token_name
+   ORDER BY r.id FOR UPDATE OF r""")
+    return ended(
+        connection,
+        statement,
+        {
+            "reason": reason,
+            "token_names": [lease.token_name for lease in held],
+            "run_ids": [lease.run_id for lease in held],
+            "lease_ids": [lease.lease_id for lease in held],
+            "request_ids": [lease.request_id for lease in held],
+        },
+    )
+
+
+def release_orphans(
+    connection: Connection, reconciliation: Reconciliation, *, named: Sequence[UUID]
+) -> list[EndedLease]:
+    """
+    Free the leases of lost claim replies.
+
+    An orphan is a lease of this session that is still loading, is not named,
+    does not come from a claim that the executor waits for, and was granted
+    before `as_of`. Right under every delay, repeat and order of heartbeats: a
+    claim sent after this request was composed is granted after `as_of`.
+
+    Args:
+        named: Every lease id that the executor named.
+    """
+    statement = end_leases(f"""
+  SELECT r.*, {
+        ending_columns(
+            Ending.ORPHANED,
+            request_id="CAST(:request_id AS text)",
+            actor="CAST(:token_name AS text)",
+        )
+    }
+    FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = :session
+     AND {OWNED} = :token_name
+     AND r."runState" = '{RunState.LOADING}'
+     AND r."lockedAt" < :as_of
+     AND r."leaseId" <> ALL (CAST(:named AS uuid[]))
+     AND NOT EXISTS (
+       SELECT FROM "claimRequests" c
+        WHERE c."tokenName" = :token_name AND c."requestId" = ANY (CAST(:claiming AS uuid[]))
+          AND r."leaseId" = ANY (c."leaseIds"))
+     AND {_AMNESTY_OVER}
+     AND {_KEEPER_AWAKE}
+   ORDER BY r.id FOR UPDATE OF r SKIP LOCKED""")
+    return ended(
+        connection,
+        statement,
+        {
+            "token_name": reconciliation.token_name,
+            "session": reconciliation.session,
+            "as_of": reconciliation.as_of,
+            "claiming": list(reconciliation.claiming),
+            "request_id": reconciliation.request_id,
+            "named": list(named),
+        },
+    )
+
+
+def release_replaced(
+    connection: Connection, *, executor: str, session: UUID, request_id: str | None, actor: str
+) -> list[EndedLease]:
+    """End every lease of this executor's other sessions as a crash, at once."""
+    statement = end_leases(f"""
+  SELECT r.*, {
+        ending_columns(
+            Ending.REPLACED,
+            request_id="CAST(:request_id AS text)",
+            actor="CAST(:actor AS text)",
+        )
+    }
+    FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL AND r."lockedSession" <> :session AND r."lockedBy" = :executor
+   ORDER BY r.id FOR UPDATE OF r""")
+    return ended(
+        connection,
+        statement,
+        {"executor": executor, "session": session, "request_id": request_id, "actor": actor},
+    )
+
+
+def expire(connection: Connection, *, limit: int, only: UUID | None = None) -> list[EndedLease]:
+    """
+    Take expired leases back, with their budget of crashes.
+
+    Args:
+        limit: At most this many in one statement.
+        only: This run alone; for when one bad row fails a batch.
+    """
+    statement = end_leases(f"""
+  SELECT r.*, {ending_columns(Ending.EXPIRED)}
+    FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL AND r."leaseExpiresAt" < clock_timestamp()
+     AND (CAST(:only AS uuid) IS NULL OR r.id = :only)
+     AND {_AMNESTY_OVER}
+   ORDER BY r.id LIMIT :limit FOR UPDATE OF r SKIP LOCKED""")
+    return ended(connection, statement, {"only": only, "limit": limit})
+
+
+def expired_run_ids(connection: Connection, *, limit: int) -> list[UUID]:
+    """Runs whose lease has expired, without locking them; `expire` decides again."""
+    rows = connection.execute(
+        text(f"""
+SELECT r.id FROM "workflowRuns" r
+ WHERE r."leaseId" IS NOT NULL AND r."leaseExpiresAt" < clock_timestamp() AND {_AMNESTY_OVER}
+ ORDER BY r.id LIMIT :limit
+"""),
+        {"limit": limit},
+    )
+    return list(rows.scalars())
+
+
+def start_step(
+    connection: Connection, held: Sequence[HeldLease], *, step_indexes: Sequence[int]
+) -> set[UUID]:
+    """
+    Write ahead that a mutating step begins; from now on it may have acted.
+
+    Repeatable under the same lease.
+
+    Returns:
+        The ids of the leases under which the step may begin; the others are
+        lost, or the run is at another step.
+    """
+    rows = connection.execute(
+        text(f"""
+WITH named AS (
+  SELECT * FROM unnest(CAST(:token_names AS text[]), CAST(:run_ids AS uuid[]),
+    CAST(:lease_ids AS uuid[]), CAST(:step_indexes AS integer[]), CAST(:request_ids AS text[]))
+    AS n(token_name, run_id, lease_id, step_index, request_id)),
+held AS MATERIALIZED (
+  SELECT n.*, r."runState" AS was, r."mutatingSince" IS NULL AS first
+    FROM named n JOIN "workflowRuns" r ON r.id = n.run_id
+   WHERE r."leaseId" = n.lease_id AND {OWNED} = n.token_name AND r."stepIndex" = n.step_index
+   ORDER BY r.id FOR UPDATE OF r),
+marked AS (
+  UPDATE "workflowRuns" r SET
+      "runState" = '{RunState.STARTED}',
+      "mutatingSince" = coalesce(r."mutatingSince", clock_timestamp()),
+      "startedAt" = coalesce(r."startedAt", clock_timestamp()),
+      version = r.version + h.first::integer
+    FROM held h
+   WHERE r.id = h.run_id AND r."leaseId" = h.lease_id
+  RETURNING r.*, h.was, h.first, h.request_id, h.token_name),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version, 'step-started', clock_timestamp(), was, "runState", "leaseId", fence,
+         "lockedBy", request_id, token_name, jsonb_build_object('stepIndex', "stepIndex")
+    FROM marked WHERE first),
+stepped AS (
+  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, "startedAt")
+  SELECT id, "stepIndex", "stepName", "stepType", 'started', "mutatingSince"
+    FROM marked WHERE first
+  ON CONFLICT ("runId", "stepIndex") DO UPDATE SET state = 'started')
+SELECT "leaseId" FROM marked
+"""),
+        {
+            "token_names": [lease.token_name for lease in held],
+            "run_ids": [lease.run_id for lease in held],
+            "lease_ids": [lease.lease_id for lease in held],
+            "step_indexes": list(step_indexes),
+            "request_ids": [lease.request_id for lease in held],
+        },
+    )
+    return set(rows.scalars())

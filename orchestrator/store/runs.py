@@ -1,0 +1,201 @@
+"""Runs: create them, read them, list them. Reading never hands out work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select, text
+
+from orchestrator.lifecycle import OVER, PRIORITY_SECONDS, RunState
+from orchestrator.store.records import RUN_FIELDS, Run, run_columns, run_of
+from orchestrator.store.tables import workflow_runs
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """One requested execution; `input` is JSON text, `id` a UUIDv7."""
+
+    id: UUID
+    workflow: str
+    input: str
+    queue: str
+    priority: int
+    available_at: datetime | None
+    max_failures: int
+    max_crashes: int
+    dedup_key: str | None
+    idempotency_key: str | None
+    request_hash: bytes | None
+    traceparent: str | None
+    created_by: str
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A run found by its idempotency key, and the hash of the body that made it."""
+
+    run: Run
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """What a list asks for; every part narrows it."""
+
+    states: tuple[str, ...] = ()
+    queue: str | None = None
+    workflow: str | None = None
+    executor: str | None = None
+    created_after: datetime | None = None
+
+
+def create(connection: Connection, runs: Sequence[NewRun]) -> list[Run]:
+    """
+    Create runs: pending, or scheduled when they are not due yet.
+
+    Returns:
+        The created ones, in the order given. One is missing when a live run has
+        its dedupKey or a run has its idempotency key; nothing was written for it.
+    """
+    rows = connection.execute(
+        text(f"""
+WITH wished AS (
+  SELECT w.*, greatest(w.available_at, clock_timestamp()) AS due
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:workflows AS text[]), CAST(:inputs AS text[]),
+      CAST(:queues AS text[]), CAST(:priorities AS smallint[]),
+      CAST(:available_ats AS timestamptz[]), CAST(:max_failures AS smallint[]),
+      CAST(:max_crashes AS smallint[]), CAST(:dedup_keys AS text[]),
+      CAST(:idempotency_keys AS text[]), CAST(:request_hashes AS bytea[]),
+      CAST(:traceparents AS text[]), CAST(:created_bys AS text[]), CAST(:request_ids AS text[]))
+      WITH ORDINALITY AS w(id, workflow, input, queue, priority, available_at, max_failures,
+        max_crashes, dedup_key, idempotency_key, request_hash, traceparent, created_by,
+        request_id, place)),
+created AS (
+  INSERT INTO "workflowRuns" AS r (
+    id, workflow, queue, "stepQueue", "runState", priority, "availableAt", "claimKey",
+    "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
+    "maxFailures", "maxCrashes", fence, "dedupKey", "idempotencyKey", "requestHash",
+    traceparent, "createdBy", "createdAt", version)
+  SELECT id, workflow, queue, queue,
+         CASE WHEN available_at > clock_timestamp() THEN '{RunState.SCHEDULED}'
+              ELSE '{RunState.PENDING}' END,
+         priority, due, due - make_interval(secs => priority * {PRIORITY_SECONDS}),
+         0, workflow, workflow, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
+         dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1
+    FROM wished ORDER BY place
+  ON CONFLICT DO NOTHING
+  RETURNING r.*),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "toState", "requestId", actor, detail)
+  SELECT c.id, 1, 'created', c."createdAt", c."runState", w.request_id, c."createdBy", '{{}}'
+    FROM created c JOIN wished w USING (id))
+SELECT {run_columns("c")} FROM created c JOIN wished w USING (id) ORDER BY w.place
+"""),
+        {
+            "ids": [run.id for run in runs],
+            "workflows": [run.workflow for run in runs],
+            "inputs": [run.input for run in runs],
+            "queues": [run.queue for run in runs],
+            "priorities": [run.priority for run in runs],
+            "available_ats": [run.available_at for run in runs],
+            "max_failures": [run.max_failures for run in runs],
+            "max_crashes": [run.max_crashes for run in runs],
+            "dedup_keys": [run.dedup_key for run in runs],
+            "idempotency_keys": [run.idempotency_key for run in runs],
+            "request_hashes": [run.request_hash for run in runs],
+            "traceparents": [run.traceparent for run in runs],
+            "created_bys": [run.created_by for run in runs],
+            "request_ids": [run.request_id for run in runs],
+        },
+    )
+    return [run_of(row) for row in rows]
+
+
+def find(connection: Connection, run_id: UUID) -> Run | None:
+    """One run by id."""
+    row = connection.execute(
+        text(f'SELECT {run_columns("r")} FROM "workflowRuns" r WHERE r.id = :run_id'),
+        {"run_id": run_id},
+    ).one_or_none()
+    return None if row is None else run_of(row)
+
+
+def find_by_idempotency_key(connection: Connection, created_by: str, key: str) -> Keyed | None:
+    """The run that this token created with this key."""
+    row = connection.execute(
+        text(f"""
+SELECT {run_columns("r")}, r."requestHash" AS request_hash FROM "workflowRuns" r
+ WHERE r."createdBy" = :created_by AND r."idempotencyKey" = :key
+"""),
+        {"created_by": created_by, "key": key},
+    ).one_or_none()
+    return None if row is None else Keyed(run_of(row), bytes(row.request_hash))
+
+
+def find_live_by_dedup_key(
+    connection: Connection, *, queue: str, workflow: str, dedup_key: str
+) -> Run | None:
+    """The live run that holds a dedupKey."""
+    row = connection.execute(
+        text(f"""
+SELECT {run_columns("r")} FROM "workflowRuns" r
+ WHERE r.queue = :queue AND r.workflow = :workflow AND r."dedupKey" = :dedup_key
+   AND r."runState" IN ('scheduled', 'pending', 'loading', 'started', 'waiting')
+"""),
+        {"queue": queue, "workflow": workflow, "dedup_key": dedup_key},
+    ).one_or_none()
+    return None if row is None else run_of(row)
+
+
+def list_runs(
+    connection: Connection,
+    *,
+    queue_patterns: Sequence[str],
+    wanted: RunFilter,
+    before: UUID | None,
+    limit: int,
+) -> list[Run]:
+    """
+    Runs of these queues, newest first.
+
+    Args:
+        queue_patterns: What the token covers: exact names, prefixes, or *.
+        before: The last id of the previous page.
+    """
+    table = workflow_runs
+    conditions: list[ColumnElement[bool]] = []
+    if "*" not in queue_patterns:
+        conditions.append(or_(*(_covered(pattern) for pattern in queue_patterns)))
+    if wanted.states:
+        conditions.append(table.c.run_state.in_(wanted.states))
+    if wanted.queue is not None:
+        conditions.append(table.c.queue == wanted.queue)
+    if wanted.workflow is not None:
+        conditions.append(table.c.workflow == wanted.workflow)
+    if wanted.executor is not None:
+        conditions.append(table.c.locked_by == wanted.executor)
+    if wanted.created_after is not None:
+        conditions.append(table.c.created_at > wanted.created_after)
+    if before is not None:
+        conditions.append(table.c.id < before)
+    statement = (
+        select(*(table.c[name].label(name) for name in RUN_FIELDS))
+        .where(and_(literal(value=True), *conditions))
+        .order_by(table.c.id.desc())
+        .limit(limit)
+    )
+    return [run_of(row) for row in connection.execute(statement)]
+
+
+def is_over(run: Run) -> bool:
+    return run.run_state in OVER
+
+
+def _covered(pattern: str) -> ColumnElement[bool]:
+    if pattern.endswith(".*"):
+        return workflow_runs.c.queue.startswith(pattern[:-1], autoescape=True)
+    return workflow_runs.c.queue == pattern

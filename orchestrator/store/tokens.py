@@ -1,0 +1,111 @@
+"""Access tokens: only the hash of a secret is kept, and a name stays its owner's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, RowMapping, text
+
+ACTIVE_PER_NAME = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A token without its secret."""
+
+    key_id: str
+    name: str
+    role: str
+    secret_hash: bytes
+    queues: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    active: bool
+
+
+_COLUMNS = """"keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
+  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active"""
+
+
+def find(connection: Connection, key_id: str) -> AccessToken | None:
+    """A token by its public half; `active` is decided by the database's clock."""
+    rows = connection.execute(
+        text(f'SELECT {_COLUMNS} FROM "accessTokens" WHERE "keyId" = :key_id'), {"key_id": key_id}
+    )
+    return next(iter(_tokens(rows.mappings())), None)
+
+
+def list_tokens(connection: Connection, *, name: str | None = None) -> list[AccessToken]:
+    """Every token, or those of one name, by name and age."""
+    rows = connection.execute(
+        text(f"""
+SELECT {_COLUMNS} FROM "accessTokens"
+ WHERE CAST(:name AS text) IS NULL OR name = :name ORDER BY name, "createdAt"
+"""),
+        {"name": name},
+    )
+    return _tokens(rows.mappings())
+
+
+def create(
+    connection: Connection,
+    *,
+    key_id: str,
+    name: str,
+    role: str,
+    secret_hash: bytes,
+    queues: Sequence[str],
+    lasts: timedelta | None,
+) -> None:
+    """Write a new token down; the caller has locked its name (`lock_name`)."""
+    connection.execute(
+        text("""
+INSERT INTO "accessTokens" ("keyId", name, role, "secretHash", queues, "createdAt", "expiresAt")
+VALUES (:key_id, :name, :role, :secret_hash, :queues, clock_timestamp(),
+        clock_timestamp() + CAST(:lasts AS interval))
+"""),
+        {
+            "key_id": key_id,
+            "name": name,
+            "role": role,
+            "secret_hash": secret_hash,
+            "queues": list(queues),
+            "lasts": lasts,
+        },
+    )
+
+
+def lock_name(connection: Connection, name: str) -> None:
+    """Keep every other transaction from making tokens of this name until this one ends."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('dibs token ' || :name, 0))"),
+        {"name": name},
+    )
+
+
+def revoke(connection: Connection, *, name: str | None = None, key_id: str | None = None) -> int:
+    """Revoke every token of a name, or one by its key id; returns how many were active."""
+    return connection.execute(
+        text("""
+UPDATE "accessTokens" SET "revokedAt" = clock_timestamp()
+ WHERE "revokedAt" IS NULL AND (name = CAST(:name AS text) OR "keyId" = CAST(:key_id AS text))
+"""),
+        {"name": name, "key_id": key_id},
+    ).rowcount
+
+
+def _tokens(rows: Iterable[RowMapping]) -> list[AccessToken]:
+    return [
+        AccessToken(
+            **{
+                **row,
+                "queues": tuple(row["queues"]),
+                "secret_hash": bytes(row["secret_hash"]),
+            }
+        )
+        for row in rows
+    ]
