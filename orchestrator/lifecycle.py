@@ -47,6 +47,7 @@ class Gate(StrEnum):
     NEEDS_INPUT = "needs-input"
     NOT_WAITING = "not-waiting"
     OUTCOME_UNKNOWN = "outcome-unknown"
+    EXECUTOR_NOT_SERVING = "executor-not-serving"
     LIMIT = "limit"
 
 

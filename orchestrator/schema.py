@@ -1,4 +1,4 @@
-"""The schema's commands: bring it up, take it down, say where it stands, grant what serving needs."""
+"""The schema's commands: up, down, where it stands, and the grants that serving needs."""
 
 from __future__ import annotations
 

@@ -99,9 +99,7 @@ def variable(field: str) -> str:
     return _PLAIN_NAMES.get(field, f"DIBS_{field.upper()}")
 
 
-def load(
-    environment: Mapping[str, str] | None = None, **overrides: Any
-) -> Settings:
+def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
     """
     Read every setting from the environment.
 

@@ -14,7 +14,7 @@ from orchestrator.desk.claim_desk import replay
 from orchestrator.desk.visibility import visible_run
 from orchestrator.errors import LeaseLost, Overloaded, RunHeld, RunNotClaimable, RunOver
 from orchestrator.lifecycle import LEASED, OVER, Gate, RunState, WaitingReason
-from orchestrator.store import claim_requests, claims, queues
+from orchestrator.store import claim_requests, claims, executors, queues
 from orchestrator.store.claim_requests import ClaimRequest
 from orchestrator.store.claims import RunWish
 from orchestrator.store.engine import Database
@@ -31,6 +31,7 @@ _WHY = {
     Gate.QUEUE_PAUSED: "its queue is paused.",
     Gate.NEEDS_INPUT: "it waits for input, and the claim brought none.",
     Gate.NOT_WAITING: "the claim brought input, and it does not wait for any.",
+    Gate.EXECUTOR_NOT_SERVING: "an operator has taken this executor out of service.",
     Gate.OUTCOME_UNKNOWN: "whether its last step happened is not known; only resolve moves it.",
 }
 
@@ -104,13 +105,14 @@ def _refuse(connection: Connection, wish: RunWish, queue_patterns: tuple[str, ..
         raise RunOver(run.id, run.run_state)
     if run.run_state in LEASED:
         raise RunHeld(run.id, run.run_state, run.lease_expires_at, _seconds_left(run, now))
-    gate = _gate(run, paused=paused, brought_input=wish.input is not None)
+    serving = executors.is_serving(connection, wish.executor, wish.session)
+    gate = _gate(run, paused=paused, brought_input=wish.input is not None, serving=serving)
     if gate is None:
         raise _TryAgain
     raise RunNotClaimable(run.id, run.run_state, gate, _WHY[gate])
 
 
-def _gate(run: Run, *, paused: bool, brought_input: bool) -> Gate | None:
+def _gate(run: Run, *, paused: bool, brought_input: bool, serving: bool) -> Gate | None:
     """The first gate that is shut, or None when the run is claimable now."""
     if run.run_state == RunState.SCHEDULED:
         return Gate.DUE_TIME
@@ -120,7 +122,9 @@ def _gate(run: Run, *, paused: bool, brought_input: bool) -> Gate | None:
         return Gate.NEEDS_INPUT
     if run.run_state == RunState.PENDING and brought_input:
         return Gate.NOT_WAITING
-    return Gate.QUEUE_PAUSED if paused else None
+    if paused:
+        return Gate.QUEUE_PAUSED
+    return None if serving else Gate.EXECUTOR_NOT_SERVING
 
 
 def _seconds_left(run: Run, now: datetime) -> float:

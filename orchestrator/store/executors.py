@@ -101,6 +101,17 @@ UPDATE executors SET state = :state, reason = :reason WHERE "fullName" = :full_n
     ).rowcount
 
 
+def is_serving(connection: Connection, full_name: str, session: UUID) -> bool:
+    """Whether this session may claim: it is neither drained nor in quarantine."""
+    return not connection.execute(
+        text("""
+SELECT EXISTS (SELECT FROM executors e
+  WHERE e."fullName" = :full_name AND e.session = :session AND e.state <> 'active')
+"""),
+        {"full_name": full_name, "session": session},
+    ).scalar_one()
+
+
 def seen(connection: Connection, sessions: Iterable[tuple[str, UUID]]) -> None:
     """Note a sign of life of several sessions in one statement."""
     names_and_sessions: Sequence[tuple[str, UUID]] = sorted(sessions)

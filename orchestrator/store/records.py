@@ -61,7 +61,8 @@ class Run:
         """What a waiting run waits for: input, or someone to say what happened."""
         if self.waiting_for is None:
             return None
-        reason: str | None = orjson.loads(self.waiting_for.contents).get("reason")
+        # A Fragment gives its text to orjson only.
+        reason: str | None = orjson.loads(orjson.dumps(self.waiting_for)).get("reason")
         return reason
 
 

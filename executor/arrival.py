@@ -1,0 +1,64 @@
+"""Runs that have just been claimed, until they may begin."""
+
+from collections.abc import Sequence
+
+import structlog
+
+from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.deadline import monotonic_seconds
+from executor.leases import HeldLease, HeldLeases
+from executor.wire import Dispatch
+
+log = structlog.get_logger()
+
+
+class Arrival:
+    """
+    The runs of one answered claim.
+
+    Their leases count from when the claim was sent, which is safe and, of a
+    claim that was parked for long, useless: too little may be left, and nobody
+    here can know how much. Such leases are renewed before their runs begin.
+    """
+
+    def __init__(
+        self, leases: HeldLeases, dispatches: Sequence[Dispatch], *, sent_at: float
+    ) -> None:
+        """
+        Hold the leases; to be done before the claim is named no longer.
+
+        Args:
+            sent_at: When the claim's answered attempt was sent.
+        """
+        self._leases = leases
+        now = monotonic_seconds()
+        shortest = min((dispatch.lease.seconds for dispatch in dispatches), default=now)
+        self._is_late = now > sent_at + shortest / 3
+        # A late lease's own deadline might pass before its renewal is answered.
+        counted_from = now if self._is_late else sent_at
+        self._held = [(dispatch, leases.hold(dispatch, counted_from)) for dispatch in dispatches]
+
+    def confirmed(self, orchestrator: Orchestrator) -> list[tuple[Dispatch, HeldLease]]:
+        """The runs that may begin; leases that are not ours any more are dropped."""
+        if self._is_late and self._held:
+            self._renew(orchestrator, [lease for _, lease in self._held])
+        return [(dispatch, lease) for dispatch, lease in self._held if self._leases.holds(lease.id)]
+
+    def _renew(self, orchestrator: Orchestrator, leases: Sequence[HeldLease]) -> None:
+        named = [{"leaseId": lease.id, "runId": lease.run_id} for lease in leases]
+        renewed: set[str] = set()
+        sent_at = monotonic_seconds()
+        try:
+            answer = orchestrator.renew(
+                named,
+                claiming=(),
+                as_of=None,
+                answer_seconds=max(1.0, min(lease.seconds for lease in leases) / 3),
+            )
+            renewed = {renewal.lease_id for renewal in answer.renewed}
+        except (RefusedError, UnansweredError) as error:
+            log.warning("claim-not-confirmed", reason=str(error))
+        self._leases.extend(renewed, sent_at)
+        for lost in [lease.id for lease in leases if lease.id not in renewed]:
+            self._leases.drop(lost)
+            self._leases.settle()

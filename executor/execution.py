@@ -1,0 +1,162 @@
+"""One run in flight: which step it is at, and what has been decided about it."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+
+from executor.deadline import monotonic_seconds
+from executor.handlers import StepContext
+from executor.in_flight import InFlightRun
+from executor.leases import HeldLease
+from executor.wire import Dispatch
+
+
+class Cancellation(Enum):
+    """Why a handler is told to stop. The value is the word in logs and in `/health`."""
+
+    TIMEOUT = "timed-out"
+    ABORT = "abort-requested"
+    DRAINING = "draining"
+    LOST = "lease-lost"
+    DEADLINE = "own-deadline"
+
+    @property
+    def lease_is_gone(self) -> bool:
+        """Whether nothing may be written any more."""
+        return self in (Cancellation.LOST, Cancellation.DEADLINE)
+
+
+@dataclass(eq=False)
+class Execution:
+    """
+    The steps of one run that are executed here under one lease, one after another.
+
+    Two things must both be over before the run leaves the in-flight set: the
+    handler (it may ignore that it was cancelled) and the lease (its report or
+    release may be unanswered). `lock` guards every field below it.
+
+    Attributes:
+        depth: How many steps were chained before this one.
+        decided: The step's outcome, or that there is none, has been settled; what
+            the handler says afterwards is not written.
+        lease_over: Reported, released or lost; nothing is left to be said.
+        mutating: The step's effect may not be repeated; it was written ahead.
+        report_refused: A report of this step was refused for what it says.
+    """
+
+    entry: InFlightRun
+    lease: HeldLease
+    dispatch: Dispatch
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    depth: int = 0
+    context: StepContext | None = None
+    interrupt: Callable[[], None] | None = None
+    handler_running: bool = False
+    decided: bool = False
+    lease_over: bool = False
+    mutating: bool = False
+    report_refused: bool = False
+    times_out_at: float | None = None
+    timeout_seconds: float | None = None
+    cancellation: Cancellation | None = None
+    cancelled_at: float = 0.0
+    ignoring: bool = False
+    step_since: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def begin(self, context: StepContext, *, timeout_seconds: float | None) -> bool:
+        """
+        Note that the handler begins.
+
+        Returns:
+            False if the step was decided before it could begin; it must not.
+        """
+        with self.lock:
+            if self.decided:
+                return False
+            self.handler_running = True
+            self.context = context
+            self.timeout_seconds = timeout_seconds
+            if timeout_seconds is not None:
+                self.times_out_at = monotonic_seconds() + timeout_seconds
+            if self.cancellation is not None:
+                context.aborted.set()
+            return True
+
+    def interrupt_with(self, interrupt: Callable[[], None]) -> None:
+        """Note how to interrupt the handler; does so if it is cancelled already."""
+        with self.lock:
+            self.interrupt = interrupt
+            if self.cancellation is None:
+                return
+        interrupt()
+
+    def cancel(self, cause: Cancellation) -> bool:
+        """
+        Tell the handler to stop.
+
+        The first cause stays, but for one that says that the lease is gone: it
+        overrules the others, since then nothing may be written.
+
+        Returns:
+            Whether this call changed anything.
+        """
+        with self.lock:
+            if self.decided:
+                return False
+            if self.cancellation is not None and (
+                self.cancellation.lease_is_gone or not cause.lease_is_gone
+            ):
+                return False
+            self.cancellation = cause
+            self.cancelled_at = monotonic_seconds()
+            context, interrupt = self.context, self.interrupt
+        if context is not None:
+            context.aborted.set()
+        if interrupt is not None:
+            interrupt()
+        return True
+
+    def handler_ended(self) -> None:
+        """Note that the handler has returned."""
+        with self.lock:
+            self.handler_running = False
+            self.interrupt = None
+            self.times_out_at = None
+
+    def decide(self) -> bool:
+        """
+        Take the right to say what becomes of the step.
+
+        Returns:
+            False if somebody has it already.
+        """
+        with self.lock:
+            if self.decided:
+                return False
+            self.decided = True
+            return True
+
+    def end_lease(self) -> None:
+        """Note that nothing is left to be said to the orchestrator."""
+        with self.lock:
+            self.decided = True
+            self.lease_over = True
+
+    def advance(self, dispatch: Dispatch) -> None:
+        """Go on with the next step under the same lease and the same entry."""
+        with self.lock:
+            self.dispatch = dispatch
+            self.depth += 1
+            self.context = None
+            self.decided = False
+            self.mutating = False
+            self.report_refused = False
+            self.timeout_seconds = None
+            self.step_since = datetime.now(UTC)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run can leave the in-flight set."""
+        return self.lease_over and not self.handler_running

@@ -1,0 +1,138 @@
+"""The heartbeat: renews every lease this process holds, in one request."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import orjson
+import structlog
+
+from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.deadline import monotonic_seconds
+from executor.leases import HeldLease, HeldLeases
+
+log = structlog.get_logger()
+
+LONGEST_PERIOD_SECONDS = 10.0
+LEASES_PER_REQUEST = 500
+PROGRESS_BYTES_PER_REQUEST = 256 * 1024
+
+
+class Heartbeat:
+    """
+    A thread and a connection pool of its own, so that no handler can hold it up.
+
+    It beats every third of the shortest lease, at most 10 s apart, while a lease
+    is held or a claim given up is not settled. What it learns it passes on:
+    leases that are lost, and leases whose run shall stop.
+    """
+
+    def __init__(
+        self,
+        orchestrator: Orchestrator,
+        leases: HeldLeases,
+        *,
+        on_lost: Callable[[str], None],
+        on_abort: Callable[[str], None],
+    ) -> None:
+        self._orchestrator = orchestrator
+        self._leases = leases
+        self._on_lost = on_lost
+        self._on_abort = on_abort
+        self._as_of: str | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the renewal that is on its way."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            if not self._leases.wait_for_need(timeout_seconds=1.0):
+                continue
+            began_at = monotonic_seconds()
+            answered = self._beat_safely()
+            period = self._period_seconds()
+            pause = began_at + (period if answered else period / 4) - monotonic_seconds()
+            self._stopped.wait(max(pause, 0.05))
+
+    def _period_seconds(self) -> float:
+        shortest = self._leases.shortest_seconds()
+        if shortest is None:
+            return 0.2  # Only claims given up are left to settle: soon done.
+        return min(shortest / 3, LONGEST_PERIOD_SECONDS)
+
+    def _beat_safely(self) -> bool:
+        try:
+            self.beat()
+        except UnansweredError as error:
+            log.warning("renewal-unanswered", reason=str(error))
+            return False
+        except RefusedError as error:
+            log.error("renewal-refused", status=error.status, code=error.code)
+            return False
+        except Exception:  # A heart that stops at a surprise would cost every lease.
+            log.exception("renewal-failed")
+            return False
+        return True
+
+    def beat(self) -> None:
+        """
+        Renew everything once and pass on what was learnt.
+
+        Raises:
+            UnansweredError: Nothing was learnt; deadlines stay where they are.
+            RefusedError: The orchestrator refused the whole request.
+        """
+        # Read before the names: what was granted before `asOf` is then either
+        # named below, or its claim is, or it is an orphan.
+        as_of = self._as_of
+        claiming, leases = self._leases.names()
+        parts = [
+            leases[start : start + LEASES_PER_REQUEST]
+            for start in range(0, len(leases), LEASES_PER_REQUEST)
+        ] or [()]
+        for part in parts:
+            # A part does not name the others' leases, so it must free nothing.
+            self._renew(part, claiming, as_of if len(parts) == 1 else None)
+        self._leases.renewed()
+
+    def _renew(
+        self, leases: Sequence[HeldLease], claiming: Sequence[str], as_of: str | None
+    ) -> None:
+        answer_seconds = min((lease.seconds for lease in leases), default=10.0) / 2
+        sent_at = monotonic_seconds()
+        answer = self._orchestrator.renew(
+            _named(leases),
+            claiming=claiming,
+            as_of=as_of,
+            answer_seconds=min(max(answer_seconds, 1.0), LONGEST_PERIOD_SECONDS),
+        )
+        self._as_of = answer.server_time
+        self._leases.extend([renewal.lease_id for renewal in answer.renewed], sent_at)
+        if answer.released:
+            log.info("orphans-released", runs=answer.released)
+        for lease_id in answer.lost:
+            self._on_lost(lease_id)
+        for lease_id in answer.abort:
+            self._on_abort(lease_id)
+
+
+def _named(leases: Sequence[HeldLease]) -> list[dict[str, Any]]:
+    """Leases as the wire names them, with as much progress as the body has room for."""
+    named: list[dict[str, Any]] = []
+    room = PROGRESS_BYTES_PER_REQUEST
+    for lease in leases:
+        item: dict[str, Any] = {"leaseId": lease.id, "runId": lease.run_id}
+        progress, lease.progress = lease.progress, None
+        if progress is not None and len(progress) <= room:
+            item["progress"] = orjson.Fragment(progress)
+            room -= len(progress)
+        elif progress is not None:
+            lease.progress = progress
+        named.append(item)
+    return named

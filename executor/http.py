@@ -1,0 +1,136 @@
+"""The executor's HTTP face: trigger a run, look at one, look at the process."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from executor.in_flight import InFlightRuns
+from executor.runner import Runner
+from executor.trigger import Trigger, TriggerRefusedError
+
+LARGEST_BODY_BYTES = 256 * 1024
+DEEPEST_BODY = 32
+
+_BEARER = re.compile(r"Bearer +([!-~]+)", re.IGNORECASE)
+
+
+def create_app(
+    trigger: Trigger,
+    in_flight: InFlightRuns,
+    runner: Runner,
+    health: Callable[[], dict[str, Any]],
+) -> Flask:
+    """The WSGI application; every answer is JSON, every refusal ``{"error", "code"}``."""
+    app = Flask("executor", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+
+    @app.post("/runs/<run_id>/trigger")
+    def fire(run_id: str) -> Response:
+        token = _token()
+        caller = trigger.identify(token)
+        pending_data = _pending_data()
+        trigger.fire(_canonical(run_id), token or "", caller, pending_data)
+        return _json(200, {"triggered": True})
+
+    @app.get("/runs/<run_id>")
+    def show(run_id: str) -> Response:
+        caller = trigger.identify(_token())
+        entry = in_flight.find(_canonical(run_id))
+        if entry is None or entry.queue is None or not caller.may_see(entry.queue):
+            raise _not_found()
+        executions = [one for one in runner.executions() if one.entry is entry]
+        shown: dict[str, Any] = {"runId": entry.run_id, "inFlight": True, "since": entry.since}
+        for execution in executions:
+            step = execution.dispatch.step
+            shown["step"] = {"index": step.index, "name": step.name, "type": step.type}
+            shown["stepSince"] = execution.step_since
+            if execution.cancellation is not None:
+                shown["cancelled"] = execution.cancellation.value
+        return _json(200, shown)
+
+    @app.get("/health")
+    def healthy() -> Response:
+        return _json(503 if runner.draining else 200, health())
+
+    @app.errorhandler(TriggerRefusedError)
+    def refused(error: TriggerRefusedError) -> Response:
+        answer = _json(error.status, {"error": str(error), "code": error.code})
+        if error.retry_after_seconds is not None:
+            answer.headers["Retry-After"] = str(math.ceil(error.retry_after_seconds))
+        if error.status == 401:
+            answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+
+    @app.errorhandler(HTTPException)
+    def failed(error: HTTPException) -> Response:
+        status = error.code or 500
+        answer = _json(status, {"error": error.name, "code": _code(error.name)})
+        if allowed := getattr(error, "valid_methods", None):
+            answer.headers["Allow"] = ", ".join(sorted(allowed))
+        return answer
+
+    return app
+
+
+def _token() -> str | None:
+    """The caller's bearer token, if there is exactly one."""
+    match = _BEARER.fullmatch(request.headers.get("Authorization", ""))
+    return match[1] if match else None
+
+
+def _canonical(run_id: str) -> str:
+    try:
+        if str(UUID(run_id)) == run_id:
+            return run_id
+    except ValueError:
+        pass
+    raise _not_found()
+
+
+def _not_found() -> TriggerRefusedError:
+    return TriggerRefusedError(404, "run_not_found", "There is no such run.")
+
+
+def _pending_data() -> dict[str, Any]:
+    """The body's `pendingData` as the claim's `input`; no body is no input."""
+    text = request.get_data(cache=False)
+    if not text:
+        return {}
+    if request.mimetype != "application/json":
+        raise TriggerRefusedError(415, "unsupported_media_type", "The body must be JSON.")
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise TriggerRefusedError(400, "malformed_json", f"Not JSON: {error}") from None
+    if not isinstance(body, dict) or not body.keys() <= {"pendingData"}:
+        raise TriggerRefusedError(422, "validation", 'The body must be {"pendingData": …} or {}.')
+    _check_depth(body)
+    return {"input": body["pendingData"]} if "pendingData" in body else {}
+
+
+def _check_depth(body: Any) -> None:
+    level = [body]
+    for _ in range(DEEPEST_BODY):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return
+    raise TriggerRefusedError(400, "json_too_complex", "The body is nested too deeply.")
+
+
+def _json(status: int, body: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(body), status, mimetype="application/json")
+
+
+def _code(name: str) -> str:
+    return re.sub(r"[^a-z]+", "_", name.lower()).strip("_")

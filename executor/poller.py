@@ -1,0 +1,126 @@
+"""The poller: claims runs for the free slots."""
+
+import random
+import threading
+from collections.abc import Sequence
+from uuid import uuid4
+
+import structlog
+
+from executor.arrival import Arrival
+from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.deadline import monotonic_seconds
+from executor.leases import HeldLeases
+from executor.retry import until_answered
+from executor.runner import Runner
+from executor.wire import Claimed
+
+log = structlog.get_logger()
+
+WAIT_SECONDS = 20
+RUNS_PER_CLAIM = 500
+SHORT_PAUSE_SECONDS = 0.25
+"""Kept after an empty answer that came at once, whatever it says."""
+
+
+class Poller:
+    """
+    A thread that keeps one claim parked at the orchestrator while a slot is free.
+
+    A claim is repeated under its request id until it is answered: runs that
+    were granted in a lost reply come with the repeat.
+    """
+
+    def __init__(
+        self,
+        orchestrator: Orchestrator,
+        leases: HeldLeases,
+        runner: Runner,
+        *,
+        queues: Sequence[str],
+        lease_seconds: int,
+        poll_interval_seconds: float,
+    ) -> None:
+        self._orchestrator = orchestrator
+        self._leases = leases
+        self._runner = runner
+        self._queues = queues
+        self._lease_seconds = lease_seconds
+        self._poll_interval_seconds = poll_interval_seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
+
+    @property
+    def orchestrator_is_away(self) -> bool:
+        """Whether the last claim went unanswered."""
+        return self._orchestrator.is_away
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send no new claim; one that is parked is left to be answered."""
+        self._stopped.set()
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Wait until the last claim is answered, and say whether it is."""
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            free_slots = self._runner.wait_for_free_slots(timeout_seconds=1.0)
+            if free_slots > 0 and not self._stopped.is_set():
+                self._stopped.wait(self._poll_safely(free_slots))
+
+    def _poll_safely(self, free_slots: int) -> float:
+        try:
+            return self.poll(free_slots)
+        except RefusedError as refusal:
+            log.error("claim-refused", status=refusal.status, code=refusal.code)
+            return refusal.retry_after_seconds or self._poll_interval_seconds
+        except UnansweredError as unanswered:
+            log.warning("claim-given-up", reason=str(unanswered))
+        except Exception:  # A poller that dies at a surprise would leave an idle executor.
+            log.exception("poll-failed")
+        return self._poll_interval_seconds
+
+    def poll(self, free_slots: int) -> float:
+        """
+        Claim once and begin what was granted.
+
+        Returns:
+            Seconds until the orchestrator wants to be asked again.
+
+        Raises:
+            RefusedError: Nothing was claimed.
+            UnansweredError: The poller was stopped before an answer came.
+        """
+        request_id = str(uuid4())
+        began_at = sent_at = monotonic_seconds()
+
+        def attempt() -> Claimed:
+            nonlocal sent_at
+            sent_at = monotonic_seconds()
+            return self._orchestrator.claim(
+                request_id=request_id,
+                queues=self._queues,
+                limit=min(free_slots, RUNS_PER_CLAIM),
+                lease_seconds=self._lease_seconds,
+                wait_seconds=WAIT_SECONDS,
+            )
+
+        with self._leases.claiming(request_id):
+            claimed = until_answered(
+                attempt,
+                give_up=self._stopped.is_set,
+                longest_pause_seconds=self._poll_interval_seconds,
+            )
+            arrival = Arrival(self._leases, claimed.dispatches, sent_at=sent_at)
+        for dispatch, lease in arrival.confirmed(self._orchestrator):
+            log.debug("claimed", run=dispatch.run.id)
+            self._runner.begin(dispatch, lease)
+        if not claimed.dispatches and (monotonic_seconds() - began_at < SHORT_PAUSE_SECONDS):
+            jittered = random.uniform(SHORT_PAUSE_SECONDS / 2, SHORT_PAUSE_SECONDS)  # noqa: S311
+            return max(jittered, claimed.next_poll_after_ms / 1000)
+        return claimed.next_poll_after_ms / 1000

@@ -1,0 +1,188 @@
+"""One executor process: its parts, how they start, and how they come to rest."""
+
+import sys
+import threading
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import structlog
+
+from executor.callers import Callers
+from executor.client import Identity, Orchestrator
+from executor.deadline import monotonic_seconds
+from executor.execution import Cancellation
+from executor.face import Face
+from executor.handlers import App
+from executor.heartbeat import Heartbeat
+from executor.http import create_app
+from executor.in_flight import InFlightRuns
+from executor.leases import HeldLeases
+from executor.poller import Poller
+from executor.registration import Registration
+from executor.releaser import Releaser
+from executor.reporter import Reporter
+from executor.runner import Runner
+from executor.settings import Settings
+from executor.stepper import Stepper
+from executor.trigger import Trigger
+from executor.watch import GRACE_SECONDS, Watch
+from executor.workers import Workers
+
+log = structlog.get_logger()
+
+SWITCH_INTERVAL_SECONDS = 0.001
+"""
+How long a thread that burns CPU may keep the others waiting. At Python's own
+5 ms a renewal beside eight such threads takes seconds, at 1 ms a fraction.
+"""
+
+ANSWER_SECONDS = 5.0
+"""How long the end waits for releases to be answered, and for a parked claim."""
+
+
+class Executor:
+    """Everything one process does, from registration to the last release."""
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        self._settings = settings
+        self.session = str(uuid4())
+        identity = Identity(settings.token.get_secret_value(), settings.instance, self.session)
+        # Each role has a pool of its own, so that none waits behind a parked claim.
+        connect = partial(
+            Orchestrator, settings.orchestrator_url, identity, httpx2.create_ssl_context()
+        )
+        self._orchestrator = connect()
+        self.in_flight = InFlightRuns()
+        self._leases = HeldLeases()
+        reporter = Reporter(connect(), self._leases)
+        releaser = Releaser(connect())
+        self.runner = Runner(
+            self.in_flight,
+            self._leases,
+            releaser,
+            slots=settings.slots,
+            stepper_for=lambda on_over: Stepper(
+                app,
+                self._orchestrator,
+                self._leases,
+                reporter,
+                releaser,
+                Workers(settings.slots),
+                chain_limit=settings.chain_limit,
+                on_over=on_over,
+            ),
+        )
+        self._heartbeat = Heartbeat(
+            connect(),
+            self._leases,
+            on_lost=lambda lease_id: self.runner.cancel(lease_id, Cancellation.LOST),
+            on_abort=lambda lease_id: self.runner.cancel(lease_id, Cancellation.ABORT),
+        )
+        self._poller = Poller(
+            connect(),
+            self._leases,
+            self.runner,
+            queues=settings.queues,
+            lease_seconds=settings.lease_seconds,
+            poll_interval_seconds=settings.poll_interval_seconds,
+        )
+        self._watch = Watch(self.runner, self._leases)
+        trigger = Trigger(
+            orchestrator=self._orchestrator,
+            callers=Callers(self._orchestrator),
+            in_flight=self.in_flight,
+            leases=self._leases,
+            runner=self.runner,
+            lease_seconds=settings.lease_seconds,
+            in_flight_status=settings.in_flight_status,
+        )
+        self._face = Face(
+            create_app(trigger, self.in_flight, self.runner, self.health),
+            settings.http_host,
+            settings.http_port,
+        )
+        facts = {
+            "version": version("dibs"),
+            "slots": settings.slots,
+            "queues": list(settings.queues),
+            "stepTypes": list(app.step_types),
+            "url": self._face.url,
+        }
+        self._registration = Registration(self._orchestrator, facts)
+        self._threads = (reporter, releaser, self._heartbeat, self._watch, self._face)
+
+    def start(self) -> None:
+        """
+        Register and begin to work.
+
+        Raises:
+            NotWelcomeError: The orchestrator does not accept the token.
+        """
+        sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+        self._registration.announce()
+        for part in self._threads:
+            part.start()
+        self._poller.start()
+        log.info("executor-started", session=self.session, url=self._face.url)
+
+    def drain(self, hurry: threading.Event) -> None:
+        """
+        Come to rest: begin nothing, finish what runs, give the rest back.
+
+        Args:
+            hurry: Cuts the time for finishing short.
+        """
+        began_at = monotonic_seconds()
+        log.info("draining", in_flight=len(self.in_flight))
+        self.runner.drain()
+        self._poller.stop()
+        self._registration.withdraw()
+        while monotonic_seconds() < began_at + self._settings.stop_timeout_seconds:
+            if hurry.is_set() or self.runner.wait_until_idle(0.1):
+                break
+        self._give_back_the_rest()
+        self._settle_parked_claim(began_at)
+        self._heartbeat.stop()
+        self._watch.stop()
+        self._face.close()
+        log.info("executor-stopped", ignoring=len(self.in_flight))
+
+    def health(self) -> dict[str, Any]:
+        """What `/health` shows."""
+        ignoring = [
+            {
+                "runId": one.entry.run_id,
+                "step": one.dispatch.step.name,
+                "since": one.step_since,
+                "cancelled": one.cancellation.value if one.cancellation else None,
+            }
+            for one in self.runner.executions()
+            if one.ignoring
+        ]
+        return {
+            "status": "draining" if self.runner.draining else "ok",
+            "executor": self._settings.instance,
+            "session": self.session,
+            "slots": self.runner.slots,
+            "inFlight": len(self.in_flight),
+            "orchestrator": "away" if self._poller.orchestrator_is_away else "ok",
+            "ignoringCancellation": ignoring,
+        }
+
+    def _give_back_the_rest(self) -> None:
+        for execution in self.runner.executions():
+            self.runner.cancel(execution.lease.id, Cancellation.DRAINING)
+        self.runner.wait_until_idle(GRACE_SECONDS)
+        self.runner.release_running()
+        self.runner.wait_until_idle(ANSWER_SECONDS, leases_only=True)
+
+    def _settle_parked_claim(self, began_at: float) -> None:
+        """Wait a moment for the last claim's answer; then free what it may still bring."""
+        if self._poller.wait(max(0.0, began_at + 1.0 - monotonic_seconds())):
+            self.runner.wait_until_idle(ANSWER_SECONDS, leases_only=True)
+            return
+        self._leases.give_up_claims()
+        self._leases.wait_until_settled(ANSWER_SECONDS)

@@ -1,0 +1,81 @@
+"""The executor's entry in the orchestrator's registry."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+
+from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.retry import until_answered
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+class NotWelcomeError(Exception):
+    """The orchestrator does not accept this executor's token; the message says so."""
+
+    exit_code = 78
+
+
+class Registration:
+    """What this process says of itself: when it starts, and when it is being stopped."""
+
+    def __init__(self, orchestrator: Orchestrator, facts: Mapping[str, Any]) -> None:
+        self._orchestrator = orchestrator
+        self._facts = facts
+        self._withdrawn = threading.Event()
+
+    def announce(self) -> None:
+        """
+        Register now; while the orchestrator is away, in the background.
+
+        Raises:
+            NotWelcomeError: The token is not good for an executor.
+        """
+        try:
+            self._orchestrator.register(self._facts)
+        except RefusedError as refusal:
+            if refusal.status in (401, 403):
+                raise NotWelcomeError(
+                    f"The orchestrator refuses EXECUTOR_TOKEN ({refusal.status}): {refusal}"
+                ) from None
+            _log_refusal(refusal)
+        except UnansweredError:
+            self._in_background(self._announce_until_answered)
+        else:
+            log.info("registered", **self._facts)
+
+    def withdraw(self) -> None:
+        """Say, without waiting for an answer, that this session serves no queue any more."""
+        self._withdrawn.set()
+        self._in_background(self._withdraw_once)
+
+    def _announce_until_answered(self) -> None:
+        try:
+            until_answered(
+                lambda: self._orchestrator.register(self._facts),
+                give_up=self._withdrawn.is_set,
+                longest_pause_seconds=LONGEST_PAUSE_SECONDS,
+            )
+        except RefusedError as refusal:
+            _log_refusal(refusal)
+        except UnansweredError:
+            return
+        else:
+            log.info("registered", **self._facts)
+
+    def _withdraw_once(self) -> None:
+        try:
+            self._orchestrator.register({**self._facts, "queues": []})
+        except (RefusedError, UnansweredError) as error:
+            log.info("withdrawal-failed", reason=str(error))
+
+    def _in_background(self, work: Any) -> None:
+        threading.Thread(target=work, name="registration", daemon=True).start()
+
+
+def _log_refusal(refusal: RefusedError) -> None:
+    log.error("registration-refused", status=refusal.status, code=refusal.code, reason=str(refusal))

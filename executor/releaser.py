@@ -1,0 +1,68 @@
+"""The releaser: gives leases back that will not be reported on."""
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.deadline import monotonic_seconds
+from executor.leases import HeldLease
+from executor.retry import until_answered
+
+log = structlog.get_logger()
+
+RELEASES_PER_REQUEST = 500
+
+
+@dataclass(frozen=True)
+class Release:
+    """One lease to give back; `on_answer` is called once, whatever the answer."""
+
+    lease: HeldLease
+    reason: str
+    on_answer: Callable[[], None]
+
+
+class Releaser:
+    """Releases in the background, each until it is answered or its lease is past."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._orchestrator = orchestrator
+        self._queue: queue.SimpleQueue[Release] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="releaser", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, release: Release) -> None:
+        """Give a lease back with the next request."""
+        self._queue.put(release)
+
+    def _run(self) -> None:
+        while True:
+            waiting = [self._queue.get()]
+            while len(waiting) < RELEASES_PER_REQUEST and not self._queue.empty():
+                waiting.append(self._queue.get())
+            for reason in dict.fromkeys(release.reason for release in waiting):
+                self._send([one for one in waiting if one.reason == reason], reason)
+
+    def _send(self, releases: list[Release], reason: str) -> None:
+        named = [{"leaseId": one.lease.id, "runId": one.lease.run_id} for one in releases]
+        runs = [one.lease.run_id for one in releases]
+        last_deadline = max(one.lease.deadline for one in releases)
+        try:
+            answer = until_answered(
+                lambda: self._orchestrator.release(named, reason),
+                give_up=lambda: monotonic_seconds() > last_deadline,
+            )
+        except (RefusedError, UnansweredError) as error:
+            log.warning("release-failed", runs=runs, reason=reason, error=str(error))
+        except Exception:  # The next release must still be sent.
+            log.exception("release-failed", runs=runs, reason=reason)
+        else:
+            log.info("released", runs=answer.released, reason=reason, lost=len(answer.lost))
+        for one in releases:
+            one.on_answer()

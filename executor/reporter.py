@@ -1,0 +1,154 @@
+"""The reporter: tells outcomes to the orchestrator, many in one request."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+
+from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.deadline import monotonic_seconds
+from executor.leases import HeldLease, HeldLeases
+from executor.retry import until_answered
+from executor.wire import ReportResult
+
+log = structlog.get_logger()
+
+LINGER_SECONDS = 0.002
+REPORTS_PER_BATCH = 500
+BYTES_PER_BATCH = 8 * 1024 * 1024 - 64 * 1024
+"""The orchestrator's cap, less what stands around the reports."""
+
+
+@dataclass(frozen=True)
+class Unwritten:
+    """
+    The report was not stored, and repeating it changes nothing.
+
+    Attributes:
+        refusal: What the orchestrator had against the request; None when the
+            lease passed its deadline before any answer.
+    """
+
+    refusal: RefusedError | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """
+    One outcome under way.
+
+    Attributes:
+        text: The report as JSON, the same at every attempt.
+        chain: Whether the run's next step may be handed out in the answer.
+        on_answer: Called once, on the reporter's thread.
+    """
+
+    lease: HeldLease
+    text: bytes
+    chain: bool
+    on_answer: Callable[[ReportResult | Unwritten], None]
+
+
+def report_text(lease: HeldLease, step_index: int, outcome: dict[str, Any]) -> bytes:
+    """One report of a batch as JSON."""
+    return orjson.dumps(
+        {
+            "leaseId": lease.id,
+            "runId": lease.run_id,
+            "stepIndex": step_index,
+            "outcome": outcome,
+        }
+    )
+
+
+class Reporter:
+    """
+    Sends reports in batches, each until it is answered or its lease is past.
+
+    One batch is under way at a time; what comes in meanwhile forms the next.
+    """
+
+    def __init__(self, orchestrator: Orchestrator, leases: HeldLeases) -> None:
+        self._orchestrator = orchestrator
+        self._leases = leases
+        self._queue: queue.SimpleQueue[Report] = queue.SimpleQueue()
+        self._kept_back: Report | None = None
+        self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, report: Report) -> None:
+        """Send a report with the next batch."""
+        self._queue.put(report)
+
+    def _run(self) -> None:
+        while True:
+            batch = self._next_batch()
+            try:
+                self._send(batch)
+            except Exception:  # The next batch must still be sent.
+                log.exception("report-failed", runs=[report.lease.run_id for report in batch])
+                for report in batch:
+                    report.on_answer(Unwritten(None))
+
+    def _next_batch(self) -> list[Report]:
+        """Wait for a report, linger for its neighbours, and keep to one `chain`."""
+        batch = [self._kept_back or self._queue.get()]
+        self._kept_back = None
+        size = len(batch[0].text)
+        closes_at = monotonic_seconds() + LINGER_SECONDS
+        while len(batch) < REPORTS_PER_BATCH:
+            try:
+                report = self._queue.get(timeout=max(0.0, closes_at - monotonic_seconds()))
+            except queue.Empty:
+                break
+            size += len(report.text) + 1
+            if size > BYTES_PER_BATCH or report.chain != batch[0].chain:
+                self._kept_back = report
+                break
+            batch.append(report)
+        return batch
+
+    def _send(self, batch: Sequence[Report]) -> None:
+        under_way = list(batch)
+
+        def attempt() -> tuple[list[Report], Sequence[ReportResult], float]:
+            self._drop_overdue(under_way)
+            if not under_way:
+                return [], [], 0.0
+            sent_at = monotonic_seconds()
+            texts = [report.text for report in under_way]
+            answer = self._orchestrator.report(texts, chain=under_way[0].chain)
+            if len(answer.results) != len(texts):
+                raise UnansweredError("the orchestrator answered another number of reports")
+            return under_way, answer.results, sent_at
+
+        try:
+            answered, results, sent_at = until_answered(attempt, give_up=lambda: False)
+        except RefusedError as refusal:
+            self._refused(under_way, refusal)
+            return
+        for report, result in zip(answered, results, strict=True):
+            if result.next is not None:
+                self._leases.extend([report.lease.id], sent_at)
+            report.on_answer(result)
+
+    def _drop_overdue(self, under_way: list[Report]) -> None:
+        now = monotonic_seconds()
+        for report in [report for report in under_way if now > report.lease.deadline]:
+            under_way.remove(report)
+            report.on_answer(Unwritten(None))
+
+    def _refused(self, batch: Sequence[Report], refusal: RefusedError) -> None:
+        """A request is refused as a whole: find whose fault it is, one by one."""
+        if len(batch) == 1:
+            batch[0].on_answer(Unwritten(refusal))
+            return
+        log.error("reports-refused", status=refusal.status, code=refusal.code, reports=len(batch))
+        for report in batch:
+            self._send([report])

@@ -1,0 +1,200 @@
+"""The runs this executor has taken: who gets a slot, who waits, who has to stop."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from executor.deadline import monotonic_seconds
+from executor.execution import Cancellation, Execution
+from executor.in_flight import InFlightRun, InFlightRuns, RunAlreadyInFlightError
+from executor.leases import HeldLease, HeldLeases
+from executor.releaser import Release, Releaser
+from executor.stepper import Stepper
+from executor.wire import Dispatch
+
+log = structlog.get_logger()
+
+LOOK_AGAIN_SECONDS = 0.05
+
+
+class Runner:
+    """
+    Executes at most `slots` runs at a time.
+
+    Polls ask for no more than the free slots, but a trigger may take one of
+    them while a poll is parked. A run that then finds none waits its turn here,
+    renewed like the others.
+    """
+
+    def __init__(
+        self,
+        in_flight: InFlightRuns,
+        leases: HeldLeases,
+        releaser: Releaser,
+        *,
+        slots: int,
+        stepper_for: Callable[[Callable[[Execution], None]], Stepper],
+    ) -> None:
+        self.slots = slots
+        self._in_flight = in_flight
+        self._leases = leases
+        self._releaser = releaser
+        self._stepper = stepper_for(self._leave)
+        self._changed = threading.Condition(threading.RLock())
+        self._executions: dict[str, Execution] = {}
+        self._queued: deque[Execution] = deque()
+        self._behind_a_trigger: dict[str, tuple[Dispatch, HeldLease]] = {}
+        self._busy = 0
+        self.draining = False
+
+    @property
+    def free_slots(self) -> int:
+        return max(0, self.slots - len(self._in_flight))
+
+    def wait_for_free_slots(self, timeout_seconds: float) -> int:
+        """Wait for a slot to be free, and say how many are."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.free_slots > 0, timeout_seconds)
+        return self.free_slots
+
+    def executions(self) -> list[Execution]:
+        """What is executed or waits its turn, in no order."""
+        with self._changed:
+            return list(self._executions.values())
+
+    def begin(self, dispatch: Dispatch, lease: HeldLease, entry: InFlightRun | None = None) -> None:
+        """
+        Execute a claimed run.
+
+        Args:
+            lease: Its lease, named by renewals already.
+            entry: The reservation of the trigger that claimed it; a run that was
+                polled for has none and is entered here.
+        """
+        if entry is None:
+            entry = self._enter(dispatch, lease)
+        if entry is None:
+            return
+        entry.queue = dispatch.run.queue
+        execution = Execution(entry, lease, dispatch)
+        with self._changed:
+            self._executions[lease.id] = execution
+            self._queued.append(execution)
+            if self.draining:
+                self._stepper.give_back(execution, Cancellation.DRAINING.value)
+            else:
+                self._start_queued()
+
+    def abandon(self, entry: InFlightRun) -> None:
+        """Take back a trigger's reservation whose claim brought nothing."""
+        self._vacate(entry)
+        with self._changed:
+            self._changed.notify_all()
+
+    def cancel(self, lease_id: str, cause: Cancellation) -> None:
+        """Tell the handler under a lease to stop, for this cause."""
+        execution = self._executions.get(lease_id)
+        if execution is None:
+            if cause.lease_is_gone:
+                self._leases.drop(lease_id)
+            return
+        if not execution.cancel(cause):
+            return
+        log.info("cancelled", run=execution.entry.run_id, cause=cause.value)
+        if cause.lease_is_gone:
+            self._stepper.settle(execution)
+        elif execution in self._queued:
+            self._stepper.give_back(execution, cause.value)
+
+    def note_ignoring(self, execution: Execution) -> None:
+        """Note that a handler ignores that it was told to stop."""
+        execution.ignoring = True
+        cause = execution.cancellation
+        log.warning(
+            "handler-ignores-cancellation",
+            run=execution.entry.run_id,
+            step=execution.dispatch.step.name,
+            cause=cause.value if cause else None,
+        )
+        if cause is Cancellation.TIMEOUT:
+            self._stepper.time_out(execution)
+
+    def drain(self) -> None:
+        """Begin nothing more; give back what waits its turn."""
+        self._stepper.stop_chaining()
+        with self._changed:
+            self.draining = True
+            waiting = list(self._queued)
+        for execution in waiting:
+            self._stepper.give_back(execution, Cancellation.DRAINING.value)
+
+    def release_running(self) -> None:
+        """Give back what is still being executed, whether its handler stops or not."""
+        for execution in self.executions():
+            self._stepper.give_back(execution, Cancellation.DRAINING.value)
+
+    def wait_until_idle(self, timeout_seconds: float, *, leases_only: bool = False) -> bool:
+        """
+        Wait until nothing is in flight.
+
+        Args:
+            leases_only: Do not wait for handlers that ignore their cancellation.
+        """
+
+        def idle() -> bool:
+            return all(leases_only and one.lease_over for one in self._executions.values())
+
+        until = monotonic_seconds() + timeout_seconds
+        with self._changed:
+            while not idle():
+                if monotonic_seconds() >= until:
+                    return False
+                # A lease's end is not announced here, only an execution's.
+                self._changed.wait(LOOK_AGAIN_SECONDS)
+            return True
+
+    def _enter(self, dispatch: Dispatch, lease: HeldLease) -> InFlightRun | None:
+        run = dispatch.run
+        try:
+            return self._in_flight.reserve(run.id, queue=run.queue)
+        except RunAlreadyInFlightError as refused:
+            held = refused.held
+        if held.queue is not None:
+            # An earlier lease's handler that does not stop: this one is not ours to begin.
+            log.warning("claimed-while-in-flight", run=run.id)
+            self._releaser.submit(
+                Release(lease, "in-flight-here", on_answer=lambda: self._leases.drop(lease.id))
+            )
+            return None
+        # A trigger is asking for the run that this poll has brought: its claim
+        # will be refused, and then this one goes ahead.
+        self._behind_a_trigger[run.id] = (dispatch, lease)
+        if self._in_flight.find(run.id) is not held and run.id in self._behind_a_trigger:
+            del self._behind_a_trigger[run.id]
+            return self._enter(dispatch, lease)
+        return None
+
+    def _leave(self, execution: Execution) -> None:
+        with self._changed:
+            if self._executions.pop(execution.lease.id, None) is None:
+                return
+            if execution in self._queued:
+                self._queued.remove(execution)
+            else:
+                self._busy -= 1
+            self._vacate(execution.entry)
+            self._start_queued()
+            self._changed.notify_all()
+
+    def _vacate(self, entry: InFlightRun) -> None:
+        self._in_flight.remove(entry)
+        dispatch, lease = self._behind_a_trigger.pop(entry.run_id, (None, None))
+        if dispatch and lease and self._leases.holds(lease.id):
+            self.begin(dispatch, lease)
+
+    def _start_queued(self) -> None:
+        while not self.draining and self._queued and self._busy < self.slots:
+            self._busy += 1
+            self._stepper.execute(self._queued.popleft())

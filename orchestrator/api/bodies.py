@@ -1,0 +1,158 @@
+"""Records as the wire has them. Hot answers are made here, without a model in between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.desk.report_desk import ReportAnswer
+from orchestrator.store.events import Event
+from orchestrator.store.executors import Executor
+from orchestrator.store.queues import Queue
+from orchestrator.store.records import Dispatch, Run
+from orchestrator.store.steps import Step
+
+Body = dict[str, Any]
+
+
+def run_body(run: Run) -> Body:
+    """A run as everyone who may see it sees it: no lease id."""
+    return {
+        "id": run.id,
+        "workflow": run.workflow,
+        "workflowVersion": run.workflow_version,
+        "queue": run.queue,
+        "stepQueue": run.step_queue,
+        "runState": run.run_state,
+        "priority": run.priority,
+        "availableAt": run.available_at,
+        "stepIndex": run.step_index,
+        "stepName": run.step_name,
+        "input": run.input,
+        "output": run.output,
+        "error": run.error,
+        "progress": run.progress,
+        "attempt": run.attempt,
+        "failures": run.failures,
+        "crashes": run.crashes,
+        "maxFailures": run.max_failures,
+        "maxCrashes": run.max_crashes,
+        "fence": run.fence,
+        "lockedBy": run.locked_by,
+        "lockedAt": run.locked_at,
+        "leaseExpiresAt": run.lease_expires_at,
+        "mutatingSince": run.mutating_since,
+        "waitingFor": run.waiting_for,
+        "dedupKey": run.dedup_key,
+        "traceparent": run.traceparent,
+        "abortRequestedAt": run.abort_requested_at,
+        "createdBy": run.created_by,
+        "createdAt": run.created_at,
+        "startedAt": run.started_at,
+        "finishedAt": run.finished_at,
+    }
+
+
+def dispatch_body(dispatch: Dispatch) -> Body:
+    """A dispatch, for its holder: the only place where a lease's id is shown."""
+    run, lease = dispatch.run, dispatch.lease
+    resumed = dispatch.resume_input is not None
+    return {
+        "run": run_body(run),
+        "step": {
+            "index": run.step_index,
+            "name": run.step_name,
+            "type": run.step_type,
+            "params": {},
+            "input": dispatch.resume_input if resumed else run.input,
+            "outputs": {},
+            "resumed": resumed,
+            "mutating": False,
+            "timeoutSeconds": None,
+            "idempotencyKey": f"{run.id}:{run.step_index}",
+        },
+        "lease": {
+            "id": lease.id,
+            "fence": lease.fence,
+            "expiresAt": lease.expires_at,
+            "seconds": lease.seconds,
+        },
+    }
+
+
+def result_body(result: ReportAnswer, problem: Body | None) -> Body:
+    """What became of one report of a batch."""
+    return {
+        "runId": result.run_id,
+        "status": result.status,
+        "next": None,
+        "replayed": result.replayed,
+        "problem": problem,
+    }
+
+
+def event_body(event: Event) -> Body:
+    """A line of a run's ledger."""
+    return {
+        "seq": event.seq,
+        "kind": event.kind,
+        "at": event.at,
+        "fromState": event.from_state,
+        "toState": event.to_state,
+        "fence": event.fence,
+        "executor": event.executor,
+        "actor": event.actor,
+        "requestId": event.request_id,
+        "detail": event.detail,
+    }
+
+
+def step_body(step: Step) -> Body:
+    """A step of a run, as executed."""
+    return {
+        "stepIndex": step.step_index,
+        "name": step.name,
+        "type": step.type,
+        "state": step.state,
+        "output": step.output,
+        "error": step.error,
+        "startedAt": step.started_at,
+        "finishedAt": step.finished_at,
+    }
+
+
+def executor_body(executor: Executor) -> Body:
+    """A session of an executor."""
+    return {
+        "name": executor.full_name,
+        "session": executor.session,
+        "version": executor.version,
+        "slots": executor.slots,
+        "inFlight": executor.in_flight,
+        "queues": executor.queues,
+        "stepTypes": executor.step_types,
+        "labels": executor.labels,
+        "url": executor.url,
+        "state": executor.state,
+        "reason": executor.reason,
+        "registeredAt": executor.registered_at,
+        "seenAt": executor.seen_at,
+    }
+
+
+def queue_body(queue: Queue) -> Body:
+    """A queue as it stands."""
+    return {
+        "name": queue.name,
+        "paused": queue.paused,
+        "maxConcurrency": queue.max_concurrency,
+        "ratePerSecond": queue.rate_per_second,
+        "depth": {
+            "scheduled": queue.scheduled,
+            "pending": queue.pending,
+            "loading": queue.loading,
+            "started": queue.started,
+            "waiting": queue.waiting,
+        },
+        "oldestPendingSeconds": queue.oldest_pending_seconds,
+        "executors": queue.executors,
+    }

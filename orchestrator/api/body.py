@@ -1,0 +1,81 @@
+"""A request's body: which are read at all, and how much of them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from flask import Request
+
+from orchestrator.api.reader import read_json
+from orchestrator.api.refusals import (
+    MalformedJson,
+    MalformedRequest,
+    PayloadTooLarge,
+    UnsupportedEncoding,
+    UnsupportedMediaType,
+)
+from orchestrator.errors import ValidationFailed
+
+_CHUNK_BYTES: Final = 64 * 1024
+
+
+def read_object(request: Request, *, limit_bytes: int, required: bool) -> dict[str, Any]:
+    """
+    Read a request's body as one JSON object.
+
+    Args:
+        limit_bytes: A larger body is refused: before it is read when it says
+            its length, at the limit when it is chunked.
+        required: Whether the body may be left out; if so that means `{}`.
+
+    Raises:
+        UnsupportedMediaType, UnsupportedEncoding: It is not plain application/json.
+        PayloadTooLarge: It is larger than the limit.
+        MalformedRequest: It ends before its Content-Length.
+        ValidationFailed: It is JSON, but not an object.
+        And what `read_json` refuses.
+    """
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedEncoding("Send the body as it is, without Content-Encoding.")
+    if request.content_length is not None and request.content_length > limit_bytes:
+        raise _too_large(limit_bytes)
+    has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
+    if has_body or required:
+        _refuse_media_type(request)
+    body = _read(request, limit_bytes) if has_body else b""
+    if not body:
+        if required:
+            raise MalformedJson("This route needs a JSON body.")
+        return {}
+    value = read_json(body)
+    if not isinstance(value, dict):
+        raise ValidationFailed([{"path": "", "message": "must be a JSON object"}])
+    return value
+
+
+def _refuse_media_type(request: Request) -> None:
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset != "utf-8":
+        raise UnsupportedMediaType("Send the body with Content-Type: application/json.")
+
+
+def _read(request: Request, limit_bytes: int) -> bytes:
+    # One byte beyond the limit tells a body that is too large from one that
+    # just fits, whatever its length was said to be.
+    stream = request.environ["wsgi.input"]
+    remaining = limit_bytes + 1
+    if request.content_length is not None:
+        remaining = request.content_length
+    chunks = []
+    while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK_BYTES))):
+        chunks.append(chunk)
+        remaining -= len(chunk)
+    if request.content_length is None and remaining == 0:
+        raise _too_large(limit_bytes)
+    if request.content_length is not None and remaining > 0:
+        raise MalformedRequest("The body ended before its Content-Length.")
+    return b"".join(chunks)
+
+
+def _too_large(limit_bytes: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {limit_bytes} bytes.", limitBytes=limit_bytes)

@@ -1,0 +1,94 @@
+"""Claims: by poll, and of one run by its id."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from orchestrator.api.access import CLIENTS, EXECUTORS, allow, caller, on_behalf_of, require_role
+from orchestrator.api.answer import answer
+from orchestrator.api.blueprint import blueprint, refuses
+from orchestrator.api.bodies import dispatch_body
+from orchestrator.api.context import services
+from orchestrator.api.parameters import full_name, run_id_of
+from orchestrator.api.payload import body_hash, json_text
+from orchestrator.api.queue_access import common_patterns, require_queues
+from orchestrator.api.wire.claims import Claimed, ClaimRequest, RunClaimed, RunClaimRequest
+from orchestrator.desk.claim_desk import Wish
+from orchestrator.desk.run_claims import claim_run
+from orchestrator.errors import (
+    LeaseLost,
+    RequestIdReused,
+    RunHeld,
+    RunNotClaimable,
+    RunNotFound,
+    RunOver,
+)
+from orchestrator.store.claims import RunWish
+
+claims = blueprint("claims")
+
+
+@claims.post("/v1/claims")
+@allow(EXECUTORS)
+@refuses(RequestIdReused)
+@claims.input(ClaimRequest, arg_name="asked")
+@claims.output(Claimed)
+def claim(asked: ClaimRequest) -> Response:
+    """Lease up to `limit` runs, or wait for some to come.
+
+    The same requestId and body get the same runs again, as far as their leases live.
+    """
+    require_queues(caller(), asked.queues)
+    got = services().claim_desk.claim(
+        Wish(
+            token_name=caller().name,
+            executor=full_name(asked.executor),
+            session=asked.session,
+            request_id=asked.request_id,
+            body_hash=body_hash("claim", asked.model_dump(mode="json")),
+            queues=tuple(dict.fromkeys(asked.queues)),
+            limit=asked.limit,
+            lease_seconds=asked.lease_seconds,
+            wait_seconds=asked.wait_seconds,
+        )
+    )
+    return answer(
+        {
+            "dispatches": [dispatch_body(dispatch) for dispatch in got.dispatches],
+            "nextPollAfterMs": got.next_poll_after_ms,
+            "replayed": got.replayed,
+        }
+    )
+
+
+@claims.post("/v1/runs/<run_id>/claim")
+@allow(EXECUTORS)
+@refuses(RunNotFound, RunHeld, RunNotClaimable, RunOver, LeaseLost, RequestIdReused)
+@claims.input(RunClaimRequest, arg_name="asked")
+@claims.output(RunClaimed)
+def claim_by_id(run_id: str, asked: RunClaimRequest) -> Response:
+    """Lease this run, with the input that it waits for.
+
+    With Dibs-On-Behalf-Of the run must also be of the queues of that token.
+    """
+    patterns = caller().queues
+    if client := on_behalf_of():
+        require_role(client, CLIENTS)
+        patterns = common_patterns(patterns, client.queues)
+    wish = RunWish(
+        request_id=asked.request_id,
+        token_name=caller().name,
+        executor=full_name(asked.executor),
+        session=asked.session,
+        lease_seconds=asked.lease_seconds,
+        run_id=run_id_of(run_id),
+        input=json_text(asked.input) if asked.has_input else None,
+    )
+    sent = asked.model_dump(mode="json", exclude_unset=True)
+    dispatch, replayed = claim_run(
+        services().database,
+        wish,
+        body_hash=body_hash("claim-by-id", run_id, sent),
+        queue_patterns=patterns,
+    )
+    return answer(dispatch_body(dispatch) | {"replayed": replayed})

@@ -1,0 +1,45 @@
+"""What the views of one process share. Made by `create_app`, never global."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from flask import Flask, current_app
+
+from orchestrator.api.readiness import Readiness
+from orchestrator.api.tokens import Tokens
+from orchestrator.desk.claim_desk import ClaimDesk
+from orchestrator.desk.keeper import Keeper
+from orchestrator.desk.run_watch import RunWatch
+from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.settings import Settings
+from orchestrator.store.engine import Database
+
+EXTENSION = "dibs"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One process's parts."""
+
+    settings: Settings
+    database: Database
+    tokens: Tokens
+    claim_desk: ClaimDesk
+    run_watch: RunWatch
+    signs: SignsOfLife
+    keeper: Keeper
+    readiness: Readiness
+    draining: threading.Event
+
+
+def services() -> Services:
+    """The parts of the process that serves the present request."""
+    return services_of(current_app)
+
+
+def services_of(app: Flask) -> Services:
+    """The parts of an application."""
+    shared: Services = app.extensions[EXTENSION]
+    return shared

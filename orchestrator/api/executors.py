@@ -1,0 +1,128 @@
+"""Executors: they register, and operators drain them or hold them in quarantine."""
+
+from __future__ import annotations
+
+from flask import Response
+from sqlalchemy import Connection
+
+from orchestrator.api.access import EXECUTORS, OPERATORS, WATCHERS, allow, caller
+from orchestrator.api.answer import answer
+from orchestrator.api.blueprint import blueprint, refuses
+from orchestrator.api.bodies import executor_body
+from orchestrator.api.context import services
+from orchestrator.api.parameters import full_name, name_of, request_id
+from orchestrator.api.payload import json_text
+from orchestrator.api.queue_access import require_queues
+from orchestrator.api.wire.executors import Act, ExecutorList, Registered, Registration
+from orchestrator.errors import NotFound
+from orchestrator.lifecycle import covers
+from orchestrator.store import executors as store
+from orchestrator.store.leases import release_replaced
+from orchestrator.store.transaction import transact
+
+executors = blueprint("executors")
+
+ACTIVE, DRAINING, QUARANTINED = "active", "draining", "quarantined"
+
+
+@executors.put("/v1/executors/<instance>")
+@allow(EXECUTORS)
+@refuses(NotFound)
+@executors.input(Registration, arg_name="asked")
+@executors.output(Registered)
+def register(instance: str, asked: Registration) -> Response:
+    """Register a process of the caller's own.
+
+    With `replaces: "others"` the leases of every other session of this name end at once.
+    """
+    require_queues(caller(), asked.queues)
+    name, actor, asked_by = full_name(name_of(instance)), caller().name, request_id()
+    registration = store.Registration(
+        full_name=name,
+        session=asked.session,
+        token_name=actor,
+        version=asked.version,
+        slots=asked.slots,
+        queues=tuple(asked.queues),
+        step_types=tuple(asked.step_types),
+        labels=json_text(asked.labels),
+        url=asked.url,
+    )
+
+    def write(connection: Connection) -> list[str]:
+        store.register(connection, registration)
+        if asked.replaces is None:
+            return []
+        ended = release_replaced(
+            connection, executor=name, session=asked.session, request_id=asked_by, actor=actor
+        )
+        return [str(lease.run_id) for lease in ended]
+
+    released = transact(services().database.leases, write)
+    return answer({"name": name, "session": asked.session, "released": released})
+
+
+@executors.get("/v1/executors")
+@allow(WATCHERS)
+@executors.output(ExecutorList)
+def list_all() -> Response:
+    """Every known session that serves the token's queues, the last seen first."""
+    found = transact(services().database.work, store.list_executors)
+    seen = [executor for executor in found if _is_visible(executor, caller().queues)]
+    return answer({"items": [executor_body(executor) for executor in seen]})
+
+
+@executors.post("/v1/executors/<name>/drain")
+@allow(OPERATORS)
+@refuses(NotFound)
+@executors.input(Act, arg_name="asked")
+@executors.output(ExecutorList)
+def drain(name: str, asked: Act) -> Response:
+    """Hand nothing more to an executor; what it holds it may finish."""
+    return _set_state(name, DRAINING, asked.reason)
+
+
+@executors.post("/v1/executors/<name>/quarantine")
+@allow(OPERATORS)
+@refuses(NotFound)
+@executors.input(Act, arg_name="asked")
+@executors.output(ExecutorList)
+def quarantine(name: str, asked: Act) -> Response:
+    """Hand nothing more to an executor that does harm, until it is resumed."""
+    return _set_state(name, QUARANTINED, asked.reason)
+
+
+@executors.post("/v1/executors/<name>/resume")
+@allow(OPERATORS)
+@refuses(NotFound)
+@executors.input(Act, arg_name="asked")
+@executors.output(ExecutorList)
+def resume(name: str, asked: Act) -> Response:
+    """Hand runs to an executor again."""
+    return _set_state(name, ACTIVE, asked.reason)
+
+
+def _set_state(name: str, state: str, reason: str | None) -> Response:
+    queues = caller().queues
+
+    def change(connection: Connection) -> list[store.Executor]:
+        if not _named(connection, name, queues):
+            raise NotFound("There is no executor of this name among the queues of this token.")
+        store.set_state(connection, name, state, reason=reason)
+        return _named(connection, name, queues)
+
+    changed = transact(services().database.work, change)
+    return answer({"items": [executor_body(executor) for executor in changed]})
+
+
+def _named(connection: Connection, name: str, queues: tuple[str, ...]) -> list[store.Executor]:
+    return [
+        executor
+        for executor in store.list_executors(connection)
+        if executor.full_name == name and _is_visible(executor, queues)
+    ]
+
+
+def _is_visible(executor: store.Executor, queues: tuple[str, ...]) -> bool:
+    # One that serves no queue belongs to nobody in particular.
+    return not executor.queues or any(covers(queues, queue) for queue in executor.queues)

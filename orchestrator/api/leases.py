@@ -1,0 +1,103 @@
+"""Leases: keep them, give them back, mark a mutating step begun."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from orchestrator.api.access import EXECUTORS, allow, caller
+from orchestrator.api.answer import answer
+from orchestrator.api.blueprint import blueprint, refuses
+from orchestrator.api.context import services
+from orchestrator.api.parameters import full_name, request_id, run_id_of, step_index_of
+from orchestrator.api.payload import json_text
+from orchestrator.api.wire.leases import (
+    Release,
+    Released,
+    Renewal,
+    Renewed,
+    Started,
+    StepStart,
+)
+from orchestrator.desk import leases as desk
+from orchestrator.errors import LeaseLost, NotFound, RunNotFound
+from orchestrator.store.leases import HeldLease, Reconciliation
+
+leases = blueprint("leases")
+
+
+@leases.post("/v1/leases/renew")
+@allow(EXECUTORS)
+@leases.input(Renewal, arg_name="asked")
+@leases.output(Renewed)
+def renew(asked: Renewal) -> Response:
+    """Renew every lease named, and free the orphans of lost claim replies."""
+    services().signs.note(full_name(asked.executor), asked.session)
+    held = [
+        HeldLease(
+            token_name=caller().name,
+            run_id=lease.run_id,
+            lease_id=lease.lease_id,
+            progress=None if lease.progress is None else json_text(lease.progress),
+            lease_seconds=asked.lease_seconds,
+            request_id=request_id(),
+        )
+        for lease in asked.leases
+    ]
+    reconciliation = None
+    if asked.as_of is not None:
+        reconciliation = Reconciliation(
+            token_name=caller().name,
+            session=asked.session,
+            claiming=tuple(asked.claiming),
+            as_of=asked.as_of,
+            request_id=request_id(),
+        )
+    told = desk.renew(services().database, held, reconciliation)
+    return answer(
+        {
+            "renewed": [
+                {"leaseId": renewal.lease_id, "expiresAt": renewal.expires_at}
+                for renewal in told.renewed
+            ],
+            "lost": told.lost,
+            "abort": [renewal.lease_id for renewal in told.renewed if renewal.abort],
+            "released": told.released,
+            "serverTime": told.server_time,
+        }
+    )
+
+
+@leases.post("/v1/leases/release")
+@allow(EXECUTORS)
+@leases.input(Release, arg_name="asked")
+@leases.output(Released)
+def release(asked: Release) -> Response:
+    """Give leases back unfinished; one that is gone is in `lost`, and that is no error."""
+    held = [
+        HeldLease(
+            token_name=caller().name,
+            run_id=lease.run_id,
+            lease_id=lease.lease_id,
+            request_id=request_id(),
+        )
+        for lease in asked.leases
+    ]
+    told = desk.release(services().database, held, reason=asked.reason)
+    return answer({"released": told.released, "lost": told.lost})
+
+
+@leases.post("/v1/runs/<run_id>/steps/<index>/start")
+@allow(EXECUTORS)
+@refuses(RunNotFound, NotFound, LeaseLost)
+@leases.input(StepStart, arg_name="asked")
+@leases.output(Started)
+def start_step(run_id: str, index: str, asked: StepStart) -> Response:
+    """Write ahead that a mutating step begins. Repeatable under the same lease."""
+    held = HeldLease(
+        token_name=caller().name,
+        run_id=run_id_of(run_id),
+        lease_id=asked.lease_id,
+        request_id=request_id(),
+    )
+    desk.start_step(services().database, held, step_index=step_index_of(index))
+    return answer({"started": True})

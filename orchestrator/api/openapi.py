@@ -1,0 +1,115 @@
+"""The OpenAPI document: what APIFlask collects from the routes, completed.
+
+APIFlask knows paths, bodies and answers. Added here, from what the views
+declare: who may, and every problem that a route can answer with.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from apiflask import APIFlask
+from pydantic.json_schema import models_json_schema
+
+from orchestrator import errors
+from orchestrator.api import refusals
+from orchestrator.api.access import roles_of
+from orchestrator.api.blueprint import COMPONENT, refusals_of
+from orchestrator.api.problems import MEDIA_TYPE, status_of
+from orchestrator.api.wire.members import Body, View
+from orchestrator.api.wire.service import Problem
+from orchestrator.errors import DibsError
+
+Document = dict[str, Any]
+
+_SCHEME = "bearer"
+
+_OF_EVERY_ROUTE: tuple[type[DibsError], ...] = (
+    refusals.MalformedRequest,
+    refusals.InternalError,
+)
+_OF_EVERY_SCHEME: tuple[type[DibsError], ...] = (
+    errors.Unauthenticated,
+    errors.InsufficientScope,
+    errors.Unavailable,
+    errors.Overloaded,
+)
+_OF_EVERY_BODY: tuple[type[DibsError], ...] = (
+    refusals.MalformedJson,
+    refusals.JsonTooComplex,
+    refusals.JsonNumberOutOfRange,
+    refusals.PayloadTooLarge,
+    refusals.UnsupportedMediaType,
+    refusals.UnsupportedEncoding,
+    refusals.UnsupportedCharacter,
+    errors.ValidationFailed,
+)
+
+
+def register_openapi(app: APIFlask) -> None:
+    """Let APIFlask make an OpenAPI 3.1 document and complete it."""
+    app.config.update(
+        OPENAPI_VERSION="3.1.0",
+        AUTO_VALIDATION_ERROR_RESPONSE=False,
+        AUTO_AUTH_ERROR_RESPONSE=False,
+        AUTO_404_RESPONSE=False,
+        AUTO_SERVERS=False,
+        AUTO_OPERATION_ID=True,
+        SECURITY_SCHEMES={
+            _SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "dibs_<keyId>_<secret>"}
+        },
+    )
+
+    @app.spec_processor
+    def complete(document: Document | str) -> Document:
+        if isinstance(document, str):
+            raise TypeError("the document is made as JSON")
+        _add_components(document)
+        for rule in app.url_map.iter_rules():
+            path = document["paths"].get(re.sub(r"<(?:[^:<>]*:)?([^<>]*)>", r"{\1}", rule.rule))
+            for method, operation in (path or {}).items():
+                if method.upper() in (rule.methods or ()):
+                    _complete_operation(operation, app.view_functions[rule.endpoint])
+        return document
+
+
+def _add_components(document: Document) -> None:
+    """Every model of the wire under its own name; answers as they are written."""
+    wanted: list[tuple[type[Any], Any]] = [
+        *((model, "validation") for model in _leaves(Body)),
+        *((model, "serialization") for model in _leaves(View)),
+    ]
+    _, schemas = models_json_schema(wanted, ref_template=COMPONENT)
+    document["components"]["schemas"] = schemas["$defs"]
+
+
+def _leaves(model: type[Any]) -> list[type[Any]]:
+    return [found for child in model.__subclasses__() for found in (child, *_leaves(child))]
+
+
+def _complete_operation(operation: Document, view: Any) -> None:
+    roles = roles_of(view)
+    kinds = [*_OF_EVERY_ROUTE, *refusals_of(view)]
+    if roles:
+        kinds += _OF_EVERY_SCHEME
+        operation["security"] = [{_SCHEME: []}]
+        operation["x-roles"] = sorted(roles)
+    else:
+        operation["security"] = []
+    if "requestBody" in operation:
+        kinds += _OF_EVERY_BODY
+    elif any(parameter["in"] == "query" for parameter in operation["parameters"]):
+        kinds.append(errors.ValidationFailed)
+    for status, codes in sorted(_by_status(kinds).items()):
+        operation["responses"][str(status)] = {
+            "description": ", ".join(sorted(codes)),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": COMPONENT.format(model=Problem.__name__)}}},
+        }
+
+
+def _by_status(kinds: list[type[DibsError]]) -> dict[int, set[str]]:
+    statuses: dict[int, set[str]] = {}
+    for kind in kinds:
+        statuses.setdefault(status_of(kind), set()).add(kind.code)
+    return statuses

@@ -1,0 +1,170 @@
+"""Problem documents (RFC 9457): how every refusal looks, from one place.
+
+A domain error knows no HTTP. Its category, a base class, gives the status; its
+`code` is stable; its docstring is the title. What is not a refusal is a
+surprise: the caller learns nothing of it but the request's id.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from typing import Any, Final
+from urllib.parse import quote
+
+import structlog
+from flask import Flask, Request, Response, g, request
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from orchestrator import errors
+from orchestrator.api import refusals
+from orchestrator.api.answer import to_json
+from orchestrator.api.reader import pointer
+from orchestrator.errors import DibsError
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+# The first class that an error is an instance of decides.
+_STATUSES: Final[tuple[tuple[type[DibsError], int], ...]] = (
+    (refusals.PayloadTooLarge, 413),
+    (refusals.UnsupportedMediaType, 415),
+    (refusals.UnsupportedEncoding, 415),
+    (refusals.MethodNotAllowed, 405),
+    (refusals.InternalError, 500),
+    (errors.Invalid, 400),
+    (errors.Unauthenticated, 401),
+    (errors.Forbidden, 403),
+    (errors.Missing, 404),
+    (errors.Conflict, 409),
+    (errors.Gone, 410),
+    (errors.Unprocessable, 422),
+    (errors.Unavailable, 503),
+)
+
+
+def status_of(kind: type[DibsError]) -> int:
+    """The HTTP status of an error, the same for all with its code."""
+    return next(status for category, status in _STATUSES if issubclass(kind, category))
+
+
+def problem_members(error: DibsError) -> dict[str, Any]:
+    """What a problem says wherever it stands: in a document, or in an item of a batch."""
+    return {
+        "type": f"/problems/{error.code}",
+        "title": error.title(),
+        "status": status_of(type(error)),
+        "detail": error.message,
+        "code": error.code,
+        **error.members,
+    }
+
+
+def problem_answer(error: DibsError) -> Response:
+    """The problem document of the present request."""
+    document = problem_members(error) | {
+        "instance": quote(request.path),
+        "requestId": g.get("request_id"),
+    }
+    answered = Response(to_json(document), document["status"], mimetype=MEDIA_TYPE)
+    if error.retry_after_seconds is not None:
+        answered.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+    if isinstance(error, errors.Unauthenticated):
+        answered.headers["WWW-Authenticate"] = 'Bearer realm="dibs"'
+    if isinstance(error, refusals.MethodNotAllowed):
+        answered.headers["Allow"] = ", ".join(error.members["allow"])
+    return answered
+
+
+def register_problems(app: Flask) -> None:
+    """Answer every exception of a view, and every refusal of the router, as a problem."""
+
+    @app.errorhandler(Exception)
+    def answer_problem(exception: Exception) -> Response:
+        error = as_dibs_error(exception)
+        if isinstance(error, refusals.InternalError):
+            _log_surprise(exception)
+        else:
+            log.info("request_refused", code=error.code, **_what_was_asked(request))
+        return problem_answer(error)
+
+    app.register_error_handler(HTTPException, answer_problem)
+
+
+def as_dibs_error(exception: Exception) -> DibsError:
+    """What the caller is told of an exception; `InternalError` when it is a surprise."""
+    if isinstance(exception, DibsError):
+        return exception
+    if isinstance(exception, HTTPException):
+        return _from_router(exception)
+    return _internal()
+
+
+def _from_router(exception: HTTPException) -> DibsError:
+    if isinstance(exception, MethodNotAllowed):
+        allowed = sorted(exception.valid_methods or ())
+        return refusals.MethodNotAllowed(f"Use {' or '.join(allowed)} here.", allow=allowed)
+    if exception.code == 404:
+        return errors.NotFound("There is nothing at this path.")
+    if exception.code is not None and exception.code < 500:
+        return refusals.MalformedRequest("The request is not proper HTTP/1.1.")
+    return _internal()
+
+
+def _internal() -> DibsError:
+    return refusals.InternalError("The request failed. Its requestId is in the service's log.")
+
+
+def _log_surprise(exception: BaseException) -> None:
+    # Where it happened, but no exception's text: a database error's holds the
+    # failing row, a parser's the body.
+    log.error(
+        "request_failed",
+        exception=type(exception).__name__,
+        sqlstate=getattr(getattr(exception, "orig", exception), "sqlstate", None),
+        frames=[
+            f"{frame.filename}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(exception.__traceback__)[-12:]
+        ],
+        **_what_was_asked(request),
+    )
+
+
+def _what_was_asked(asked: Request) -> dict[str, str]:
+    # The path, never the query: someone may have put a token into it.
+    return {"method": asked.method, "path": quote(asked.path)[:200]}
+
+
+def validation_failed(invalid: ValidationError, value: Any) -> errors.ValidationFailed:
+    """
+    A schema's refusal, with a JSON pointer for each bad item.
+
+    Args:
+        value: What was validated. Union tags stand in pydantic's locations but
+            in no document, so the pointer follows the value.
+    """
+    found = invalid.errors(include_url=False, include_context=False, include_input=False)
+    return errors.ValidationFailed(
+        [
+            {
+                "path": _pointer(error["loc"], value)[:200],
+                "message": error["msg"].removeprefix("Value error, "),
+            }
+            for error in found[:100]
+        ]
+    )
+
+
+def _pointer(location: tuple[int | str, ...], value: Any) -> str:
+    path = ""
+    for position, part in enumerate(location):
+        is_last = position == len(location) - 1
+        if isinstance(value, list) and isinstance(part, int) and part < len(value):
+            path, value = f"{path}/{part}", value[part]
+        elif isinstance(value, dict) and part in value:
+            path, value = pointer(path, str(part)), value[part]
+        elif is_last:
+            path = pointer(path, str(part))
+    return path

@@ -1,0 +1,61 @@
+"""Queues: how deep they are, and whether anything is claimed from them."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from orchestrator.api.access import OPERATORS, WATCHERS, allow, caller
+from orchestrator.api.answer import answer
+from orchestrator.api.blueprint import blueprint, refuses
+from orchestrator.api.bodies import queue_body
+from orchestrator.api.context import services
+from orchestrator.api.parameters import name_of
+from orchestrator.api.queue_access import require_queues
+from orchestrator.api.wire.members import NoMembers
+from orchestrator.api.wire.queues import Paused, QueueList
+from orchestrator.errors import NotFound
+from orchestrator.lifecycle import covers
+from orchestrator.store import queues as store
+from orchestrator.store.transaction import transact
+
+queues = blueprint("queues")
+
+
+@queues.get("/v1/queues")
+@allow(WATCHERS)
+@queues.output(QueueList)
+def list_all() -> Response:
+    """The token's queues, by name."""
+    found = transact(services().database.work, store.list_queues)
+    covered = [queue for queue in found if covers(caller().queues, queue.name)]
+    return answer({"items": [queue_body(queue) for queue in covered]})
+
+
+@queues.post("/v1/queues/<name>/pause")
+@allow(OPERATORS)
+@refuses(NotFound)
+@queues.input(NoMembers, arg_name="_asked")
+@queues.output(Paused)
+def pause(name: str, _asked: NoMembers) -> Response:
+    """Claim nothing more from a queue. What is leased goes on. Repeatable."""
+    return _set_paused(name, paused=True)
+
+
+@queues.post("/v1/queues/<name>/resume")
+@allow(OPERATORS)
+@refuses(NotFound)
+@queues.input(NoMembers, arg_name="_asked")
+@queues.output(Paused)
+def resume(name: str, _asked: NoMembers) -> Response:
+    """Claim from a queue again. Repeatable."""
+    return _set_paused(name, paused=False)
+
+
+def _set_paused(name: str, *, paused: bool) -> Response:
+    queue, actor = name_of(name), caller().name
+    require_queues(caller(), [queue])
+    transact(
+        services().database.work,
+        lambda connection: store.set_paused(connection, queue, paused=paused, actor=actor),
+    )
+    return answer({"name": queue, "paused": paused})

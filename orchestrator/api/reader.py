@@ -1,0 +1,145 @@
+"""The one strict JSON reader: bytes to a value that Postgres can keep.
+
+What a lenient parser lets through ends later as a 500 or as something other
+than what was sent: nesting that exhausts the stack, numbers that become
+infinite, duplicate members of which the last wins, NUL that jsonb cannot hold.
+All of it is refused here, by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import accumulate
+from json import JSONDecodeError, JSONDecoder
+from typing import Any
+
+from orchestrator.api.refusals import (
+    JsonNumberOutOfRange,
+    JsonTooComplex,
+    MalformedJson,
+    UnsupportedCharacter,
+)
+
+MAX_DEPTH = 32
+MAX_MEMBERS_OF_AN_OBJECT = 50_000
+MAX_VALUES = 500_000
+MAX_NUMBER_DIGITS = 308
+
+# Possessive, so that a long string leaves no backtracking states behind.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_DOUBTFUL_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_UNSUPPORTED = re.compile("[\0\ud800-\udfff]")
+_WHITE_SPACE = " \t\n\r"
+
+
+def read_json(body: bytes) -> Any:
+    """
+    Read one JSON text, strictly.
+
+    Integers stay exact up to 308 digits; other numbers are doubles.
+
+    Raises:
+        MalformedJson: Not JSON, not UTF-8, with a byte order mark, with a
+            member named twice, or nothing at all.
+        JsonTooComplex: Deeper than 32, more than 50,000 members in an object
+            or 500,000 values in all. Known before the parser can recurse.
+        JsonNumberOutOfRange: A number that a double or 308 digits cannot hold.
+        UnsupportedCharacter: NUL or a lone surrogate in a string or a name.
+    """
+    _refuse_complexity(body)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as undecodable:
+        raise MalformedJson(
+            f"The body is not UTF-8: byte {undecodable.start} begins no character."
+        ) from None
+    try:
+        # `decode` takes trailing white space, `raw_decode` none in front.
+        value, end = _DECODER.raw_decode(text, len(text) - len(text.lstrip(_WHITE_SPACE)))
+    except JSONDecodeError as malformed:
+        raise MalformedJson(
+            f"The body is not JSON: {malformed.msg} at line {malformed.lineno},"
+            f" column {malformed.colno}."
+        ) from None
+    if text[end:].strip(_WHITE_SPACE):
+        raise MalformedJson("The body goes on after its JSON value.")
+    if _DOUBTFUL_ESCAPE.search(body):
+        _refuse_characters(value)
+    return value
+
+
+def _refuse_complexity(body: bytes) -> None:
+    values, brackets = body.count(b","), body.count(b"[") + body.count(b"{")
+    if values < MAX_VALUES and brackets <= MAX_DEPTH:
+        return
+    outside = _STRING.sub(b"", body)
+    if outside.count(b",") >= MAX_VALUES:
+        raise JsonTooComplex(f"The body holds more than {MAX_VALUES} values.")
+    # Brackets without commas between them are no JSON for long; the cap keeps
+    # what follows short all the same.
+    shape = outside.translate(None, delete=_NOT_BRACKETS)
+    if len(shape) > 4 * MAX_VALUES:
+        raise JsonTooComplex(f"The body holds more than {MAX_VALUES} values.")
+    if max(accumulate(map(_STEP.__getitem__, shape)), default=0) > MAX_DEPTH:
+        raise JsonTooComplex(f"The body is nested deeper than {MAX_DEPTH}.")
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    read = dict(members)
+    if len(read) != len(members):
+        [(name, _)] = Counter(name for name, _ in members).most_common(1)
+        raise MalformedJson(f"The member {name!r} is there more than once.")
+    if len(read) > MAX_MEMBERS_OF_AN_OBJECT:
+        raise JsonTooComplex(f"An object has more than {MAX_MEMBERS_OF_AN_OBJECT} members.")
+    return read
+
+
+def _integer(digits: str) -> int:
+    if len(digits.lstrip("-")) > MAX_NUMBER_DIGITS:
+        raise JsonNumberOutOfRange(f"An integer has more than {MAX_NUMBER_DIGITS} digits.")
+    return int(digits)
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise JsonNumberOutOfRange("A number is too large for a double.")
+    return value
+
+
+def _constant(name: str) -> Any:
+    raise MalformedJson(f"The body is not JSON: it has no {name}.")
+
+
+_DECODER = JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_number, parse_constant=_constant
+)
+
+
+def _refuse_characters(value: Any) -> None:
+    for path, text in _strings(value, ""):
+        if found := _UNSUPPORTED.search(text):
+            what = "the character NUL" if found[0] == "\0" else "half of a surrogate pair"
+            raise UnsupportedCharacter(f"{path or 'The body'} holds {what}.", path=path)
+
+
+def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every string and every member's name, with the JSON pointer of what holds it."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield path, name
+            yield from _strings(member, pointer(path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strings(item, f"{path}/{index}")
+
+
+def pointer(path: str, name: str) -> str:
+    """The JSON pointer (RFC 6901) of a member."""
+    return f"{path}/{name.replace('~', '~0').replace('/', '~1')}"

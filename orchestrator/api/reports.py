@@ -1,0 +1,95 @@
+"""Reports: the outcomes of steps, each judged on its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import Response
+
+from orchestrator.api.access import EXECUTORS, allow, caller
+from orchestrator.api.answer import answer
+from orchestrator.api.blueprint import blueprint
+from orchestrator.api.bodies import result_body
+from orchestrator.api.context import services
+from orchestrator.api.parameters import request_id
+from orchestrator.api.payload import body_hash, json_text, payload_text
+from orchestrator.api.problems import problem_members
+from orchestrator.api.wire.reports import (
+    AwaitingInput,
+    Later,
+    Report,
+    ReportResults,
+    Reports,
+    StepError,
+    Success,
+    Unknown,
+)
+from orchestrator.desk import report_desk
+from orchestrator.desk.report_desk import REFUSED, ReportAnswer
+from orchestrator.errors import DibsError, ValidationFailed
+from orchestrator.lifecycle import WaitingReason
+from orchestrator.store import reports as store
+
+reports = blueprint("reports")
+
+
+@reports.post("/v1/reports")
+@allow(EXECUTORS)
+@reports.input(Reports, arg_name="asked")
+@reports.output(ReportResults)
+def report(asked: Reports) -> Response:
+    """Store outcomes, in the order asked.
+
+    A batch that fits the schema is answered 200; why an item was refused stands
+    in its `problem`. The same outcome under the lease that made it is replayed.
+    """
+    told: dict[int, store.Report] = {}
+    results: dict[int, ReportAnswer] = {}
+    for place, item in enumerate(asked.reports):
+        try:
+            told[place] = _told(item, f"/reports/{place}")
+        except DibsError as refusal:
+            results[place] = ReportAnswer(item.run_id, REFUSED, problem=refusal)
+    stored = report_desk.report(services().database, list(told.values()))
+    results |= dict(zip(told, stored, strict=True))
+    return answer({"results": [_body(results[place]) for place in range(len(asked.reports))]})
+
+
+def _body(result: ReportAnswer) -> dict[str, Any]:
+    return result_body(result, problem_members(result.problem) if result.problem else None)
+
+
+def _told(item: Report, path: str) -> store.Report:
+    """
+    One report as the store takes it.
+
+    Raises:
+        PayloadTooLarge, ValidationFailed: This item alone cannot be stored.
+    """
+    if item.step_index < 0:
+        raise ValidationFailed([{"path": f"{path}/stepIndex", "message": "must not be negative"}])
+    outcome = item.outcome
+    sent = outcome.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    told = store.Report(
+        token_name=caller().name,
+        run_id=item.run_id,
+        lease_id=item.lease_id,
+        step_index=item.step_index,
+        status=outcome.status,
+        outcome_hash=body_hash("outcome", sent),
+        request_id=request_id(),
+    )
+    match outcome:
+        case Success():
+            return replace(told, output=payload_text(outcome.output, f"{path}/outcome/output"))
+        case StepError():
+            return replace(told, message=outcome.message, retryable=outcome.retryable)
+        case Unknown():
+            return replace(told, message=outcome.message)
+        case AwaitingInput():
+            payload_text(sent["waitingFor"], f"{path}/outcome/waitingFor")
+            waiting_for = {"reason": WaitingReason.INPUT, **sent["waitingFor"]}
+            return replace(told, waiting_for=json_text(waiting_for))
+        case Later():
+            return replace(told, available_at=outcome.available_at)

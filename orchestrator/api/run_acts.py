@@ -1,0 +1,86 @@
+"""What clients and operators do to a run. With an Idempotency-Key each can be repeated."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from orchestrator.api.access import CLIENTS, OPERATORS, allow, caller
+from orchestrator.api.answer import answer
+from orchestrator.api.blueprint import blueprint, refuses
+from orchestrator.api.bodies import run_body
+from orchestrator.api.context import services
+from orchestrator.api.parameters import idempotency_key, request_id, run_id_of
+from orchestrator.api.payload import json_text
+from orchestrator.api.wire.members import NoMembers
+from orchestrator.api.wire.runs import Abortion, Resolution, Resumption, RunView
+from orchestrator.desk import acts
+from orchestrator.errors import (
+    IdempotencyKeyInvalid,
+    RunAlreadyActive,
+    RunNotFound,
+    RunOver,
+    StateConflict,
+)
+from orchestrator.store.acts import Act
+
+run_acts = blueprint("run_acts")
+
+
+@run_acts.post("/v1/runs/<run_id>/resume")
+@allow(CLIENTS)
+@refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid)
+@run_acts.input(Resumption, arg_name="asked")
+@run_acts.output(RunView)
+def resume(run_id: str, asked: Resumption) -> Response:
+    """Give a waiting run the input that it waits for."""
+    input_json = json_text(asked.input)
+    run = acts.resume(services().database, _act(run_id), caller().queues, input_json=input_json)
+    return answer(run_body(run))
+
+
+@run_acts.post("/v1/runs/<run_id>/abort")
+@allow(CLIENTS)
+@refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid)
+@run_acts.input(Abortion, arg_name="asked")
+@run_acts.output(RunView)
+def abort(run_id: str, asked: Abortion) -> Response:
+    """End a run. A held one goes on until its holder has heard of it."""
+    act = _act(run_id, reason=asked.reason)
+    return answer(run_body(acts.abort(services().database, act, caller().queues)))
+
+
+@run_acts.post("/v1/runs/<run_id>/retry")
+@allow(CLIENTS)
+@refuses(RunNotFound, RunOver, StateConflict, RunAlreadyActive, IdempotencyKeyInvalid)
+@run_acts.input(NoMembers, arg_name="_asked")
+@run_acts.output(RunView)
+def retry(run_id: str, _asked: NoMembers) -> Response:
+    """Run a failed or aborted run again from the step that failed, its counters at 0."""
+    return answer(run_body(acts.retry(services().database, _act(run_id), caller().queues)))
+
+
+@run_acts.post("/v1/runs/<run_id>/resolve")
+@allow(OPERATORS)
+@refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid)
+@run_acts.input(Resolution, arg_name="asked")
+@run_acts.output(RunView)
+def resolve(run_id: str, asked: Resolution) -> Response:
+    """Say what became of a mutating step whose outcome is unknown."""
+    run = acts.resolve(
+        services().database,
+        _act(run_id),
+        caller().queues,
+        as_=asked.as_,
+        output_json=json_text(asked.output),
+    )
+    return answer(run_body(run))
+
+
+def _act(run_id: str, reason: str | None = None) -> Act:
+    return Act(
+        run_id=run_id_of(run_id),
+        actor=caller().name,
+        request_id=request_id(),
+        idempotency_key=idempotency_key(),
+        reason=reason,
+    )

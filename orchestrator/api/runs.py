@@ -1,0 +1,195 @@
+"""Runs: create them, and read them. Reading never hands out work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from uuid_utils.compat import uuid7
+
+from orchestrator.api.access import CLIENTS, READERS, allow, caller
+from orchestrator.api.answer import answer
+from orchestrator.api.blueprint import COMPONENT, blueprint, refuses
+from orchestrator.api.bodies import event_body, run_body, step_body
+from orchestrator.api.context import services
+from orchestrator.api.cursor import make_cursor, read_cursor
+from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, request_id, run_id_of
+from orchestrator.api.payload import body_hash, payload_text
+from orchestrator.api.queue_access import require_queues
+from orchestrator.api.wire.queries import RunQuery, RunsQuery
+from orchestrator.api.wire.runs import (
+    CreatedRuns,
+    RunBatch,
+    RunCreation,
+    RunEvents,
+    RunPage,
+    RunSteps,
+    RunView,
+)
+from orchestrator.desk import creates
+from orchestrator.desk.creates import Wanted
+from orchestrator.desk.visibility import visible_run
+from orchestrator.errors import (
+    IdempotencyKeyInvalid,
+    IdempotencyKeyReused,
+    InvalidCursor,
+    RunAlreadyActive,
+    RunNotFound,
+)
+from orchestrator.store.events import events_of
+from orchestrator.store.runs import NewRun, RunFilter, list_runs
+from orchestrator.store.steps import steps_of
+from orchestrator.store.transaction import transact
+
+runs = blueprint("runs")
+
+_FOUND: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
+    200: {
+        "description": "The Idempotency-Key or onConflict found the run.",
+        "content": {
+            "application/json": {"schema": {"$ref": COMPONENT.format(model=RunView.__name__)}}
+        },
+    }
+}
+
+
+@runs.post("/v1/runs")
+@allow(CLIENTS)
+@refuses(RunAlreadyActive, IdempotencyKeyReused, IdempotencyKeyInvalid)
+@runs.input(RunCreation, arg_name="asked")
+@runs.output(RunView, 201)
+@runs.doc(responses=_FOUND)
+def create_run(asked: RunCreation) -> Response:
+    """Create a run. With an Idempotency-Key the request can be repeated."""
+    require_queues(caller(), [asked.queue])
+    wanted = _wanted(asked, idempotency_key(), "/input")
+    [found] = creates.create(services().database, [wanted])
+    location = {"Location": f"/v1/runs/{found.run.id}"}
+    return answer(run_body(found.run), 201 if found.created else 200, location)
+
+
+@runs.post("/v1/runs/batch")
+@allow(CLIENTS)
+@refuses(RunAlreadyActive, IdempotencyKeyReused, IdempotencyKeyInvalid)
+@runs.input(RunBatch, arg_name="asked")
+@runs.output(CreatedRuns, 201)
+def create_runs(asked: RunBatch) -> Response:
+    """Create up to 1000 runs, all or none. A conflict names the index."""
+    if idempotency_key() is not None:
+        raise IdempotencyKeyInvalid(f"A batch's runs have keys of their own, no {IDEMPOTENCY_KEY}.")
+    require_queues(caller(), {run.queue for run in asked.runs})
+    wanted = [
+        _wanted(run, run.idempotency_key, f"/runs/{index}/input")
+        for index, run in enumerate(asked.runs)
+    ]
+    found = creates.create(services().database, wanted)
+    body = [
+        {"id": each.run.id, "runState": each.run.run_state, "created": each.created}
+        for each in found
+    ]
+    return answer({"runs": body}, 201)
+
+
+def _wanted(asked: RunCreation, key: str | None, path: str) -> Wanted:
+    sent = asked.model_dump(mode="json", exclude={"idempotency_key"})
+    return Wanted(
+        NewRun(
+            id=uuid7(),
+            workflow=asked.workflow,
+            input=payload_text(asked.input, path),
+            queue=asked.queue,
+            priority=asked.priority,
+            available_at=asked.available_at,
+            max_failures=asked.max_failures,
+            max_crashes=asked.max_crashes,
+            dedup_key=asked.dedup_key,
+            idempotency_key=key,
+            request_hash=None if key is None else body_hash("create", sent),
+            traceparent=asked.traceparent,
+            created_by=caller().name,
+            request_id=request_id(),
+        ),
+        return_active=asked.on_conflict == "return",
+    )
+
+
+@runs.get("/v1/runs")
+@allow(READERS)
+@refuses(InvalidCursor)
+@runs.input(RunsQuery, location="query", arg_name="asked")
+@runs.output(RunPage)
+def list_all(asked: RunsQuery) -> Response:
+    """Runs of the token's queues, newest first."""
+    shared, who = services(), caller()
+    key, filters = shared.settings.secret_key.get_secret_value().encode(), asked.filters()
+    before = None
+    if asked.cursor is not None:
+        before = read_cursor(key, asked.cursor, token_name=who.name, filters=filters)
+    wanted = RunFilter(
+        states=tuple(sorted(asked.state or ())),
+        queue=asked.queue,
+        workflow=asked.workflow,
+        executor=asked.executor,
+        created_after=asked.created_after,
+    )
+    # One more than asked tells whether there is another page.
+    found = transact(
+        shared.database.work,
+        lambda connection: list_runs(
+            connection,
+            queue_patterns=who.queues,
+            wanted=wanted,
+            before=before,
+            limit=asked.limit + 1,
+        ),
+    )
+    page, has_more = found[: asked.limit], len(found) > asked.limit
+    cursor = None
+    if has_more:
+        cursor = make_cursor(key, page[-1].id, token_name=who.name, filters=filters)
+    return answer({"items": [run_body(run) for run in page], "nextCursor": cursor})
+
+
+@runs.get("/v1/runs/<run_id>")
+@allow(READERS)
+@refuses(RunNotFound)
+@runs.input(RunQuery, location="query", arg_name="asked")
+@runs.output(RunView)
+def show(run_id: str, asked: RunQuery) -> Response:
+    """A run; with `waitSeconds` as it is when it is over or waiting, or the time is up."""
+    run = services().run_watch.run(
+        run_id_of(run_id), caller().queues, wait_seconds=asked.wait_seconds
+    )
+    return answer(run_body(run))
+
+
+@runs.get("/v1/runs/<run_id>/events")
+@allow(READERS)
+@refuses(RunNotFound)
+@runs.output(RunEvents)
+def list_events(run_id: str) -> Response:
+    """What happened to a run, oldest first."""
+    queues = caller().queues
+    found = transact(
+        services().database.work,
+        lambda connection: events_of(
+            connection, visible_run(connection, run_id_of(run_id), queues).id
+        ),
+    )
+    return answer({"items": [event_body(event) for event in found]})
+
+
+@runs.get("/v1/runs/<run_id>/steps")
+@allow(READERS)
+@refuses(RunNotFound)
+@runs.output(RunSteps)
+def list_steps(run_id: str) -> Response:
+    """A run's steps, in the order executed."""
+    queues = caller().queues
+    found = transact(
+        services().database.work,
+        lambda connection: steps_of(
+            connection, visible_run(connection, run_id_of(run_id), queues).id
+        ),
+    )
+    return answer({"items": [step_body(step) for step in found]})

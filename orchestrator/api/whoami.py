@@ -1,0 +1,28 @@
+"""Who is asking, as the service sees it."""
+
+from __future__ import annotations
+
+from flask import Response
+
+from orchestrator.api.access import EVERYONE, allow, caller, on_behalf_of
+from orchestrator.api.answer import answer
+from orchestrator.api.blueprint import blueprint
+from orchestrator.api.wire.service import Identity
+
+whoami = blueprint("whoami")
+
+
+@whoami.get("/v1/whoami")
+@allow(EVERYONE)
+@whoami.output(Identity)
+def show() -> Response:
+    """The caller's token; for an executor the one in Dibs-On-Behalf-Of, when it sends that."""
+    who = on_behalf_of() or caller()
+    return answer(
+        {
+            "name": who.name,
+            "role": who.role,
+            "queues": who.queues,
+            "expiresAt": who.expires_at,
+        }
+    )

@@ -1,0 +1,99 @@
+"""One process's application: its parts, its routes, its refusals."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import cast
+
+from apiflask import APIFlask
+
+from orchestrator.api.access import register_access, require_declarations
+from orchestrator.api.claims import claims
+from orchestrator.api.context import EXTENSION, Services
+from orchestrator.api.docs import docs
+from orchestrator.api.executors import executors
+from orchestrator.api.health import health
+from orchestrator.api.leases import leases
+from orchestrator.api.openapi import register_openapi
+from orchestrator.api.problems import register_problems
+from orchestrator.api.queues import queues
+from orchestrator.api.readiness import Readiness
+from orchestrator.api.reports import reports
+from orchestrator.api.request_id import register_request_ids
+from orchestrator.api.run_acts import run_acts
+from orchestrator.api.runs import runs
+from orchestrator.api.tokens import Tokens, stored_token
+from orchestrator.api.whoami import whoami
+from orchestrator.desk.claim_desk import ClaimDesk
+from orchestrator.desk.keeper import Keeper
+from orchestrator.desk.run_watch import RunWatch
+from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.settings import Settings
+from orchestrator.store.engine import open_database
+
+VERSION = "0.1.0"
+
+_BLUEPRINTS = (runs, run_acts, claims, leases, reports, executors, queues, whoami, health, docs)
+
+
+def create_app(settings: Settings, *, draining: threading.Event | None = None) -> APIFlask:
+    """
+    Make the application of one process. Nothing is connected yet.
+
+    Args:
+        draining: Set by whoever ends the process: from then on it is not ready
+            and nothing waits.
+
+    Raises:
+        RuntimeError: A route has no declared roles.
+    """
+    draining = draining or threading.Event()
+    app = APIFlask(
+        "orchestrator.api",
+        title="Dibs",
+        version=VERSION,
+        json_errors=False,
+        enable_openapi=False,
+        # None is meant: no route that nobody declared. The annotation forgets it.
+        static_folder=cast(str, None),
+    )
+    app.description = "Hands each workflow run to exactly one executor."
+    app.url_map.merge_slashes = False
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.extensions[EXTENSION] = _services(settings, draining)
+    register_request_ids(app)
+    register_access(app)
+    register_problems(app)
+    register_openapi(app)
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    require_declarations(app)
+    return app
+
+
+def _services(settings: Settings, draining: threading.Event) -> Services:
+    database = open_database(
+        settings.postgres_url,
+        work_connections=settings.work_connections,
+        lease_connections=settings.lease_connections,
+    )
+    signs = SignsOfLife()
+    return Services(
+        settings=settings,
+        database=database,
+        tokens=Tokens(partial(stored_token, database)),
+        claim_desk=ClaimDesk(
+            database, signs, parked_limit=settings.parked_claims, draining=draining
+        ),
+        # Some threads are left for what does not wait.
+        run_watch=RunWatch(
+            database,
+            limit=(settings.threads - settings.parked_claims) // 2,
+            draining=draining,
+        ),
+        signs=signs,
+        keeper=Keeper(database, signs, retention_days=settings.retention_days),
+        readiness=Readiness(settings.postgres_url, draining),
+        draining=draining,
+    )

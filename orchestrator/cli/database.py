@@ -1,0 +1,26 @@
+"""Where the commands that work on the database find it."""
+
+import os
+
+from orchestrator.cli.failure import MISCONFIGURED, Failure
+from orchestrator.settings import database_url, secret_from
+
+DATABASE_URL = "DATABASE_URL"
+
+
+def database_from_environment() -> str:
+    """
+    The libpq URL in `DATABASE_URL`, or in the file that `DATABASE_URL_FILE` names.
+
+    Raises:
+        Failure: It is not set, or not a Postgres URL.
+    """
+    try:
+        text = secret_from(os.environ, DATABASE_URL)
+        if not text:
+            raise Failure(f"{DATABASE_URL} is not set.", MISCONFIGURED)
+        return database_url(text)
+    except OSError as error:
+        raise Failure(f"{DATABASE_URL}_FILE: {error}", MISCONFIGURED) from error
+    except ValueError as error:
+        raise Failure(f"{DATABASE_URL} {error}.", MISCONFIGURED) from error

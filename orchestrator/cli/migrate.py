@@ -1,0 +1,50 @@
+"""`dibs migrate`: the schema."""
+
+import click
+import rich_click
+
+from orchestrator import schema
+from orchestrator.cli.database import database_from_environment
+from orchestrator.cli.failure import MISCONFIGURED, REFUSED, Failure
+
+
+@click.group(cls=rich_click.RichGroup)
+def migrate() -> None:
+    """Bring the schema up, take it down, say where it stands, grant what serving needs."""
+
+
+@migrate.command()
+def up() -> None:
+    """Bring the schema to the newest version; safe while the service runs, and twice at once."""
+    schema.upgrade(database_from_environment(), report=click.echo)
+    click.echo("the schema is up to date")
+
+
+@migrate.command()
+@click.option("--to", "revision", required=True, help="A revision, -1 for one step, base for all.")
+@click.confirmation_option("--yes", prompt="This may destroy data. Go on?")
+def down(revision: str) -> None:
+    """Take the schema down; `base` takes everything away, with all runs."""
+    schema.downgrade(database_from_environment(), revision, report=click.echo)
+
+
+@migrate.command()
+def status() -> None:
+    """Say where the schema stands; exit 1 when it is not at the newest version."""
+    stands = schema.status(database_from_environment())
+    click.echo(f"database: {stands.current or 'empty'}\nnewest:   {stands.head}")
+    if not stands.at_head:
+        raise Failure("The schema is not up to date: run `dibs migrate up`.", REFUSED)
+
+
+@migrate.command()
+@click.option("--role", required=True, help="The login that `dibs serve` uses.")
+def grants(role: str) -> None:
+    """Give the service's login what serving needs, and no more."""
+    try:
+        refused = schema.grant(database_from_environment(), role)
+    except schema.RoleMissing as error:
+        raise Failure(str(error), MISCONFIGURED) from error
+    for sentence in refused:
+        click.echo(sentence, err=True)
+    click.echo(f"{role} may serve")

@@ -1,0 +1,48 @@
+"""What the commands print: tables for people, JSON for programs."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_json(value: Any) -> None:
+    """One JSON document; what came from a run cannot reach the terminal as an escape code."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A table as wide as the terminal; nothing is cut off where the output is no terminal."""
+    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 1_000
+    console.print(table)
+
+
+def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
+    """Names and values below each other; empty ones are left out."""
+    shown = [(name, printable(value)) for name, value in fields if value not in (None, "")]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        click.echo(f"{name.ljust(width)}  {value}")
+
+
+def printable(value: Any) -> str:
+    """
+    A value as text without control characters.
+
+    Whatever came from a run may hold escape codes that rewrite the terminal.
+    """
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in text
+    )

@@ -1,0 +1,225 @@
+"""`dibs runs`: runs over the API, with `DIBS_URL` and `DIBS_TOKEN`."""
+
+import time
+from typing import Any
+
+import click
+import rich_click
+
+from orchestrator.cli.client import request
+from orchestrator.cli.json_value import JsonValue
+from orchestrator.cli.output import print_fields, print_json, print_table
+
+# 124 is what timeout(1) exits with.
+WAIT_EXIT_CODES = {"finished": 0, "failed": 10, "aborted": 11}
+WAIT_TIMED_OUT = 124
+WAIT_SECONDS = 25
+JSON = JsonValue()
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
+run_argument = click.argument("run_id", metavar="RUN")
+
+
+@click.group(cls=rich_click.RichGroup)
+def runs() -> None:
+    """Create, read and steer runs, over the API at DIBS_URL with the token in DIBS_TOKEN."""
+
+
+@runs.command()
+@click.argument("workflow")
+@click.option("--input", "input_", type=JSON, metavar="JSON", help="JSON, @file, or - for stdin.")
+@click.option("--queue", help="Queue the run belongs to.  [default: default]")
+@click.option("--priority", type=int, help="-100 to 100, higher first.")
+@click.option("--available-at", metavar="TIME", help="Not before this time (RFC 3339).")
+@click.option("--dedup-key", help="Refused while a live run of the workflow has the same key.")
+@click.option("--idempotency-key", help="The same key again returns the first run.")
+@as_json
+def create(
+    workflow: str,
+    input_: Any,
+    queue: str | None,
+    priority: int | None,
+    available_at: str | None,
+    dedup_key: str | None,
+    idempotency_key: str | None,
+    as_json: bool,
+) -> None:
+    """Request a run of WORKFLOW."""
+    wanted = {
+        "workflow": workflow,
+        "input": input_,
+        "queue": queue,
+        "priority": priority,
+        "availableAt": available_at,
+        "dedupKey": dedup_key,
+    }
+    body = {name: value for name, value in wanted.items() if value is not None}
+    headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
+    _show(request("POST", "/runs", body=body, headers=headers), as_json)
+
+
+@runs.command("list")
+@click.option("--state", help="States, with commas between.")
+@click.option("--queue")
+@click.option("--workflow")
+@click.option("--executor")
+@click.option("--created-after", metavar="TIME")
+@click.option("--limit", type=int, default=50, show_default=True)
+@click.option("--cursor", help="Where the page before ended.")
+@as_json
+def list_runs(
+    state: str | None,
+    queue: str | None,
+    workflow: str | None,
+    executor: str | None,
+    created_after: str | None,
+    limit: int,
+    cursor: str | None,
+    as_json: bool,
+) -> None:
+    """List runs, the newest first."""
+    page = request(
+        "GET",
+        "/runs",
+        params={
+            "state": state,
+            "queue": queue,
+            "workflow": workflow,
+            "executor": executor,
+            "createdAfter": created_after,
+            "limit": limit,
+            "cursor": cursor,
+        },
+    )
+    if as_json:
+        print_json(page)
+        return
+    print_table(
+        ("RUN", "WORKFLOW", "QUEUE", "STATE", "ATTEMPT", "HELD BY", "CREATED"),
+        (
+            (
+                run["id"],
+                run["workflow"],
+                run["queue"],
+                run["runState"],
+                run["attempt"],
+                run["lockedBy"],
+                run["createdAt"],
+            )
+            for run in page["items"]
+        ),
+    )
+    if page["nextCursor"]:
+        click.echo(f"more: --cursor {page['nextCursor']}", err=True)
+
+
+@runs.command()
+@run_argument
+@as_json
+def show(run_id: str, as_json: bool) -> None:
+    """Show a run, its steps and what happened to it."""
+    run = request("GET", f"/runs/{run_id}")
+    steps = request("GET", f"/runs/{run_id}/steps")["items"]
+    events = request("GET", f"/runs/{run_id}/events")["items"]
+    if as_json:
+        print_json({"run": run, "steps": steps, "events": events})
+        return
+    print_fields(run.items())
+    if steps:
+        click.echo()
+        print_table(
+            ("STEP", "NAME", "STATE", "FINISHED", "OUTPUT"),
+            (
+                (s["stepIndex"], s["name"], s["state"], s["finishedAt"], s["error"] or s["output"])
+                for s in steps
+            ),
+        )
+    click.echo()
+    print_table(
+        ("SEQ", "AT", "EVENT", "STATE", "FENCE", "BY", "DETAIL"),
+        (
+            (
+                e["seq"],
+                e["at"],
+                e["kind"],
+                e["toState"],
+                e["fence"],
+                e["executor"] or e["actor"],
+                e["detail"] or None,
+            )
+            for e in events
+        ),
+    )
+
+
+@runs.command()
+@run_argument
+@click.option("--timeout", "timeout_seconds", type=click.FloatRange(min=0), metavar="SECONDS")
+@as_json
+@click.pass_context
+def wait(context: click.Context, run_id: str, timeout_seconds: float | None, as_json: bool) -> None:
+    """
+    Wait until a run is over.
+
+    Exits 0 when it finished, 10 when it failed, 11 when it was aborted, 124 when the time is up.
+    """
+    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    while True:
+        left = WAIT_SECONDS if deadline is None else deadline - time.monotonic()
+        wait_seconds = max(0, min(WAIT_SECONDS, int(left)))
+        run = request("GET", f"/runs/{run_id}", params={"waitSeconds": wait_seconds})
+        if run["runState"] in WAIT_EXIT_CODES or left <= 0:
+            break
+        # The answer is at once for a run that waits for input, and for the last second.
+        time.sleep(min(0.5, max(left, 0)))
+    _show(run, as_json)
+    context.exit(WAIT_EXIT_CODES.get(run["runState"], WAIT_TIMED_OUT))
+
+
+@runs.command()
+@run_argument
+@click.option("--reason", help="Goes to the ledger.")
+@as_json
+def abort(run_id: str, reason: str | None, as_json: bool) -> None:
+    """Abort a live run; whoever executes it is told."""
+    _act(run_id, "abort", {"reason": reason} if reason else {}, as_json)
+
+
+@runs.command()
+@run_argument
+@as_json
+def retry(run_id: str, as_json: bool) -> None:
+    """Go on with a failed or aborted run, at the step that failed."""
+    _act(run_id, "retry", {}, as_json)
+
+
+@runs.command()
+@run_argument
+@click.option(
+    "--input", "input_", type=JSON, required=True, metavar="JSON", help="JSON, @file or -."
+)
+@as_json
+def resume(run_id: str, input_: Any, as_json: bool) -> None:
+    """Give a waiting run the input it waits for."""
+    _act(run_id, "resume", {"input": input_}, as_json)
+
+
+@runs.command()
+@run_argument
+@click.option("--as", "as_", type=click.Choice(["done", "run-again", "abort"]), required=True)
+@click.option("--output", type=JSON, metavar="JSON", help="The step's output, with --as done.")
+@as_json
+def resolve(run_id: str, as_: str, output: Any, as_json: bool) -> None:
+    """Say what became of a mutating step whose outcome is unknown."""
+    _act(run_id, "resolve", {"as": as_} | ({} if output is None else {"output": output}), as_json)
+
+
+def _act(run_id: str, act: str, body: dict[str, Any], as_json: bool) -> None:
+    _show(request("POST", f"/runs/{run_id}/{act}", body=body), as_json)
+
+
+def _show(run: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(run)
+    else:
+        print_fields(run.items())

@@ -1,0 +1,16 @@
+"""`dibs serve`: one orchestrator."""
+
+import click
+import rich_click
+
+from orchestrator import settings
+from orchestrator.server import serve as serve_until_told
+
+
+@click.command(cls=rich_click.RichCommand)
+@click.option("--host", help="Address to listen on (DIBS_HOST, 127.0.0.1).")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (DIBS_PORT, 8420).")
+@click.option("--workers", type=click.IntRange(1, 64), help="Server processes (DIBS_WORKERS, 1).")
+def serve(host: str | None, port: int | None, workers: int | None) -> None:
+    """Serve until SIGTERM; needs DATABASE_URL and DIBS_SECRET_KEY."""
+    serve_until_told(settings.load(host=host, port=port, workers=workers))

@@ -1,0 +1,1 @@
+"""What runs Dibs on one machine: an embedded Postgres, `dibs dev` and the demos."""

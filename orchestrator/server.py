@@ -1,0 +1,142 @@
+"""The process that serves: granian, a few workers, an orderly end.
+
+SIGTERM reaches granian's main process, which tells its workers, which stop
+listening and finish what they have. What granian does not know is that some of
+that is only waiting: each worker is told by a byte in its signal wake-up pipe,
+and answers its parked requests at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+from flask import Flask
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server import MPServer
+
+from orchestrator.api.context import services_of
+from orchestrator.app import create_app
+from orchestrator.logs import configure_logs
+from orchestrator.settings import Settings
+
+# Together within the ten seconds that a restart may take.
+FINISH_SECONDS: Final = 8
+HEADERS_WITHIN_MS: Final = 10_000
+MAX_HEADERS_BYTES: Final = 64 * 1024
+_PARENT_CHECK_SECONDS: Final = 1.0
+
+_LOGS_TO_STDERR: Final = {
+    "handlers": {
+        name: {
+            "formatter": "generic",
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stderr",
+        }
+        for name in ("console", "access")
+    }
+}
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+
+def serve(settings: Settings) -> None:
+    """
+    Serve until SIGTERM or SIGINT; then finish what was begun, and return.
+
+    A worker that dies is replaced; one that dies again and again ends the
+    process with status 1.
+
+    Raises:
+        ListenError: The address is in use, or is none of this machine's.
+    """
+    _require_free(settings.host, settings.port)
+    server = MPServer(
+        "orchestrator",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers,
+        blocking_threads=settings.threads,
+        # What is beyond waits in the socket's backlog, not in memory.
+        backpressure=settings.threads * 2,
+        http=HTTPModes.http1,
+        websockets=False,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADERS_WITHIN_MS, max_buffer_size=MAX_HEADERS_BYTES
+        ),
+        respawn_failed_workers=True,
+        workers_kill_timeout=FINISH_SECONDS,
+        log_level=LogLevels.error,
+        log_dictconfig=_LOGS_TO_STDERR,
+    )
+    server.serve(target_loader=functools.partial(_start_worker, settings), wrap_loader=False)
+
+
+def _require_free(host: str, port: int) -> None:
+    # Granian's workers share their port, and so would a second server: half of
+    # the requests would reach either. Asked without sharing, the port is busy.
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise ListenError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+
+
+def _start_worker(settings: Settings) -> Flask:
+    """Make one worker's application; granian calls it in the worker's main thread."""
+    configure_logs(settings.log_level)
+    draining = threading.Event()
+    app = create_app(settings, draining=draining)
+    keeper = services_of(app).keeper
+    keeper.start()
+
+    def end() -> None:
+        draining.set()
+        keeper.stop()
+
+    on_end(end)
+    return app
+
+
+def on_end(tell: Callable[[], Any]) -> None:
+    """
+    Call `tell` once when this process is told to end, or its parent is gone.
+
+    Python writes every signal to the wake-up descriptor, whoever handles it:
+    granian's own handlers stay as they are. Only for a main thread.
+    """
+    woken, wakes = socket.socketpair()
+    woken.settimeout(_PARENT_CHECK_SECONDS)
+    wakes.setblocking(False)
+    # Detached: it stays open for as long as signals may come.
+    signal.set_wakeup_fd(wakes.detach(), warn_on_full_buffer=False)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while not _is_told_to_end(woken):
+            if os.getppid() != parent:
+                os.kill(os.getpid(), signal.SIGTERM)
+        tell()
+
+    threading.Thread(target=watch, name="end-watch", daemon=True).start()
+
+
+def _is_told_to_end(woken: socket.socket) -> bool:
+    try:
+        return bool({signal.SIGTERM, signal.SIGINT} & set(woken.recv(64)))
+    except TimeoutError:
+        return False

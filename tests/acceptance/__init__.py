@@ -1,0 +1,1 @@
+"""Acceptance: real orchestrators and executors, each a process, on real Postgres."""

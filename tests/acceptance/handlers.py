@@ -1,0 +1,155 @@
+"""The handlers of the acceptance tests: each begins with a line in the journal.
+
+A gate is opened by the test: the gate that a run's input names, with the
+executor's name behind it when the input says `"each": true`.
+"""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from executor import App, AwaitInput, Later, StepContext, StepError
+from tests.acceptance.journal import GATES, JOURNAL, Entry, Gates, Journal
+
+LOOK_AGAIN_SECONDS = 0.01
+
+app = App()
+
+
+def note(context: StepContext, what: str = "began") -> None:
+    """Write a line into the journal."""
+    Journal(Path(os.environ[JOURNAL])).write(
+        Entry(
+            what,
+            context.run.id,
+            context.idempotency_key,
+            context.fence,
+            os.environ["EXECUTOR_NAME"],
+            os.getpid(),
+        )
+    )
+
+
+def gate_is_open(context: StepContext) -> bool:
+    name = context.input["gate"]
+    if context.input.get("each"):
+        name = f"{name}-{os.environ['EXECUTOR_NAME']}"
+    return Gates(Path(os.environ[GATES])).is_open(name)
+
+
+def by_whom() -> dict[str, Any]:
+    return {"by": os.environ["EXECUTOR_NAME"]}
+
+
+@app.step("record")
+def record(context: StepContext) -> dict[str, Any]:
+    note(context)
+    return by_whom()
+
+
+@app.step("hold")
+def hold(context: StepContext) -> dict[str, Any]:
+    """Wait for the gate; stop when told to."""
+    note(context)
+    while not gate_is_open(context):
+        context.stop_if_aborted()
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return by_whom()
+
+
+@app.step("stubborn")
+def stubborn(context: StepContext) -> dict[str, Any]:
+    """Wait for the gate, whatever it is told."""
+    note(context)
+    while not gate_is_open(context):
+        time.sleep(LOOK_AGAIN_SECONDS)
+    note(context, "returned")
+    return by_whom()
+
+
+@app.step("charge", mutating=True)
+def charge(context: StepContext) -> dict[str, Any]:
+    """An effect that must not happen twice, then the gate."""
+    note(context)
+    while not gate_is_open(context):
+        context.stop_if_aborted()
+        time.sleep(LOOK_AGAIN_SECONDS)
+    return by_whom()
+
+
+@app.step("poison")
+def poison(context: StepContext) -> None:
+    note(context)
+    os._exit(9)
+
+
+@app.step("brief")
+def brief(context: StepContext) -> dict[str, Any]:
+    """A little work."""
+    note(context)
+    time.sleep(context.input["seconds"])
+    return by_whom()
+
+
+@app.step("burn")
+def burn(context: StepContext) -> dict[str, Any]:
+    """Keep a processor busy without ever giving the interpreter up by itself."""
+    note(context)
+    until = time.monotonic() + context.input["seconds"]
+    rounds = 0
+    while time.monotonic() < until:
+        rounds += sum(range(1000))
+    return by_whom()
+
+
+@app.step("block-loop")
+async def block_loop(context: StepContext) -> dict[str, Any]:
+    """Block the event loop that all `async def` handlers share."""
+    note(context)
+    time.sleep(context.input["seconds"])
+    return by_whom()
+
+
+@app.step("unfit")
+def unfit(context: StepContext) -> Any:
+    """An output that cannot be sent."""
+    note(context)
+    nested: list[Any] = []
+    for _ in range(40):
+        nested = [nested]
+    return {
+        "too-large": "x" * 300_000,
+        "nan": {"value": float("nan")},
+        "nul": {"value": "a\x00b"},
+        "too-deep": nested,
+    }[context.input["how"]]
+
+
+@app.step("ask")
+def ask(context: StepContext) -> dict[str, Any]:
+    """Wait for input from outside once, and return it."""
+    if not context.step.resumed:
+        note(context, "asked")
+        raise AwaitInput({"type": "object"})
+    note(context)
+    return {"got": context.input}
+
+
+@app.step("later")
+def later(context: StepContext) -> dict[str, Any]:
+    """Come back a second later, once."""
+    note(context)
+    if context.run.attempt == 1:
+        raise Later(datetime.now(UTC) + timedelta(seconds=1))
+    return by_whom()
+
+
+@app.step("fail")
+def fail(context: StepContext) -> dict[str, Any]:
+    """Fail as often as the input says."""
+    note(context)
+    if context.run.failures < context.input["times"]:
+        raise StepError("no luck", retryable=context.input.get("retryable"))
+    return by_whom()

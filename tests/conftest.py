@@ -1,0 +1,75 @@
+"""What every test may ask for."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.command_line import CommandLine
+from tests.database import (
+    Database,
+    Source,
+    Template,
+    choose_source,
+    fresh_database,
+    template_on,
+)
+
+REQUIRE = "DIBS_TEST_REQUIRE"
+
+source_key = pytest.StashKey[Source]()
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str:
+    """Say which Postgres the tests use, before the first of them."""
+    if not any("template" in getattr(item, "fixturenames", ()) for item in items):
+        return "Postgres: not needed by these tests"
+    config.stash[source_key] = choose_source()
+    return f"Postgres: {config.stash[source_key].description}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """With `DIBS_TEST_REQUIRE=all`, what cannot run here is a failure."""
+    report: pytest.TestReport = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get(REQUIRE) == "all":
+        report.outcome = "failed"
+        report.longrepr = f"{REQUIRE}=all, but: {_reason(report)}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line with all that this machine could not run, and what to install."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if skipped:
+        reasons = sorted({_reason(report) for report in skipped})
+        terminalreporter.write_line(f"Not run here: {len(skipped)} tests ({'; '.join(reasons)})")
+
+
+@pytest.fixture(scope="session")
+def template(pytestconfig: pytest.Config) -> Iterator[Template]:
+    """The database that each test's own is copied from."""
+    source = pytestconfig.stash[source_key]
+    with source.run() as owner_url, template_on(owner_url, shared=source.shared) as template:
+        yield template
+
+
+@pytest.fixture
+def database(template: Template) -> Iterator[Database]:
+    """A database of the test's own: the schema at head, nothing in it."""
+    with fresh_database(template) as database:
+        yield database
+
+
+@pytest.fixture
+def command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> CommandLine:
+    """The `dibs` command."""
+    return CommandLine(monkeypatch, capsys)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    longrepr = report.longrepr
+    reason = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return reason.removeprefix("Skipped: ")

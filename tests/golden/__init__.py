@@ -1,0 +1,1 @@
+"""Texts that were reviewed, and that a change shows up in."""

@@ -1,0 +1,1 @@
+"""What the schema, the statements and the desks promise, on a real Postgres."""

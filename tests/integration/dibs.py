@@ -1,0 +1,303 @@
+"""Dibs without its HTTP face: the desks, on a database of the test's own."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import psycopg
+from psycopg.rows import dict_row
+from uuid_utils.compat import uuid7
+
+from orchestrator.desk import acts, creates, leases, report_desk, run_claims
+from orchestrator.desk.claim_desk import ClaimAnswer, ClaimDesk, Wish
+from orchestrator.desk.creates import Created, Wanted
+from orchestrator.desk.keeper import Keeper
+from orchestrator.desk.leases import ReleaseAnswer, RenewAnswer
+from orchestrator.desk.report_desk import ReportAnswer
+from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.store import executors
+from orchestrator.store.acts import Act
+from orchestrator.store.claims import RunWish
+from orchestrator.store.engine import open_database
+from orchestrator.store.executors import Registration
+from orchestrator.store.leases import HeldLease, Reconciliation
+from orchestrator.store.records import Dispatch, Run
+from orchestrator.store.reports import Report
+from orchestrator.store.runs import NewRun
+from orchestrator.store.transaction import transact
+
+QUEUE = "default"
+ALL = ("*",)
+
+
+@dataclass(frozen=True)
+class Executor:
+    """Who claims: `<token's name>[:<instance>]`, in one process start."""
+
+    name: str
+    session: UUID = field(default_factory=uuid4)
+
+    @property
+    def token(self) -> str:
+        return self.name.partition(":")[0]
+
+
+def new_run(**changes: Any) -> NewRun:
+    """A run to create, the plainest one but for these changes."""
+    plain: dict[str, Any] = {
+        "id": uuid7(),
+        "workflow": "refund",
+        "input": "{}",
+        "queue": QUEUE,
+        "priority": 0,
+        "available_at": None,
+        "max_failures": 3,
+        "max_crashes": 3,
+        "dedup_key": None,
+        "idempotency_key": None,
+        "request_hash": None,
+        "traceparent": None,
+        "created_by": "web",
+        "request_id": None,
+    }
+    return NewRun(**{**plain, **changes})
+
+
+def outcome(dispatch: Dispatch, executor: Executor, status: str, **parts: Any) -> Report:
+    """A report under this dispatch; its hash tells one outcome from another."""
+    told = orjson.dumps([status, sorted(parts.items())], default=str)
+    return Report(
+        **{
+            "token_name": executor.token,
+            "run_id": dispatch.run.id,
+            "lease_id": dispatch.lease.id,
+            "step_index": dispatch.run.step_index,
+            "status": status,
+            "outcome_hash": hashlib.sha256(told).digest(),
+            "output": "{}" if status == "success" else None,
+            **parts,
+        }
+    )
+
+
+def held(dispatch: Dispatch, executor: Executor, **parts: Any) -> HeldLease:
+    """What an executor says it holds."""
+    return HeldLease(executor.token, dispatch.run.id, dispatch.lease.id, **parts)
+
+
+class Dibs:
+    """
+    One orchestrator process; `owner` is the test's own way into the database.
+
+    Its connections are the service's, with the service's rights.
+    """
+
+    def __init__(self, service_url: str, owner: psycopg.Connection, *, connections: int = 4):
+        self.owner = owner
+        self.database = open_database(
+            service_url, work_connections=connections, lease_connections=connections
+        )
+        self.draining = threading.Event()
+        self.signs = SignsOfLife()
+        self.desk = ClaimDesk(self.database, self.signs, parked_limit=8, draining=self.draining)
+        self.set_keeper(awake=True)
+
+    def close(self) -> None:
+        self.draining.set()
+        self.database.close()
+
+    def create(self, *, return_active: bool = False, **changes: Any) -> Created:
+        wanted = Wanted(new_run(**changes), return_active=return_active)
+        return creates.create(self.database, [wanted])[0]
+
+    def pending(self, **changes: Any) -> Run:
+        """A new run."""
+        return self.create(**changes).run
+
+    def claim(self, executor: Executor, **changes: Any) -> ClaimAnswer:
+        plain: dict[str, Any] = {
+            "token_name": executor.token,
+            "executor": executor.name,
+            "session": executor.session,
+            "request_id": uuid4(),
+            "body_hash": b"b" * 32,
+            "queues": (QUEUE,),
+            "limit": 1,
+            "lease_seconds": 30,
+            "wait_seconds": 0,
+        }
+        return self.desk.claim(Wish(**{**plain, **changes}))
+
+    def claim_run(
+        self,
+        executor: Executor,
+        run_id: UUID,
+        *,
+        input_json: str | None = None,
+        request_id: UUID | None = None,
+        lease_seconds: int = 30,
+        body_hash: bytes = b"b" * 32,
+        queue_patterns: tuple[str, ...] = ALL,
+    ) -> tuple[Dispatch, bool]:
+        wish = RunWish(
+            request_id=request_id or uuid4(),
+            token_name=executor.token,
+            executor=executor.name,
+            session=executor.session,
+            lease_seconds=lease_seconds,
+            run_id=run_id,
+            input=input_json,
+        )
+        return run_claims.claim_run(
+            self.database, wish, body_hash=body_hash, queue_patterns=queue_patterns
+        )
+
+    def dispatch(self, executor: Executor, *, lease_seconds: int = 30, **changes: Any) -> Dispatch:
+        """A new run that this executor holds."""
+        run = self.pending(**changes)
+        return self.claim_run(executor, run.id, lease_seconds=lease_seconds)[0]
+
+    def begun(self, executor: Executor, **changes: Any) -> Dispatch:
+        """A new run that this executor holds, its mutating step begun."""
+        dispatch = self.dispatch(executor, **changes)
+        leases.start_step(self.database, held(dispatch, executor), step_index=0)
+        return dispatch
+
+    def report(self, *told: Report) -> list[ReportAnswer]:
+        return report_desk.report(self.database, told)
+
+    def tell(
+        self, dispatch: Dispatch, executor: Executor, status: str, **parts: Any
+    ) -> ReportAnswer:
+        """Report one outcome."""
+        return self.report(outcome(dispatch, executor, status, **parts))[0]
+
+    def renew(
+        self, executor: Executor, *dispatches: Dispatch, lease_seconds: int | None = None
+    ) -> RenewAnswer:
+        named = [held(each, executor, lease_seconds=lease_seconds) for each in dispatches]
+        return leases.renew(self.database, named, None)
+
+    def reconcile(
+        self,
+        executor: Executor,
+        *dispatches: Dispatch,
+        as_of: datetime,
+        claiming: Sequence[UUID] = (),
+    ) -> list[UUID]:
+        """Renew these and say that no other lease is known; the runs that were freed."""
+        return list(
+            leases.renew(
+                self.database,
+                [held(each, executor) for each in dispatches],
+                Reconciliation(executor.token, executor.session, tuple(claiming), as_of),
+            ).released
+        )
+
+    def release(
+        self, executor: Executor, *dispatches: Dispatch, reason: str = "draining"
+    ) -> ReleaseAnswer:
+        named = [held(each, executor) for each in dispatches]
+        return leases.release(self.database, named, reason=reason)
+
+    def abort(self, run_id: UUID, *, key: str | None = None, actor: str = "web") -> Run:
+        return acts.abort(self.database, Act(run_id, actor, None, key), ALL)
+
+    def retry(self, run_id: UUID, *, key: str | None = None) -> Run:
+        return acts.retry(self.database, Act(run_id, "ops", None, key), ALL)
+
+    def resume(self, run_id: UUID, *, input_json: str = "{}", key: str | None = None) -> Run:
+        act = Act(run_id, "web", None, key)
+        return acts.resume(self.database, act, ALL, input_json=input_json)
+
+    def resolve(
+        self, run_id: UUID, as_: str, *, output_json: str = "{}", key: str | None = None
+    ) -> Run:
+        act = Act(run_id, "ops", None, key)
+        return acts.resolve(self.database, act, ALL, as_=as_, output_json=output_json)
+
+    def register(self, executor: Executor, *, step_types: tuple[str, ...] = ("refund",)) -> None:
+        """Let this process have registered itself."""
+        registration = Registration(
+            full_name=executor.name,
+            session=executor.session,
+            token_name=executor.token,
+            version=None,
+            slots=4,
+            queues=(QUEUE,),
+            step_types=step_types,
+            labels="{}",
+            url=None,
+        )
+        transact(
+            self.database.work, lambda connection: executors.register(connection, registration)
+        )
+
+    def set_executor(self, executor: Executor, state: str) -> None:
+        """Drain it, quarantine it or let it go on."""
+        transact(
+            self.database.work,
+            lambda connection: executors.set_state(connection, executor.name, state, reason=None),
+        )
+
+    def sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """Run a statement as the owner."""
+        cursor = self.owner.cursor(row_factory=dict_row).execute(statement.encode(), values)
+        return cursor.fetchall() if cursor.description else []
+
+    def row(self, run_id: UUID) -> dict[str, Any]:
+        """A run with every column, by its database name."""
+        return self.sql('SELECT * FROM "workflowRuns" WHERE id = %s', run_id)[0]
+
+    def state(self, run_id: UUID) -> str:
+        return str(self.row(run_id)["runState"])
+
+    def events(self, run_id: UUID) -> list[str]:
+        """The kinds of a run's events, oldest first."""
+        rows = self.sql('SELECT kind FROM "runEvents" WHERE "runId" = %s ORDER BY seq', run_id)
+        return [row["kind"] for row in rows]
+
+    def now(self) -> datetime:
+        """The database's clock."""
+        now: datetime = self.sql("SELECT clock_timestamp() AS now")[0]["now"]
+        return now
+
+    def expire(self, run_id: UUID) -> None:
+        """Let the run's lease have expired."""
+        self.sql(
+            'UPDATE "workflowRuns" SET "leaseExpiresAt" = clock_timestamp() - interval \'1 ms\''
+            " WHERE id = %s",
+            run_id,
+        )
+
+    def make_due(self, run_id: UUID) -> None:
+        """Let the run's time have come."""
+        self.sql(
+            'UPDATE "workflowRuns" SET "availableAt" = clock_timestamp() - interval \'1 ms\''
+            " WHERE id = %s",
+            run_id,
+        )
+
+    def set_keeper(self, *, awake: bool, prune_is_due: bool = False) -> None:
+        """Let the keeper have ticked a second ago, or a minute ago."""
+        self.sql(
+            'UPDATE keeper SET "lastTickAt" = clock_timestamp() - make_interval(secs => %s),'
+            ' "prunedAt" = CASE WHEN %s THEN NULL ELSE clock_timestamp() END',
+            1 if awake else 60,
+            prune_is_due,
+        )
+
+    def tick(self, *, retention_days: int = 30) -> None:
+        """One beat of the keeper, now."""
+        self.sql(
+            'UPDATE keeper SET "lastTickAt" = "lastTickAt" - interval \'1 s\''
+            " WHERE \"lastTickAt\" > clock_timestamp() - interval '4 s'"
+        )
+        Keeper(self.database, self.signs, retention_days=retention_days).tick()

@@ -1,0 +1,91 @@
+"""The statements that Dibs sends, as it sends them, and the plans they get."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection, Engine, event
+
+Plan = dict[str, Any]
+
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement as the driver got it, and its values by name."""
+
+    text: str
+    values: dict[str, Any]
+
+
+@contextmanager
+def captured(engine: Engine) -> Iterator[list[Statement]]:
+    """Every statement that this pool sends meanwhile."""
+    statements: list[Statement] = []
+
+    def note(
+        _connection: Connection, _cursor: object, text: str, values: dict[str, Any], *_: object
+    ) -> None:
+        statements.append(Statement(text, dict(values or {})))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def plan(connection: psycopg.Connection, statement: Statement, *, generic: bool) -> Plan:
+    """
+    The plan of a prepared statement, which is not executed.
+
+    Args:
+        generic: The one plan for all values that Postgres may turn to after five
+            executions; else the plan for these values.
+    """
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        if found[1] not in names:
+            names.append(found[1])
+        return f"${names.index(found[1]) + 1}"
+
+    text = _PARAMETER.sub(number, statement.text).replace("%%", "%")
+    mode = "force_generic_plan" if generic else "force_custom_plan"
+    with connection.transaction(force_rollback=True):
+        connection.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
+        connection.execute(f"PREPARE examined AS {text}".encode())
+        values = sql.SQL(", ").join(sql.Literal(statement.values[name]) for name in names)
+        found = connection.execute(
+            sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE examined ({})").format(values)
+        ).fetchone()
+        connection.execute("DEALLOCATE examined")
+    assert found is not None
+    root: Plan = found[0][0]["Plan"]
+    return root
+
+
+def nodes(root: Plan) -> Iterator[Plan]:
+    """A plan's nodes, from the top down."""
+    yield root
+    for child in root.get("Plans", ()):
+        yield from nodes(child)
+
+
+def find(root: Plan, wanted: Callable[[Plan], bool]) -> Plan:
+    """The first node that is wanted."""
+    return next(node for node in nodes(root) if wanted(node))
+
+
+def scans_whole(root: Plan, table: str) -> bool:
+    """Whether the plan reads the whole table anywhere."""
+    return any(
+        node["Node Type"] == "Seq Scan" and node["Relation Name"] == table for node in nodes(root)
+    )

@@ -1,0 +1,131 @@
+"""The plans of the hot statements on 300,000 pending and 300,000 finished runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.database import Database
+from tests.integration.dibs import Dibs, Executor
+from tests.integration.statements import Statement, captured, find, nodes, plan, scans_whole
+
+RUNS = 300_000
+HOLDER = Executor("fleet:one")
+
+# Guards are skipped (replica) to fill the table quickly; constraints are not.
+FILL = f"""
+SET session_replication_role = replica;
+INSERT INTO "workflowRuns" (id, workflow, queue, "stepQueue", "runState", priority, "availableAt",
+  "claimKey", "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
+  "maxFailures", "maxCrashes", fence, "createdBy", "createdAt", "finishedAt", version)
+SELECT (lpad(to_hex(n), 12, '0') || '7000' || substr(md5(n::text), 1, 16))::uuid, 'refund',
+       'default', 'default', CASE WHEN n % 2 = 0 THEN 'pending' ELSE 'finished' END, 0, now(),
+       now() - make_interval(secs => n), 0, 'refund', 'refund', '{{}}', 0, 0, 0, 0, 3, 3, 0, 'web',
+       now(), CASE WHEN n % 2 = 1 THEN now() END, 1
+  FROM generate_series(1, {2 * RUNS}) AS n;
+SET session_replication_role = origin;
+"""
+
+
+@pytest.fixture(scope="module")
+def owner(module_database: Database) -> Iterator[psycopg.Connection]:
+    with closing(psycopg.connect(module_database.owner_url, autocommit=True)) as connection:
+        connection.execute(FILL.encode())
+        connection.execute("VACUUM ANALYZE")
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def full(module_database: Database, owner: psycopg.Connection) -> Iterator[Dibs]:
+    """One orchestrator on the full table."""
+    with closing(Dibs(module_database.service_url, owner)) as dibs:
+        yield dibs
+
+
+@pytest.fixture(scope="module")
+def sent(full: Dibs) -> dict[str, Statement]:
+    """One of each hot statement, as it was sent."""
+    with captured(full.database.work) as work, captured(full.database.leases) as leases:
+        first, second, third = full.claim(HOLDER, limit=3).dispatches
+        full.claim_run(HOLDER, full.pending().id)
+        full.renew(HOLDER, first, second)
+        full.reconcile(HOLDER, as_of=full.now())
+        full.tell(first, HOLDER, "success")
+        full.release(HOLDER, second, third)
+        full.tick()
+    marks = {
+        "claim": "AS turn",
+        "claim_run": "'resumed'",
+        "renew": "renewed AS",
+        "orphans": "'orphaned'",
+        "report": "told AS",
+        "release": "'released'",
+        "expire": "'expired'",
+        "make_due": "due AS",
+        "time_out_waits": "late AS",
+    }
+    return {
+        name: next(statement for statement in work + leases if mark in statement.text)
+        for name, mark in marks.items()
+    }
+
+
+@pytest.fixture(params=["custom", "generic"])
+def generic(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "generic")
+
+
+def test_the_claim_walks_its_index_and_sorts_nothing(
+    owner: psycopg.Connection, sent: dict[str, Statement], generic: bool
+) -> None:
+    root = plan(owner, sent["claim"], generic=generic)
+
+    candidates = find(root, lambda node: node.get("Subplan Name") == "CTE candidates")
+    lock = find(candidates, lambda node: node["Node Type"] == "LockRows")
+    below: list[dict[str, Any]] = list(nodes(lock))
+    assert not [node for node in below if "Sort" in node["Node Type"]]
+    assert [
+        (node["Node Type"], node["Index Name"])
+        for node in below
+        if "Index Name" in node and node["Relation Name"] == "workflowRuns"
+    ] == [("Index Scan", "workflowRuns_claimable")]
+    assert not scans_whole(root, "workflowRuns")
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("claim_run", "workflowRuns_pkey"),
+        ("renew", "workflowRuns_pkey"),
+        ("report", "workflowRuns_pkey"),
+        ("release", "workflowRuns_pkey"),
+        ("orphans", "workflowRuns_leased"),
+        ("expire", "workflowRuns_leased"),
+        ("make_due", "workflowRuns_scheduled"),
+        ("time_out_waits", "workflowRuns_waiting"),
+    ],
+)
+def test_a_hot_statement_finds_its_runs_by_index(
+    owner: psycopg.Connection, sent: dict[str, Statement], name: str, index: str, generic: bool
+) -> None:
+    root = plan(owner, sent[name], generic=generic)
+
+    lock = find(root, lambda node: node["Node Type"] == "LockRows")
+    assert index in [node.get("Index Name") for node in nodes(lock)]
+    assert not scans_whole(root, "workflowRuns")
+
+
+def test_a_warm_claim_takes_milliseconds(full: Dibs) -> None:
+    # More than five of them, so that Postgres may have turned to the generic plan.
+    took = []
+    for _ in range(20):
+        began = time.perf_counter()
+        assert len(full.claim(HOLDER).dispatches) == 1
+        took.append(time.perf_counter() - began)
+
+    assert sorted(took[5:])[len(took[5:]) // 2] < 0.05, took

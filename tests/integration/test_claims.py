@@ -1,0 +1,205 @@
+"""Claims by poll: who gets which runs, and who gets none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from uuid import uuid4
+
+import orjson
+
+from orchestrator.lifecycle import RunState
+from orchestrator.store import claims
+from orchestrator.store.claims import ClaimWish
+from orchestrator.store.transaction import transact
+from tests.integration.dibs import Dibs, Executor
+
+
+def wish(executor: Executor, *, limit: int, answer_bytes: int = claims.ANSWER_BYTES) -> ClaimWish:
+    return ClaimWish(
+        request_id=uuid4(),
+        token_name=executor.token,
+        executor=executor.name,
+        session=executor.session,
+        lease_seconds=30,
+        limit=limit,
+        answer_bytes=answer_bytes,
+    )
+
+
+def deal(dibs: Dibs, *wishes: ClaimWish) -> list[claims.Dealt]:
+    return transact(
+        dibs.database.work, lambda connection: claims.claim(connection, "default", wishes)
+    )
+
+
+def test_a_claim_leases_pending_runs_in_the_order_they_were_created(
+    dibs: Dibs, executor: Executor
+) -> None:
+    created = [dibs.pending().id for _ in range(5)]
+
+    answer = dibs.claim(executor, limit=3)
+
+    assert [dispatch.run.id for dispatch in answer.dispatches] == created[:3]
+    assert not answer.replayed
+    assert [dibs.state(run_id) for run_id in created] == ["loading"] * 3 + ["pending"] * 2
+
+
+def test_a_dispatch_holds_the_lease_that_the_row_has(dibs: Dibs, executor: Executor) -> None:
+    dibs.pending()
+
+    (dispatch,) = dibs.claim(executor, lease_seconds=77).dispatches
+
+    row = dibs.row(dispatch.run.id)
+    assert row["leaseId"] == dispatch.lease.id
+    assert row["fence"] == dispatch.lease.fence > 1_700_000_000_000
+    assert row["leaseExpiresAt"] == dispatch.lease.expires_at
+    assert row["leaseSeconds"] == dispatch.lease.seconds == 77
+    assert (row["lockedBy"], row["lockedSession"]) == (executor.name, executor.session)
+    assert row["attempt"] == 1
+    assert dibs.events(dispatch.run.id) == ["created", "claimed"]
+
+
+def test_a_held_run_is_given_to_nobody_else(
+    dibs: Dibs, executor: Executor, other: Executor
+) -> None:
+    dibs.dispatch(executor)
+
+    answer = dibs.claim(other, limit=10)
+
+    assert answer.dispatches == ()
+    assert answer.next_poll_after_ms > 0
+
+
+def test_a_higher_priority_goes_first_and_a_low_one_waits_a_bounded_time(
+    dibs: Dibs, executor: Executor
+) -> None:
+    low, plain, high = (dibs.pending(priority=priority).id for priority in (-1, 0, 1))
+    dibs.sql(
+        'UPDATE "workflowRuns" SET "claimKey" = "claimKey" - interval \'3 minutes\' WHERE id = %s',
+        low,
+    )
+
+    answer = dibs.claim(executor, limit=3)
+
+    assert [dispatch.run.id for dispatch in answer.dispatches] == [low, high, plain]
+
+
+def test_nobody_gets_a_second_run_before_everybody_has_a_first(
+    dibs: Dibs, executor: Executor, other: Executor, stranger: Executor
+) -> None:
+    for _ in range(5):
+        dibs.pending()
+
+    dealt = deal(dibs, wish(executor, limit=4), wish(other, limit=4), wish(stranger, limit=1))
+
+    assert [each.wish for each in dealt] == [0, 1, 2, 0, 1]
+    assert [each.dispatch.run.locked_by for each in dealt] == [
+        executor.name,
+        other.name,
+        stranger.name,
+        executor.name,
+        other.name,
+    ]
+
+
+def test_a_claim_never_gets_more_than_its_limit(
+    dibs: Dibs, executor: Executor, other: Executor
+) -> None:
+    for _ in range(9):
+        dibs.pending()
+
+    dealt = deal(dibs, wish(executor, limit=2), wish(other, limit=5))
+
+    assert sorted(each.wish for each in dealt) == [0, 0, 1, 1, 1, 1, 1]
+    assert dibs.sql("""SELECT count(*) FROM "workflowRuns" WHERE "runState" = 'pending'""") == [
+        {"count": 2}
+    ]
+
+
+def test_a_claim_stops_handing_out_when_its_answer_is_full(
+    dibs: Dibs, executor: Executor, other: Executor
+) -> None:
+    for _ in range(6):
+        dibs.pending(input='"' + "x" * 1000 + '"')
+
+    dealt = deal(dibs, wish(executor, limit=3, answer_bytes=1500), wish(other, limit=3))
+
+    assert sorted(each.wish for each in dealt) == [0, 0, 1, 1, 1]
+    assert dibs.sql("""SELECT count(*) FROM "workflowRuns" WHERE "runState" = 'pending'""") == [
+        {"count": 1}
+    ]
+
+
+def test_an_answer_of_several_queues_has_one_bound_for_all(dibs: Dibs, executor: Executor) -> None:
+    for queue in ("a", "b"):
+        for _ in range(30):
+            dibs.pending(queue=queue, input='"' + "x" * 250_000 + '"')
+
+    answer = dibs.claim(executor, limit=60, queues=("a", "b"))
+
+    size = sum(len(orjson.dumps(dispatch.run.input)) for dispatch in answer.dispatches)
+    assert claims.ANSWER_BYTES < size < claims.ANSWER_BYTES + 2 * 250_010
+    assert len(answer.dispatches) < 60
+
+
+def test_queues_take_turns_at_being_asked_first(dibs: Dibs, executor: Executor) -> None:
+    for queue in ("a", "b"):
+        for _ in range(2):
+            dibs.pending(queue=queue)
+
+    asked = [dibs.claim(executor, queues=("a", "b")).dispatches[0].run.queue for _ in range(2)]
+
+    assert sorted(asked) == ["a", "b"]
+
+
+def test_only_the_wished_queues_are_claimed_from(dibs: Dibs, executor: Executor) -> None:
+    dibs.pending(queue="billing")
+
+    answer = dibs.claim(executor, queues=("default", "bill"))
+
+    assert answer.dispatches == ()
+
+
+def test_a_run_that_is_not_due_is_not_claimed(dibs: Dibs, executor: Executor) -> None:
+    run = dibs.pending(available_at=dibs.now().replace(year=2099))
+
+    answer = dibs.claim(executor)
+
+    assert (run.run_state, answer.dispatches) == (RunState.SCHEDULED, ())
+
+
+def test_a_row_that_another_transaction_holds_is_skipped_not_waited_for(
+    dibs: Dibs, executor: Executor
+) -> None:
+    first, second = dibs.pending(), dibs.pending()
+
+    with dibs.owner.transaction():
+        dibs.sql('SELECT FROM "workflowRuns" WHERE id = %s FOR UPDATE', first.id)
+        answer = dibs.claim(executor, limit=2)
+
+    assert [dispatch.run.id for dispatch in answer.dispatches] == [second.id]
+
+
+def test_a_wish_that_may_wait_gets_what_comes_meanwhile(dibs: Dibs, executor: Executor) -> None:
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(dibs.claim(executor, wait_seconds=20)))
+    began = time.monotonic()
+    waiting.start()
+    run = dibs.pending()
+    waiting.join(10)
+
+    assert [dispatch.run.id for dispatch in answers[0].dispatches] == [run.id]
+    assert time.monotonic() - began < 5
+
+
+def test_a_wish_that_waits_is_answered_empty_when_the_process_drains(
+    dibs: Dibs, executor: Executor
+) -> None:
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(dibs.claim(executor, wait_seconds=20)))
+    waiting.start()
+    dibs.draining.set()
+    waiting.join(5)
+
+    assert [answer.dispatches for answer in answers] == [()]

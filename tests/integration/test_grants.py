@@ -1,0 +1,134 @@
+"""The service's login may do what serving needs, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from orchestrator import schema
+from tests.database import Database
+from tests.integration.raw_rows import insert_run
+
+MAY = {
+    "accessTokens": {"SELECT"},
+    "alembic_version": {"SELECT"},
+    "claimRequests": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "executors": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "keeper": {"SELECT", "UPDATE"},
+    "queues": {"SELECT", "INSERT", "UPDATE"},
+    "runEvents": {"SELECT", "INSERT"},
+    "workflowRuns": {"SELECT", "INSERT", "UPDATE"},
+    "workflowSteps": {"SELECT", "INSERT", "UPDATE"},
+}
+
+
+@pytest.fixture
+def service(module_database: Database) -> Iterator[psycopg.Connection]:
+    """A transaction of the service's that is rolled back."""
+    with closing(psycopg.connect(module_database.service_url)) as connection:
+        yield connection
+        connection.rollback()
+
+
+def test_the_service_has_these_rights_on_tables_and_no_others(
+    service: psycopg.Connection,
+) -> None:
+    rows = service.execute("""
+        SELECT c.relname, p.name
+          FROM pg_class c
+         CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES',
+                                 'TRIGGER']) AS p(name)
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'
+           AND has_table_privilege(c.oid, p.name)""")
+
+    has: dict[str, set[str]] = {}
+    for table, privilege in rows:
+        has.setdefault(table, set()).add(privilege)
+    assert has == MAY
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (id integer)",
+        "CREATE TEMPORARY TABLE mine (id integer)",
+        "CREATE SCHEMA mine",
+        "CREATE FUNCTION mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        'ALTER TABLE "workflowRuns" ADD COLUMN mine integer',
+        'ALTER TABLE "workflowRuns" DISABLE TRIGGER "workflowRuns_over_is_final"',
+        'ALTER TABLE "workflowRuns" DROP CONSTRAINT "workflowRuns_leased_state"',
+        'DROP INDEX "workflowRuns_dedup"',
+        'DROP TABLE "workflowRuns"',
+        'CREATE INDEX ON "workflowRuns" (workflow)',
+        "SET session_replication_role = replica",
+        "UPDATE \"accessTokens\" SET role = 'operator'",
+        'DELETE FROM "accessTokens"',
+        "INSERT INTO keeper (id) VALUES (true)",
+        "DELETE FROM queues",
+        "UPDATE alembic_version SET version_num = '0001'",
+        "CREATE ROLE mine",
+        "COPY queues TO PROGRAM 'true'",
+    ],
+)
+def test_the_service_may_not(service: psycopg.Connection, statement: str) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        service.execute(statement.encode())
+
+
+def test_the_service_cannot_become_the_owner(
+    service: psycopg.Connection, module_database: Database
+) -> None:
+    owner = psycopg.conninfo.conninfo_to_dict(module_database.owner_url)["user"]
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        service.execute(f'SET ROLE "{owner}"'.encode())
+
+
+def test_the_word_that_lets_prune_delete_is_of_no_use_to_the_service(
+    service: psycopg.Connection,
+) -> None:
+    insert_run(service, "finished")
+    service.execute("SET LOCAL dibs.pruning = 'on'")
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        service.execute('DELETE FROM "workflowRuns"')
+
+
+def test_prune_cannot_be_led_elsewhere_by_a_search_path(service: psycopg.Connection) -> None:
+    (settings,) = service.execute(
+        "SELECT proconfig FROM pg_proc WHERE proname = 'dibs_prune' AND prosecdef"
+    ).fetchone() or ([],)
+
+    assert "search_path=public, pg_temp" in settings
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "4s"),
+        ("idle_in_transaction_session_timeout", "5s"),
+        ("TimeZone", "UTC"),
+    ],
+)
+def test_bounded_waits_come_with_the_role(
+    service: psycopg.Connection, setting: str, value: str
+) -> None:
+    assert service.execute(f"SHOW {setting}".encode()).fetchone() == (value,)
+
+
+def test_granting_to_a_role_that_is_missing_is_refused(module_database: Database) -> None:
+    with pytest.raises(schema.RoleMissing, match="nobody"):
+        schema.grant(module_database.owner_url, "nobody")
+
+
+def test_granting_again_changes_nothing(
+    module_database: Database, service: psycopg.Connection
+) -> None:
+    refused = schema.grant(module_database.owner_url, module_database.service_role)
+
+    assert refused == []
+    assert service.execute('SELECT count(*) FROM "workflowRuns"').fetchone() == (0,)

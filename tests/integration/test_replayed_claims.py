@@ -1,0 +1,180 @@
+"""A repeated claim gets what the first one did, and never more."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from orchestrator.errors import LeaseLost, RequestIdReused
+from tests.integration.blocking import waits_for_a_lock
+from tests.integration.dibs import Dibs, Executor
+
+
+def test_a_repeat_gets_the_same_runs_under_the_same_leases(dibs: Dibs, executor: Executor) -> None:
+    for _ in range(4):
+        dibs.pending()
+    request_id = uuid4()
+    first = dibs.claim(executor, limit=2, request_id=request_id)
+
+    second = dibs.claim(executor, limit=2, request_id=request_id)
+
+    assert second.replayed
+    assert [each.run.id for each in second.dispatches] == [each.run.id for each in first.dispatches]
+    assert [each.lease.id for each in second.dispatches] == [
+        each.lease.id for each in first.dispatches
+    ]
+    assert second.dispatches[0].lease.expires_at > first.dispatches[0].lease.expires_at
+    assert dibs.events(first.dispatches[0].run.id) == ["created", "claimed"]
+
+
+def test_a_repeat_gets_only_the_leases_that_still_live(
+    dibs: Dibs, executor: Executor, other: Executor
+) -> None:
+    for _ in range(3):
+        dibs.pending()
+    request_id = uuid4()
+    gone, kept = dibs.claim(executor, limit=2, request_id=request_id).dispatches
+    dibs.release(executor, gone)
+    dibs.claim(other, limit=5)
+
+    answer = dibs.claim(executor, limit=2, request_id=request_id)
+
+    assert [each.lease.id for each in answer.dispatches] == [kept.lease.id]
+
+
+def test_a_repeat_after_all_is_over_gets_nothing_and_no_new_run(
+    dibs: Dibs, executor: Executor
+) -> None:
+    request_id = uuid4()
+    dibs.pending()
+    (dispatch,) = dibs.claim(executor, request_id=request_id).dispatches
+    dibs.tell(dispatch, executor, "success")
+    waiting = dibs.pending()
+
+    answer = dibs.claim(executor, request_id=request_id, wait_seconds=20)
+
+    assert (answer.replayed, list(answer.dispatches)) == (True, [])
+    assert dibs.state(waiting.id) == "pending"
+
+
+def test_another_body_under_the_same_request_id_is_refused(dibs: Dibs, executor: Executor) -> None:
+    request_id = uuid4()
+    dibs.pending()
+    dibs.claim(executor, request_id=request_id)
+
+    with pytest.raises(RequestIdReused):
+        dibs.claim(executor, request_id=request_id, body_hash=b"x" * 32)
+
+
+def test_the_same_request_id_of_another_token_is_another_claim(
+    dibs: Dibs, executor: Executor, stranger: Executor
+) -> None:
+    request_id = uuid4()
+    dibs.pending()
+    dibs.pending()
+    (mine,) = dibs.claim(executor, request_id=request_id).dispatches
+
+    (theirs,) = dibs.claim(stranger, request_id=request_id).dispatches
+
+    assert mine.run.id != theirs.run.id
+
+
+def test_a_claim_that_found_nothing_may_be_asked_again_under_its_id(
+    dibs: Dibs, executor: Executor
+) -> None:
+    request_id = uuid4()
+    nothing = dibs.claim(executor, request_id=request_id)
+    run = dibs.pending()
+
+    answer = dibs.claim(executor, request_id=request_id, body_hash=b"x" * 32)
+
+    assert nothing.dispatches == ()
+    assert [each.run.id for each in answer.dispatches] == [run.id]
+    assert not answer.replayed
+
+
+def test_two_copies_at_once_get_one_claims_worth(dibs: Dibs, executor: Executor) -> None:
+    for _ in range(6):
+        dibs.pending()
+    request_id = uuid4()
+    barrier = threading.Barrier(2)
+
+    def copy() -> list[object]:
+        barrier.wait()
+        return [
+            each.lease.id
+            for each in dibs.claim(executor, limit=3, request_id=request_id).dispatches
+        ]
+
+    with ThreadPoolExecutor(2) as copies:
+        first, second = (future.result() for future in [copies.submit(copy) for _ in range(2)])
+
+    assert first == second
+    assert len(first) == 3
+    assert len(dibs.sql("""SELECT id FROM "workflowRuns" WHERE "runState" = 'loading'""")) == 3
+
+
+def test_the_second_copy_waits_for_the_first_ones_commit(dibs: Dibs, executor: Executor) -> None:
+    run = dibs.pending()
+    request_id = uuid4()
+    with dibs.owner.transaction(force_rollback=True):
+        # The first copy: it has written its request down and not committed.
+        dibs.sql(
+            'INSERT INTO "claimRequests" ("tokenName", "requestId", session, "bodyHash", at)'
+            " VALUES (%s, %s, %s, %s, now())",
+            executor.token,
+            request_id,
+            executor.session,
+            b"b" * 32,
+        )
+        with ThreadPoolExecutor(1) as copies:
+            second = copies.submit(dibs.claim, executor, request_id=request_id)
+            waited = waits_for_a_lock(dibs.owner)
+            before = dibs.state(run.id)
+            # It fails, so the second copy is the one that claims.
+            dibs.owner.execute("ROLLBACK")
+            answer = second.result(10)
+            dibs.owner.execute("BEGIN")
+
+    assert waited
+    assert before == "pending"
+    assert [each.run.id for each in answer.dispatches] == [run.id]
+    assert not answer.replayed
+
+
+def test_a_repeated_claim_by_id_gets_the_same_lease(dibs: Dibs, executor: Executor) -> None:
+    run = dibs.pending()
+    request_id = uuid4()
+    first, _ = dibs.claim_run(executor, run.id, request_id=request_id)
+
+    second, replayed = dibs.claim_run(executor, run.id, request_id=request_id)
+
+    assert (second.lease.id, replayed) == (first.lease.id, True)
+
+
+def test_a_repeated_claim_by_id_that_lost_its_lease_is_told_so(
+    dibs: Dibs, executor: Executor
+) -> None:
+    run = dibs.pending()
+    request_id = uuid4()
+    first, _ = dibs.claim_run(executor, run.id, request_id=request_id)
+    dibs.release(executor, first)
+
+    with pytest.raises(LeaseLost):
+        dibs.claim_run(executor, run.id, request_id=request_id)
+    assert dibs.state(run.id) == "pending"
+
+
+def test_a_refresh_does_not_outlast_an_abort(dibs: Dibs, executor: Executor) -> None:
+    run = dibs.pending()
+    request_id = uuid4()
+    dibs.claim_run(executor, run.id, request_id=request_id, lease_seconds=10)
+    dibs.abort(run.id)
+
+    dibs.claim_run(executor, run.id, request_id=request_id, lease_seconds=600)
+
+    row = dibs.row(run.id)
+    assert (row["leaseExpiresAt"] - row["abortRequestedAt"]).total_seconds() <= 10

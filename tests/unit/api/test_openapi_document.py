@@ -1,0 +1,63 @@
+"""The served contract is whole: every route, every reference, every problem."""
+
+import re
+
+from orchestrator.api.access import roles_of
+
+
+def references(node):
+    if isinstance(node, dict):
+        for name, member in node.items():
+            if name == "$ref":
+                yield member
+            else:
+                yield from references(member)
+    elif isinstance(node, list):
+        for item in node:
+            yield from references(item)
+
+
+def test_every_route_is_in_the_document_with_its_roles(app, client):
+    document = client.get("/openapi.json").json
+    expected = {
+        (re.sub(r"<(\w+)>", r"{\1}", rule.rule), method.lower()): sorted(
+            roles_of(app.view_functions[rule.endpoint])
+        )
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD"}
+        if rule.endpoint.split(".")[0] != "docs"
+    }
+
+    assert document["openapi"].startswith("3.1")
+    assert {
+        (path, method): operation.get("x-roles", [])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    } == expected
+
+
+def test_every_reference_leads_somewhere(client):
+    document = client.get("/openapi.json").json
+    schemas = document["components"]["schemas"]
+
+    assert {name.rpartition("/")[2] for name in references(document)} <= set(schemas)
+
+
+def test_every_operation_has_a_success_and_its_problems(client):
+    for path, operations in client.get("/openapi.json").json["paths"].items():
+        for method, operation in operations.items():
+            statuses = set(operation["responses"])
+
+            assert statuses & {"200", "201"}, (method, path)
+            assert not operation["security"] or {"401", "403", "503"} <= statuses, (method, path)
+            assert "requestBody" not in operation or {"400", "413", "415", "422"} <= statuses
+
+
+def test_the_page_needs_nothing_from_elsewhere(client):
+    page = client.get("/docs")
+
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert re.findall(r"(?:src|href)=\"(?!/|#)[^\"]*", page.text) == []
+    assert "<script" not in page.text
+    assert client.get("/docs/style.css").mimetype == "text/css"
