@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import structlog
 
-from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease, HeldLeases
+from executor.transport import RefusedError, UnansweredError
 from executor.wire import Dispatch
 
 log = structlog.get_logger()

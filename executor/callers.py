@@ -6,8 +6,9 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from executor.client import Orchestrator, RefusedError
+from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
+from executor.transport import RefusedError
 from executor.wire import Caller
 
 KNOWN_SECONDS = 30.0

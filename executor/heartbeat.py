@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 import structlog
 
-from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease, HeldLeases
+from executor.transport import RefusedError, UnansweredError
 
 log = structlog.get_logger()
 

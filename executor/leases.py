@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from executor.client import RefusedError
 from executor.deadline import own_deadline
+from executor.transport import RefusedError
 from executor.wire import Dispatch
 
 SETTLING_RENEWALS = 3

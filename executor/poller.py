@@ -8,11 +8,12 @@ from uuid import uuid4
 import structlog
 
 from executor.arrival import Arrival
-from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLeases
 from executor.retry import until_answered
 from executor.runner import Runner
+from executor.transport import RefusedError, UnansweredError
 from executor.wire import Claimed
 
 log = structlog.get_logger()

@@ -2,7 +2,6 @@
 
 import sys
 import threading
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
@@ -51,9 +50,13 @@ class Executor:
         self.session = str(uuid4())
         identity = Identity(settings.token.get_secret_value(), settings.instance, self.session)
         # Each role has a pool of its own, so that none waits behind a parked claim.
-        connect = partial(
-            Orchestrator, settings.orchestrator_url, identity, httpx2.create_ssl_context()
-        )
+        tls = httpx2.create_ssl_context()
+        self._pools: list[Orchestrator] = []
+
+        def connect() -> Orchestrator:
+            self._pools.append(Orchestrator(settings.orchestrator_url, identity, tls))
+            return self._pools[-1]
+
         self._orchestrator = connect()
         self.in_flight = InFlightRuns()
         self._leases = HeldLeases()
@@ -148,6 +151,9 @@ class Executor:
         self._heartbeat.stop()
         self._watch.stop()
         self._face.close()
+        self._registration.wait(1.0)
+        for pool in self._pools:
+            pool.close()
         log.info("executor-stopped", ignoring=len(self.in_flight))
 
     def health(self) -> dict[str, Any]:

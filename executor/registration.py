@@ -1,13 +1,14 @@
 """The executor's entry in the orchestrator's registry."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 
-from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.client import Orchestrator
 from executor.retry import until_answered
+from executor.transport import RefusedError, UnansweredError
 
 log = structlog.get_logger()
 
@@ -27,6 +28,7 @@ class Registration:
         self._orchestrator = orchestrator
         self._facts = facts
         self._withdrawn = threading.Event()
+        self._withdrawal: threading.Thread | None = None
 
     def announce(self) -> None:
         """
@@ -51,7 +53,12 @@ class Registration:
     def withdraw(self) -> None:
         """Say, without waiting for an answer, that this session serves no queue any more."""
         self._withdrawn.set()
-        self._in_background(self._withdraw_once)
+        self._withdrawal = self._in_background(self._withdraw_once)
+
+    def wait(self, timeout_seconds: float) -> None:
+        """Wait until a withdrawal is answered."""
+        if self._withdrawal is not None:
+            self._withdrawal.join(timeout_seconds)
 
     def _announce_until_answered(self) -> None:
         try:
@@ -73,8 +80,10 @@ class Registration:
         except (RefusedError, UnansweredError) as error:
             log.info("withdrawal-failed", reason=str(error))
 
-    def _in_background(self, work: Any) -> None:
-        threading.Thread(target=work, name="registration", daemon=True).start()
+    def _in_background(self, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=work, name="registration", daemon=True)
+        thread.start()
+        return thread
 
 
 def _log_refusal(refusal: RefusedError) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease
 from executor.retry import until_answered
+from executor.transport import RefusedError, UnansweredError
 
 log = structlog.get_logger()
 

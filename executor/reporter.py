@@ -9,10 +9,11 @@ from typing import Any
 import orjson
 import structlog
 
-from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease, HeldLeases
 from executor.retry import until_answered
+from executor.transport import RefusedError, UnansweredError
 from executor.wire import ReportResult
 
 log = structlog.get_logger()

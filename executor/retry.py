@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import stamina
 
-from executor.client import UnansweredError
+from executor.transport import UnansweredError
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0

@@ -9,12 +9,13 @@ import structlog
 
 from executor.arrival import Arrival
 from executor.callers import Callers, NotAuthenticatedError, digest_of
-from executor.client import Orchestrator, RefusedError, UnansweredError
+from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.in_flight import InFlightRun, InFlightRuns, RunAlreadyInFlightError
 from executor.leases import HeldLeases
 from executor.retry import until_answered
 from executor.runner import Runner
+from executor.transport import RefusedError, UnansweredError
 from executor.wire import Caller, Dispatch
 
 log = structlog.get_logger()

@@ -80,6 +80,10 @@ def serve(settings: Settings) -> None:
         log_dictconfig=_LOGS_TO_STDERR,
     )
     server.serve(target_loader=functools.partial(_start_worker, settings), wrap_loader=False)
+    # A second SIGTERM may come while the interpreter ends; it must not change
+    # the exit status of a process that has finished in order.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _require_free(host: str, port: int) -> None:

@@ -17,15 +17,17 @@ from flask import Request
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.api.body import read_object
-from orchestrator.api.problems import validation_failed
-from orchestrator.api.wire.members import Body
+from orchestrator.api.validation import validation_failed
+from orchestrator.api.wire.members import Body, View
 from orchestrator.errors import DibsError, ValidationFailed
 
-View = TypeVar("View", bound=Callable[..., Any])
+Route = TypeVar("Route", bound=Callable[..., Any])
+AnswersByStatus = dict[int | str, dict[str, str | dict[str, dict[str, Any]]]]
 
 COMPONENT = "#/components/schemas/{model}"
 
 _REFUSALS = "_refusals"
+_HEADER = "_header"
 
 
 class StrictAdapter(PydanticAdapter):
@@ -34,8 +36,11 @@ class StrictAdapter(PydanticAdapter):
     def validate_input(self, request: Request, location: str, **_view_args: Any) -> BaseModel:
         """Read and validate a body (`json`) or what stands behind the question mark (`query`)."""
         if location == "json":
-            required = any(field.is_required() for field in self.model_class.model_fields.values())
-            value = read_object(request, limit_bytes=self._limit_bytes(), required=required)
+            value = read_object(
+                request,
+                limit_bytes=self._limit_bytes(),
+                required=is_needed(self.model_class),
+            )
         else:
             value = _query(request)
         try:
@@ -55,6 +60,11 @@ class StrictAdapter(PydanticAdapter):
         return schema
 
 
+def is_needed(model: type[BaseModel]) -> bool:
+    """Whether a body of this model must be sent; one without required members may be left out."""
+    return any(field.is_required() for field in model.model_fields.values())
+
+
 def _query(request: Request) -> dict[str, str]:
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
@@ -67,15 +77,39 @@ def _query(request: Request) -> dict[str, str]:
 registry.register("pydantic", StrictAdapter)
 
 
-def blueprint(name: str) -> APIBlueprint:
-    """A blueprint whose inputs are read strictly."""
-    return APIBlueprint(name, __name__)
+def blueprint(name: str, *, tag: str | None = None) -> APIBlueprint:
+    """A blueprint whose inputs are read strictly; `tag` is its heading in the document."""
+    return APIBlueprint(name, __name__, tag=tag or name.capitalize())
 
 
-def refuses(*kinds: type[DibsError]) -> Callable[[View], View]:
+def takes(header: str) -> Callable[[Route], Route]:
+    """Declare a request header that a route heeds, for the OpenAPI document."""
+
+    def declare(view: Route) -> Route:
+        setattr(view, _HEADER, header)
+        return view
+
+    return declare
+
+
+def header_of(view: Callable[..., Any]) -> str | None:
+    """The request header that a view was declared to heed."""
+    header: str | None = getattr(view, _HEADER, None)
+    return header
+
+
+def also(status: int, model: type[View], description: str) -> AnswersByStatus:
+    """Another answer of a route beside its first, for `doc(responses=…)`."""
+    schema = {"$ref": COMPONENT.format(model=model.__name__)}
+    return {
+        status: {"description": description, "content": {"application/json": {"schema": schema}}}
+    }
+
+
+def refuses(*kinds: type[DibsError]) -> Callable[[Route], Route]:
     """Declare which refusals of its own a route has, for the OpenAPI document."""
 
-    def declare(view: View) -> View:
+    def declare(view: Route) -> Route:
         setattr(view, _REFUSALS, kinds)
         return view
 

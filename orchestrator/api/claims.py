@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from flask import Response
 
-from orchestrator.api.access import CLIENTS, EXECUTORS, allow, caller, on_behalf_of, require_role
+from orchestrator.api.access import (
+    CLIENTS,
+    EXECUTORS,
+    ON_BEHALF_OF,
+    allow,
+    caller,
+    on_behalf_of,
+    require_role,
+)
 from orchestrator.api.answer import answer
-from orchestrator.api.blueprint import blueprint, refuses
+from orchestrator.api.blueprint import blueprint, refuses, takes
 from orchestrator.api.bodies import dispatch_body
 from orchestrator.api.context import services
 from orchestrator.api.parameters import full_name, run_id_of
@@ -64,6 +72,7 @@ def claim(asked: ClaimRequest) -> Response:
 @claims.post("/v1/runs/<run_id>/claim")
 @allow(EXECUTORS)
 @refuses(RunNotFound, RunHeld, RunNotClaimable, RunOver, LeaseLost, RequestIdReused)
+@takes(ON_BEHALF_OF)
 @claims.input(RunClaimRequest, arg_name="asked")
 @claims.output(RunClaimed)
 def claim_by_id(run_id: str, asked: RunClaimRequest) -> Response:

@@ -6,7 +6,7 @@ from flask import Response
 
 from orchestrator.api.access import NO_TOKEN, allow
 from orchestrator.api.answer import answer
-from orchestrator.api.blueprint import blueprint
+from orchestrator.api.blueprint import also, blueprint
 from orchestrator.api.context import services
 from orchestrator.api.wire.service import Health, Readiness
 
@@ -24,7 +24,7 @@ def healthz() -> Response:
 @health.get("/readyz")
 @allow(NO_TOKEN)
 @health.output(Readiness)
-@health.doc(responses={503: "Not ready, and why."})
+@health.doc(responses=also(503, Readiness, "Not ready, and why."))
 def readyz() -> Response:
     """The database is there, its schema is this code's, and the process is not draining."""
     reasons = services().readiness.reasons()

@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 from orchestrator import errors
 from orchestrator.api import refusals
 from orchestrator.api.access import roles_of
-from orchestrator.api.blueprint import COMPONENT, refusals_of
+from orchestrator.api.blueprint import COMPONENT, header_of, is_needed, refusals_of
 from orchestrator.api.problems import MEDIA_TYPE, status_of
 from orchestrator.api.wire.members import Body, View
 from orchestrator.api.wire.service import Problem
@@ -36,6 +36,7 @@ _OF_EVERY_SCHEME: tuple[type[DibsError], ...] = (
     errors.Overloaded,
 )
 _OF_EVERY_BODY: tuple[type[DibsError], ...] = (
+    errors.OutcomeUnknown,
     refusals.MalformedJson,
     refusals.JsonTooComplex,
     refusals.JsonNumberOutOfRange,
@@ -97,8 +98,13 @@ def _complete_operation(operation: Document, view: Any) -> None:
         operation["x-roles"] = sorted(roles)
     else:
         operation["security"] = []
+    if header := header_of(view):
+        operation["parameters"].append(
+            {"in": "header", "name": header, "required": False, "schema": {"type": "string"}}
+        )
     if "requestBody" in operation:
         kinds += _OF_EVERY_BODY
+        operation["requestBody"]["required"] = is_needed(view._spec["body"])  # noqa: SLF001
     elif any(parameter["in"] == "query" for parameter in operation["parameters"]):
         kinds.append(errors.ValidationFailed)
     for status, codes in sorted(_by_status(kinds).items()):

@@ -14,13 +14,11 @@ from urllib.parse import quote
 
 import structlog
 from flask import Flask, Request, Response, g, request
-from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from orchestrator import errors
 from orchestrator.api import refusals
 from orchestrator.api.answer import to_json
-from orchestrator.api.reader import pointer
 from orchestrator.errors import DibsError
 
 log = structlog.get_logger(__name__)
@@ -135,36 +133,3 @@ def _log_surprise(exception: BaseException) -> None:
 def _what_was_asked(asked: Request) -> dict[str, str]:
     # The path, never the query: someone may have put a token into it.
     return {"method": asked.method, "path": quote(asked.path)[:200]}
-
-
-def validation_failed(invalid: ValidationError, value: Any) -> errors.ValidationFailed:
-    """
-    A schema's refusal, with a JSON pointer for each bad item.
-
-    Args:
-        value: What was validated. Union tags stand in pydantic's locations but
-            in no document, so the pointer follows the value.
-    """
-    found = invalid.errors(include_url=False, include_context=False, include_input=False)
-    return errors.ValidationFailed(
-        [
-            {
-                "path": _pointer(error["loc"], value)[:200],
-                "message": error["msg"].removeprefix("Value error, "),
-            }
-            for error in found[:100]
-        ]
-    )
-
-
-def _pointer(location: tuple[int | str, ...], value: Any) -> str:
-    path = ""
-    for position, part in enumerate(location):
-        is_last = position == len(location) - 1
-        if isinstance(value, list) and isinstance(part, int) and part < len(value):
-            path, value = f"{path}/{part}", value[part]
-        elif isinstance(value, dict) and part in value:
-            path, value = pointer(path, str(part)), value[part]
-        elif is_last:
-            path = pointer(path, str(part))
-    return path

@@ -6,10 +6,10 @@ from flask import Response
 
 from orchestrator.api.access import CLIENTS, OPERATORS, allow, caller
 from orchestrator.api.answer import answer
-from orchestrator.api.blueprint import blueprint, refuses
+from orchestrator.api.blueprint import blueprint, refuses, takes
 from orchestrator.api.bodies import run_body
 from orchestrator.api.context import services
-from orchestrator.api.parameters import idempotency_key, request_id, run_id_of
+from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, request_id, run_id_of
 from orchestrator.api.payload import json_text
 from orchestrator.api.wire.members import NoMembers
 from orchestrator.api.wire.runs import Abortion, Resolution, Resumption, RunView
@@ -23,12 +23,13 @@ from orchestrator.errors import (
 )
 from orchestrator.store.acts import Act
 
-run_acts = blueprint("run_acts")
+run_acts = blueprint("run_acts", tag="Acts on runs")
 
 
 @run_acts.post("/v1/runs/<run_id>/resume")
 @allow(CLIENTS)
 @refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid)
+@takes(IDEMPOTENCY_KEY)
 @run_acts.input(Resumption, arg_name="asked")
 @run_acts.output(RunView)
 def resume(run_id: str, asked: Resumption) -> Response:
@@ -41,6 +42,7 @@ def resume(run_id: str, asked: Resumption) -> Response:
 @run_acts.post("/v1/runs/<run_id>/abort")
 @allow(CLIENTS)
 @refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid)
+@takes(IDEMPOTENCY_KEY)
 @run_acts.input(Abortion, arg_name="asked")
 @run_acts.output(RunView)
 def abort(run_id: str, asked: Abortion) -> Response:
@@ -52,6 +54,7 @@ def abort(run_id: str, asked: Abortion) -> Response:
 @run_acts.post("/v1/runs/<run_id>/retry")
 @allow(CLIENTS)
 @refuses(RunNotFound, RunOver, StateConflict, RunAlreadyActive, IdempotencyKeyInvalid)
+@takes(IDEMPOTENCY_KEY)
 @run_acts.input(NoMembers, arg_name="_asked")
 @run_acts.output(RunView)
 def retry(run_id: str, _asked: NoMembers) -> Response:
@@ -62,6 +65,7 @@ def retry(run_id: str, _asked: NoMembers) -> Response:
 @run_acts.post("/v1/runs/<run_id>/resolve")
 @allow(OPERATORS)
 @refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid)
+@takes(IDEMPOTENCY_KEY)
 @run_acts.input(Resolution, arg_name="asked")
 @run_acts.output(RunView)
 def resolve(run_id: str, asked: Resolution) -> Response:

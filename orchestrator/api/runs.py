@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Response
 from uuid_utils.compat import uuid7
 
 from orchestrator.api.access import CLIENTS, READERS, allow, caller
 from orchestrator.api.answer import answer
-from orchestrator.api.blueprint import COMPONENT, blueprint, refuses
+from orchestrator.api.blueprint import also, blueprint, refuses, takes
 from orchestrator.api.bodies import event_body, run_body, step_body
 from orchestrator.api.context import services
 from orchestrator.api.cursor import make_cursor, read_cursor
@@ -43,22 +41,14 @@ from orchestrator.store.transaction import transact
 
 runs = blueprint("runs")
 
-_FOUND: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
-    200: {
-        "description": "The Idempotency-Key or onConflict found the run.",
-        "content": {
-            "application/json": {"schema": {"$ref": COMPONENT.format(model=RunView.__name__)}}
-        },
-    }
-}
-
 
 @runs.post("/v1/runs")
 @allow(CLIENTS)
 @refuses(RunAlreadyActive, IdempotencyKeyReused, IdempotencyKeyInvalid)
+@takes(IDEMPOTENCY_KEY)
 @runs.input(RunCreation, arg_name="asked")
 @runs.output(RunView, 201)
-@runs.doc(responses=_FOUND)
+@runs.doc(responses=also(200, RunView, "The Idempotency-Key or onConflict found the run."))
 def create_run(asked: RunCreation) -> Response:
     """Create a run. With an Idempotency-Key the request can be repeated."""
     require_queues(caller(), [asked.queue])

@@ -41,6 +41,9 @@ def explain(error: Exception) -> Failure | None:
             return Failure(str(error), MISCONFIGURED)
         case CommandError():
             return Failure(str(error), REFUSED)
+        case httpx2.HTTPStatusError(response=answer):
+            said = f"{answer.status_code} {answer.reason_phrase} at {answer.url.path}"
+            return Failure(f"The orchestrator answered {said}.", REFUSED)
         case httpx2.TransportError():
             return Failure(f"The orchestrator does not answer: {error}", UNAVAILABLE)
     return _explain_database(_cause(error))

@@ -48,7 +48,6 @@ class Child:
         self._environment = dict(environment)
         self._ready_url = ready_url
         self._process: subprocess.Popen[bytes] | None = None
-        self._started_at = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -57,7 +56,6 @@ class Child:
 
     def start(self) -> None:
         """Start it, for the first time or again."""
-        self._started_at = time.monotonic()
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -76,7 +74,8 @@ class Child:
         Raises:
             ChildError: It ended, or takes too long.
         """
-        while self.exit_code() is None and self.age_seconds() < READY_TIMEOUT_SECONDS:
+        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
+        while self.exit_code() is None and time.monotonic() < deadline:
             try:
                 if httpx2.get(self._ready_url, timeout=2, trust_env=False).is_success:
                     return
@@ -90,10 +89,6 @@ class Child:
     def exit_code(self) -> int | None:
         """How it ended; None while it runs."""
         return None if self._process is None else self._process.poll()
-
-    def age_seconds(self) -> float:
-        """How long ago it was last started."""
-        return time.monotonic() - self._started_at
 
     def ask_to_end(self) -> None:
         """SIGTERM; nothing when it has ended."""

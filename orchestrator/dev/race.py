@@ -4,32 +4,22 @@ What counts is what the handlers wrote to files of their own. Dibs' tables are
 not asked.
 """
 
-import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
-
 from orchestrator.dev.seed import create_runs
+from orchestrator.dev.triggers import REFUSALS, Triggers
 
 WORKFLOW = "race"
-# Every fifth run is triggered on four executors at once, while all of them poll.
+# Every fifth run is triggered from several sides, while all executors poll.
 TRIGGER_EVERY = 5
-TRIGGERS_AT_ONCE = 4
 WAVE = 100
-THREADS = 32
 # After the last run was seen, a second execution gets this long to show up.
 AFTERMATH_SECONDS = 1.0
 LOOK_SECONDS = 0.1
-REFUSALS = frozenset({400, 404, 409, 410})
-# Busy, so asked again: no free slot, or the orchestrator away for a moment.
-BUSY = frozenset({429, 503})
-TRIES = 20
-PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -79,66 +69,32 @@ def race(
     """
     began = time.monotonic()
     ids: list[str] = []
-    answers: list[Future[int]] = []
-    with ThreadPoolExecutor(THREADS) as callers, _client(track.client_token) as client:
+    with Triggers(track.executor_urls, track.client_token) as triggers:
         for start in range(0, runs, WAVE):
             wave = [_run(track.queue)] * min(WAVE, runs - start)
             fresh = create_runs(track.url, track.client_token, wave)
             ids += fresh
-            answers += [
-                callers.submit(_trigger, client, url, run_id)
-                for run_id in fresh[::TRIGGER_EVERY]
-                for url in _several(track.executor_urls)
-            ]
+            for run_id in fresh[::TRIGGER_EVERY]:
+                triggers.pull(run_id)
             on_progress(len(_executions(track.files)))
         seconds = _wait_for_all(track.files, set(ids), timeout_seconds, on_progress, began)
-        statuses = Counter(answer.result() for answer in answers)
+        answers = triggers.answers(timeout_seconds)
     executions = _executions(track.files)
+    refused = sum(answers[status] for status in REFUSALS)
     return Result(
         wanted=runs,
         created=len(set(ids)),
         executed_once=sum(executions[run_id] == 1 for run_id in set(ids)),
         executed_twice=sum(times > 1 for times in executions.values()),
         strangers=len(executions.keys() - set(ids)),
-        refused=sum(count for status, count in statuses.items() if status in REFUSALS),
-        failed_triggers=sum(
-            count for status, count in statuses.items() if status != 200 and status not in REFUSALS
-        ),
+        refused=refused,
+        failed_triggers=answers.total() - refused - answers[200],
         seconds=seconds,
     )
 
 
 def _run(queue: str) -> dict[str, object]:
     return {"workflow": WORKFLOW, "queue": queue}
-
-
-def _several(urls: Sequence[str]) -> Iterator[str]:
-    """Some executors, and one of them a second time."""
-    chosen = random.sample(urls, min(TRIGGERS_AT_ONCE - 1, len(urls)))
-    yield from (*chosen, chosen[0])
-
-
-def _client(token: str) -> httpx2.Client:
-    return httpx2.Client(
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=30,
-        trust_env=False,
-        limits=httpx2.Limits(max_connections=THREADS),
-    )
-
-
-def _trigger(client: httpx2.Client, url: str, run_id: str) -> int:
-    """The status that an executor answered in the end; 0 for no answer."""
-    status = 0
-    for _ in range(TRIES):
-        try:
-            status = client.post(f"{url}/runs/{run_id}/trigger", json={}).status_code
-        except httpx2.TransportError:
-            return 0
-        if status not in BUSY:
-            break
-        time.sleep(PAUSE_SECONDS)
-    return status
 
 
 def _wait_for_all(

@@ -1,6 +1,8 @@
 """The processes of one data directory: database, orchestrator, executors."""
 
 import secrets
+import time
+from collections import defaultdict
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -21,8 +23,9 @@ DATABASE = "dibs"
 SERVICE_ROLE = "dibs_service"
 EXECUTOR_TOKEN = "demo-token"  # noqa: S105 - a file's name
 STOP_TIMEOUT_SECONDS = 12.0
-# What ends sooner than this after its start would do so again.
-SOUND_AFTER_SECONDS = 5.0
+# What ended so often within so short a time would do so for ever.
+MOST_RESTARTS = 3
+RESTARTS_WITHIN_SECONDS = 30.0
 
 
 class Stack:
@@ -46,6 +49,7 @@ class Stack:
         self._postgres: EmbeddedPostgres | None = None
         self._orchestrator: Child | None = None
         self._executors: list[Child] = []
+        self._restarts: defaultdict[Child, list[float]] = defaultdict(list)
 
     def __enter__(self) -> Self:
         return self
@@ -146,8 +150,11 @@ class Stack:
         for child in filter(None, (self._orchestrator, *self._executors)):
             if child.exit_code() is None:
                 continue
-            if child.age_seconds() < SOUND_AFTER_SECONDS:
-                raise child.error(f"ended with {child.exit_code()} again")
+            now = time.monotonic()
+            recent = [at for at in self._restarts[child] if now - at < RESTARTS_WITHIN_SECONDS]
+            if len(recent) == MOST_RESTARTS:
+                raise child.error(f"ended with {child.exit_code()} again and again")
+            self._restarts[child] = [*recent, now]
             self._say(f"{child.name} ended with {child.exit_code()}: starting it again")
             child.start()
 

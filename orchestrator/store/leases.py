@@ -106,7 +106,8 @@ renewed AS (
   UPDATE "workflowRuns" r SET
       "runState" = '{RunState.STARTED}',
       "leaseExpiresAt" = {EXPIRY.format(seconds='coalesce(h.seconds, r."leaseSeconds")')},
-      "leaseSeconds" = coalesce(h.seconds, r."leaseSeconds"),
+      "leaseSeconds" = CASE WHEN r."abortRequestedAt" IS NULL
+        THEN coalesce(h.seconds, r."leaseSeconds") ELSE r."leaseSeconds" END,
       "startedAt" = coalesce(r."startedAt", clock_timestamp()),
       progress = coalesce(CAST(h.progress AS jsonb), r.progress),
       version = r.version + (h.was = '{RunState.LOADING}')::integer

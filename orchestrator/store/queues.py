@@ -36,8 +36,7 @@ WITH depths AS (
          count(*) FILTER (WHERE "runState" = 'loading') AS loading,
          count(*) FILTER (WHERE "runState" = 'started') AS started,
          count(*) FILTER (WHERE "runState" = 'waiting') AS waiting,
-         extract(epoch FROM clock_timestamp() - min("availableAt")
-           FILTER (WHERE "runState" = 'pending')) AS oldest_pending_seconds
+         min("availableAt") FILTER (WHERE "runState" = 'pending') AS oldest
     FROM "workflowRuns"
    WHERE "runState" IN ('scheduled', 'pending', 'loading', 'started', 'waiting')
    GROUP BY "stepQueue"),
@@ -52,7 +51,9 @@ SELECT n.name, coalesce(q.paused, false) AS paused, q."maxConcurrency" AS max_co
        q."ratePerSecond" AS rate_per_second, coalesce(d.scheduled, 0) AS scheduled,
        coalesce(d.pending, 0) AS pending, coalesce(d.loading, 0) AS loading,
        coalesce(d.started, 0) AS started, coalesce(d.waiting, 0) AS waiting,
-       greatest(0, d.oldest_pending_seconds)::double precision AS oldest_pending_seconds,
+       CASE WHEN d.oldest IS NOT NULL THEN greatest(0,
+         extract(epoch FROM clock_timestamp() - d.oldest))::double precision
+       END AS oldest_pending_seconds,
        coalesce(s.executors, 0) AS executors
   FROM names n
   LEFT JOIN queues q USING (name) LEFT JOIN depths d USING (name) LEFT JOIN served s USING (name)

@@ -294,10 +294,14 @@ class Dibs:
             prune_is_due,
         )
 
+    def beat(self, *, retention_days: int = 30) -> None:
+        """One beat of the keeper, if it is due."""
+        Keeper(self.database, self.signs, retention_days=retention_days).tick()
+
     def tick(self, *, retention_days: int = 30) -> None:
-        """One beat of the keeper, now."""
+        """One beat of the keeper, due or not."""
         self.sql(
             'UPDATE keeper SET "lastTickAt" = "lastTickAt" - interval \'1 s\''
             " WHERE \"lastTickAt\" > clock_timestamp() - interval '4 s'"
         )
-        Keeper(self.database, self.signs, retention_days=retention_days).tick()
+        self.beat(retention_days=retention_days)

@@ -35,10 +35,6 @@ States = Annotated[
 ExecutorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,126}$")]
 
 
-class NoQuery(Body):
-    """A route that takes nothing behind the question mark."""
-
-
 class RunsQuery(Body):
     """Which runs to list."""
 

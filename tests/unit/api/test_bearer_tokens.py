@@ -64,7 +64,7 @@ def test_a_good_token_tells_who_is_calling(tokens):
     ],
 )
 def test_anything_else_is_refused_in_one_sentence(tokens, credential):
-    with pytest.raises(Unauthenticated, match="^Send one valid token"):
+    with pytest.raises(Unauthenticated, match=r"^Send one valid token"):
         tokens.caller(credential)
 
 

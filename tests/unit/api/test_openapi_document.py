@@ -53,6 +53,25 @@ def test_every_operation_has_a_success_and_its_problems(client):
             assert "requestBody" not in operation or {"400", "413", "415", "422"} <= statuses
 
 
+def test_what_may_be_left_out_and_what_a_header_does_is_in_the_document(client):
+    paths = client.get("/openapi.json").json["paths"]
+    headers = {
+        path
+        for path, operations in paths.items()
+        for operation in operations.values()
+        for parameter in operation["parameters"]
+        if parameter["in"] == "header"
+    }
+
+    assert paths["/v1/runs"]["post"]["requestBody"]["required"]
+    assert not paths["/v1/runs/{run_id}/abort"]["post"]["requestBody"]["required"]
+    assert headers == {
+        "/v1/runs",
+        "/v1/whoami",
+        *(f"/v1/runs/{{run_id}}/{act}" for act in ("claim", "abort", "retry", "resume", "resolve")),
+    }
+
+
 def test_the_page_needs_nothing_from_elsewhere(client):
     page = client.get("/docs")
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.api.problems import validation_failed
+from orchestrator.api.validation import validation_failed
 from orchestrator.api.wire.claims import ClaimRequest, RunClaimRequest
 from orchestrator.api.wire.executors import Registration
 from orchestrator.api.wire.leases import Release, Renewal

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from flask import Flask, Response, request
-from waitress.server import create_server
+from werkzeug.serving import make_server
 
 from executor import App
 from executor.process import Executor
@@ -54,9 +54,9 @@ class Answers:
         self._answers: dict[str, list[tuple[int, Any, dict[str, str]]]] = {}
         app = Flask("answers")
         app.add_url_rule("/<path:path>", view_func=self._answer, methods=["GET", "POST", "PUT"])
-        self._server = create_server(app, host="127.0.0.1", port=0, threads=8)
-        self.url = f"http://127.0.0.1:{self._server.effective_port}"
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._server = make_server("127.0.0.1", 0, app, threaded=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
         self.say("register", {})
         self.say("claims", {"dispatches": [], "nextPollAfterMs": 50})
@@ -92,8 +92,9 @@ class Answers:
         return self.bodies(route)
 
     def close(self) -> None:
-        self._server.close()
+        self._server.shutdown()
         self._thread.join(5)
+        self._server.server_close()
 
     def _answer(self, path: str) -> Response:
         route = "register" if request.method == "PUT" else path.rsplit("/", 1)[-1]
@@ -117,9 +118,10 @@ def renewed(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     }
 
 
-def finished(body: dict[str, Any]) -> dict[str, Any]:
+def finished(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     """Take every report for the end of its run."""
-    return {"results": [{"runId": one["runId"], "status": "finished"} for one in body["reports"]]}
+    reports = body["reports"]
+    return 200, {"results": [{"runId": one["runId"], "status": "finished"} for one in reports]}
 
 
 @pytest.fixture

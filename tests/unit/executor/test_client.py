@@ -1,10 +1,13 @@
 """The client and its repeats, against a socket that misbehaves as it is told."""
 
+import contextlib
+
 import httpx2
 import pytest
 
-from executor.client import Identity, Orchestrator, RefusedError, UnansweredError
+from executor.client import Identity, Orchestrator
 from executor.retry import until_answered
+from executor.transport import RefusedError, UnansweredError
 
 IDENTITY = Identity(token="dibs_k_secret", instance="e1", session="s")
 CLAIMED = {"dispatches": [], "nextPollAfterMs": 7}
@@ -12,7 +15,14 @@ CLAIMED = {"dispatches": [], "nextPollAfterMs": 7}
 
 @pytest.fixture
 def connect():
-    return lambda url: Orchestrator(url, IDENTITY, httpx2.create_ssl_context())
+    with contextlib.ExitStack() as opened:
+
+        def connect(url):
+            orchestrator = Orchestrator(url, IDENTITY, httpx2.create_ssl_context())
+            opened.callback(orchestrator.close)
+            return orchestrator
+
+        yield connect
 
 
 def claim(orchestrator):

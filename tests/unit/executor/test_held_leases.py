@@ -2,9 +2,9 @@
 
 import pytest
 
-from executor.client import RefusedError
 from executor.deadline import own_deadline
 from executor.leases import SETTLING_RENEWALS, HeldLeases
+from executor.transport import RefusedError
 from executor.wire import Problem
 
 

@@ -1,0 +1,149 @@
+"""How a step ends for the orchestrator: reported, given back, or not to be written."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+
+from executor import outcomes
+from executor.execution import Cancellation, Execution
+from executor.leases import HeldLeases
+from executor.releaser import Release, Releaser
+from executor.reporter import Report, Reporter, Unwritten, report_text
+from executor.transport import RefusedError
+from executor.wire import Dispatch, ReportResult
+
+log = structlog.get_logger()
+
+
+class Ending:
+    """
+    Says what became of steps, and takes in what the orchestrator makes of it.
+
+    Nothing here waits: answers come back on the reporter's and the releaser's
+    threads. A lease is named by renewals until its answer is here.
+    """
+
+    def __init__(
+        self,
+        leases: HeldLeases,
+        reporter: Reporter,
+        releaser: Releaser,
+        *,
+        chain_limit: int,
+        on_next: Callable[[Execution], None],
+        on_over: Callable[[Execution], None],
+    ) -> None:
+        """
+        Args:
+            chain_limit: How many steps of a run may follow its first one here.
+            on_next: Takes an execution that goes on with another step.
+            on_over: Takes an execution of which nothing is left.
+        """
+        self._leases = leases
+        self._reporter = reporter
+        self._releaser = releaser
+        self._chain_limit = chain_limit
+        self._on_next = on_next
+        self._on_over = on_over
+        self._draining = False
+
+    def stop_chaining(self) -> None:
+        """Let every run end at the step it is at."""
+        self._draining = True
+
+    def give_back(self, execution: Execution, reason: str) -> None:
+        """Release the lease, unless the step has been decided already."""
+        if execution.decide():
+            self.release(execution, reason)
+
+    def release(self, execution: Execution, reason: str) -> None:
+        """Release the lease of a step that the caller has decided."""
+        self._releaser.submit(
+            Release(execution.lease, reason, on_answer=lambda: self.settle(execution))
+        )
+
+    def report(self, execution: Execution, outcome: dict[str, Any]) -> None:
+        """Report the outcome of a step that the caller has decided."""
+        step = execution.dispatch.step
+        log.info(
+            "step-ended",
+            run=execution.entry.run_id,
+            step=step.name,
+            index=step.index,
+            outcome=outcome["status"],
+            message=outcome.get("message"),
+        )
+        self._reporter.submit(
+            Report(
+                execution.lease,
+                report_text(execution.lease, step.index, outcome),
+                chain=not self._draining and execution.depth < self._chain_limit,
+                on_answer=partial(self._answered, execution),
+            )
+        )
+
+    def settle(self, execution: Execution) -> None:
+        """Note that the lease is over; the execution is too when its handler is."""
+        self._leases.drop(execution.lease.id)
+        execution.end_lease()
+        self.leave_if_over(execution)
+
+    def leave_if_over(self, execution: Execution) -> None:
+        """Let the run leave the in-flight set when both its lease and its handler are over."""
+        if execution.is_over:
+            self._on_over(execution)
+
+    def _answered(self, execution: Execution, answer: ReportResult | Unwritten) -> None:
+        if isinstance(answer, Unwritten):
+            self._unwritten(execution, answer.refusal)
+        elif answer.status == "continue" and answer.next is not None:
+            self._go_on(execution, answer.next)
+        elif answer.status == "refused":
+            self._refused(execution, answer)
+        else:
+            self.settle(execution)
+
+    def _go_on(self, execution: Execution, following: Dispatch) -> None:
+        now = execution.dispatch
+        if self._draining:
+            self.release(execution, Cancellation.DRAINING.value)
+        elif (
+            following.run.id != now.run.id
+            or following.lease.id != now.lease.id
+            or following.step.index <= now.step.index
+            or execution.handler_running
+        ):
+            log.error("dispatch-refused", run=now.run.id, step=following.step.name)
+            self.release(execution, "bad-dispatch")
+        else:
+            execution.advance(following)
+            self._on_next(execution)
+
+    def _unwritten(self, execution: Execution, refusal: RefusedError | None) -> None:
+        reason = "the lease's time was up" if refusal is None else str(refusal)
+        log.warning("report-not-written", run=execution.entry.run_id, reason=reason)
+        if refusal is None:
+            self.settle(execution)
+        else:
+            self._report_refusal(execution, reason)
+
+    def _refused(self, execution: Execution, result: ReportResult) -> None:
+        code = result.problem.code if result.problem else "unknown"
+        log.warning("report-refused", run=execution.entry.run_id, code=code)
+        if code in ("lease-lost", "outcome-conflict"):
+            self.settle(execution)
+        else:
+            self._report_refusal(execution, f"the report was refused: {code}")
+
+    def _report_refusal(self, execution: Execution, reason: str) -> None:
+        """Report, once, that what the step said of itself was not accepted."""
+        if execution.report_refused:
+            self.release(execution, "report-refused")
+            return
+        execution.report_refused = True
+        if execution.mutating:
+            self.report(execution, outcomes.unknown(reason))
+        else:
+            self.report(execution, outcomes.error(reason, retryable=False))

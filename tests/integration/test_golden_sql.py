@@ -1,0 +1,161 @@
+"""Every statement that the product sends, as the driver gets it: tests/golden/statements.sql."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from orchestrator import store
+from orchestrator.store import (
+    acts,
+    claim_requests,
+    claims,
+    events,
+    executors,
+    keeper,
+    leases,
+    queues,
+    reports,
+    runs,
+    steps,
+    tokens,
+)
+from orchestrator.store.engine import open_engine
+from tests.database import Database
+from tests.golden.compare import matches_golden
+from tests.integration.dibs import new_run
+from tests.integration.statements import captured
+
+ID = UUID("01900000-0000-7000-8000-000000000001")
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+ACT = acts.Act(ID, "web", "request", "key", "reason")
+HELD = [leases.HeldLease("fleet", ID, ID)]
+REPORT = [reports.Report("fleet", ID, ID, 0, "success", b"h", "{}")]
+TOKEN: dict[str, Any] = {
+    "key_id": "k",
+    "name": "web",
+    "role": "client",
+    "secret_hash": b"h" * 32,
+    "queues": ("*",),
+    "lasts": None,
+}
+REGISTRATION = executors.Registration("fleet:one", ID, "fleet", None, 1, (), (), "{}", None)
+WISH = claims.ClaimWish(ID, "fleet", "fleet:one", ID, 30, 1)
+RUN_WISH = claims.RunWish(ID, "fleet", "fleet:one", ID, 30, ID, None)
+ORPHANS = leases.Reconciliation("fleet", ID, (ID,), THEN)
+REQUEST = claim_requests.ClaimRequest("fleet", ID, ID, b"h")
+FILTER = runs.RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
+
+CALLS: dict[str, Callable[[Connection], object]] = {
+    "runs.create": lambda c: runs.create(c, [new_run()]),
+    "runs.find": lambda c: runs.find(c, ID),
+    "runs.find_by_idempotency_key": lambda c: runs.find_by_idempotency_key(c, "web", "key"),
+    "runs.find_live_by_dedup_key": lambda c: runs.find_live_by_dedup_key(
+        c, queue="default", workflow="refund", dedup_key="key"
+    ),
+    "runs.list_runs": lambda c: runs.list_runs(
+        c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, before=ID, limit=50
+    ),
+    "events.events_of": lambda c: events.events_of(c, ID),
+    "steps.steps_of": lambda c: steps.steps_of(c, ID),
+    "claim_requests.register": lambda c: claim_requests.register(c, [REQUEST]),
+    "claim_requests.settle": lambda c: claim_requests.settle(
+        c, "fleet", ID, run_ids=[ID], lease_ids=[ID]
+    ),
+    "claim_requests.forget": lambda c: claim_requests.forget(c, "fleet", ID),
+    "claim_requests.granted": lambda c: claim_requests.granted(c, "fleet", ID),
+    "claim_requests.drop_old": lambda c: claim_requests.drop_old(c, limit=1),
+    "claims.claim": lambda c: claims.claim(c, "default", [WISH]),
+    "claims.claim_run": lambda c: claims.claim_run(c, RUN_WISH),
+    "claims.still_held": lambda c: claims.still_held(
+        c, token_name="fleet", run_ids=[ID], lease_ids=[ID], lease_seconds=30
+    ),
+    "claims.something_pending": lambda c: claims.something_pending(c, ["default"]),
+    "leases.server_time": leases.server_time,
+    "leases.renew": lambda c: leases.renew(c, HELD),
+    "leases.release": lambda c: leases.release(c, HELD, reason="draining"),
+    "leases.release_orphans": lambda c: leases.release_orphans(c, ORPHANS, named=[ID]),
+    "leases.release_replaced": lambda c: leases.release_replaced(
+        c, executor="fleet:one", session=ID, request_id=None, actor="fleet"
+    ),
+    "leases.expire": lambda c: leases.expire(c, limit=1),
+    "leases.expired_run_ids": lambda c: leases.expired_run_ids(c, limit=1),
+    "leases.start_step": lambda c: leases.start_step(c, HELD, step_indexes=[0]),
+    "reports.report": lambda c: reports.report(c, REPORT),
+    "reports.stored": lambda c: reports.stored(c, REPORT),
+    "reports.current_steps": lambda c: reports.current_steps(c, REPORT),
+    "acts.abort": lambda c: acts.abort(c, ACT),
+    "acts.retry": lambda c: acts.retry(c, ACT),
+    "acts.resume": lambda c: acts.resume(c, ACT, input_json="{}"),
+    "acts.resolve_done": lambda c: acts.resolve_done(c, ACT, output_json="{}"),
+    "acts.resolve_run_again": lambda c: acts.resolve_run_again(c, ACT),
+    "acts.resolve_abort": lambda c: acts.resolve_abort(c, ACT),
+    "acts.was_done": lambda c: acts.was_done(c, ACT, kinds=("aborted",)),
+    "keeper.take_turn": keeper.take_turn,
+    "keeper.tick": lambda c: keeper.tick(c, every_seconds=0.2, prune_every_seconds=60),
+    "keeper.make_due": lambda c: keeper.make_due(c, limit=1),
+    "keeper.due_run_ids": lambda c: keeper.due_run_ids(c, limit=1),
+    "keeper.time_out_waits": lambda c: keeper.time_out_waits(c, limit=1),
+    "keeper.late_run_ids": lambda c: keeper.late_run_ids(c, limit=1),
+    "keeper.prune": lambda c: keeper.prune(c, retention_days=30, limit=1),
+    "executors.register": lambda c: executors.register(c, REGISTRATION),
+    "executors.list_executors": executors.list_executors,
+    "executors.set_state": lambda c: executors.set_state(c, "fleet", "draining", reason=None),
+    "executors.is_serving": lambda c: executors.is_serving(c, "fleet:one", ID),
+    "executors.seen": lambda c: executors.seen(c, [("fleet:one", ID)]),
+    "executors.drop_unseen": executors.drop_unseen,
+    "queues.list_queues": queues.list_queues,
+    "queues.set_paused": lambda c: queues.set_paused(c, "default", paused=True, actor="ops"),
+    "queues.paused_among": lambda c: queues.paused_among(c, ["default"]),
+    "tokens.find": lambda c: tokens.find(c, "k"),
+    "tokens.list_tokens": tokens.list_tokens,
+    "tokens.lock_name": lambda c: tokens.lock_name(c, "web"),
+    "tokens.create": lambda c: tokens.create(c, **TOKEN),
+    "tokens.revoke": lambda c: tokens.revoke(c, name="web"),
+}
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[Engine]:
+    """The owner's: the service may not write tokens."""
+    engine = open_engine(database.owner_url, connections=1, name="golden")
+    yield engine
+    engine.dispose()
+
+
+def test_every_statement_is_the_reviewed_one(engine: Engine) -> None:
+    texts = []
+    for name, call in CALLS.items():
+        with captured(engine) as statements, engine.connect() as connection:
+            call(connection)
+        texts += [f"-- {name}", *(f"{readable(each.text)};" for each in statements), ""]
+
+    assert matches_golden("statements.sql", "\n".join(texts))
+
+
+def test_no_statement_is_missing_here() -> None:
+    """A function of the store that is given a connection sends a statement."""
+    senders = {
+        f"{module.name}.{name}"
+        for module in pkgutil.iter_modules(store.__path__)
+        for name, function in vars(import_module(f"orchestrator.store.{module.name}")).items()
+        if inspect.isfunction(function)
+        and function.__module__ == f"orchestrator.store.{module.name}"
+        and not name.startswith("_")
+        and next(iter(inspect.signature(function).parameters), None) == "connection"
+    }
+
+    assert senders - {"verdict.ended"} == set(CALLS)
+
+
+def readable(text: str) -> str:
+    """As it was sent but for blank lines and spaces at the ends of lines."""
+    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())

@@ -1,0 +1,177 @@
+"""The keeper: takes back what expired, wakes what is due, spares the living after an outage."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from uuid import UUID
+
+from structlog.testing import capture_logs
+
+from orchestrator.store import keeper
+from orchestrator.store.transaction import transact
+from tests.integration.dibs import Dibs, Executor
+
+
+def refuse(dibs: Dibs, run_id: UUID) -> None:
+    """Let every change of this run fail from now on."""
+    dibs.owner.execute("""
+        CREATE FUNCTION refuse_it() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'never' USING ERRCODE = 'check_violation'; END $$""")
+    dibs.owner.execute(
+        'CREATE TRIGGER refuse_it BEFORE UPDATE ON "workflowRuns" FOR EACH ROW'
+        f" WHEN (OLD.id = '{run_id}') EXECUTE FUNCTION refuse_it()".encode()
+    )
+
+
+def test_a_lease_that_has_not_expired_is_not_taken(dibs: Dibs, executor: Executor) -> None:
+    dispatch = dibs.dispatch(executor)
+    dibs.tick()
+
+    assert dibs.row(dispatch.run.id)["leaseId"] == dispatch.lease.id
+
+
+def test_due_runs_become_pending_and_others_do_not(dibs: Dibs) -> None:
+    tomorrow = dibs.now() + timedelta(days=1)
+    due, not_due = dibs.pending(available_at=tomorrow), dibs.pending(available_at=tomorrow)
+    dibs.make_due(due.id)
+    dibs.tick()
+
+    assert (dibs.state(due.id), dibs.state(not_due.id)) == ("pending", "scheduled")
+    assert dibs.events(due.id) == ["created", "due"]
+
+
+def test_a_wait_that_takes_too_long_fails_the_run(dibs: Dibs, executor: Executor) -> None:
+    late, patient = dibs.dispatch(executor), dibs.dispatch(executor)
+    waiting_for = '{"reason": "input", "timeoutSeconds": 60}'
+    dibs.tell(late, executor, "awaiting-input", waiting_for=waiting_for)
+    dibs.tell(patient, executor, "awaiting-input", waiting_for='{"reason": "input"}')
+    dibs.make_due(late.run.id)
+    dibs.tick()
+
+    row = dibs.row(late.run.id)
+    assert (row["runState"], row["error"]["code"]) == ("failed", "input-timed-out")
+    assert dibs.state(patient.run.id) == "waiting"
+
+
+def test_after_a_gap_live_executors_get_a_lease_to_renew_before_anything_is_taken(
+    dibs: Dibs, executor: Executor
+) -> None:
+    dispatch = dibs.dispatch(executor, lease_seconds=30)
+    dibs.expire(dispatch.run.id)
+    dibs.set_keeper(awake=False)
+    with capture_logs() as logs:
+        dibs.tick()
+    spared = dibs.state(dispatch.run.id)
+    dibs.sql('UPDATE keeper SET "amnestySince" = "amnestySince" - interval \'29 s\'')
+    dibs.tick()
+    still_spared = dibs.state(dispatch.run.id)
+    dibs.sql('UPDATE keeper SET "amnestySince" = "amnestySince" - interval \'2 s\'')
+    dibs.tick()
+
+    assert [line["event"] for line in logs] == ["amnesty_began"]
+    assert (spared, still_spared) == ("loading", "loading")
+    assert dibs.state(dispatch.run.id) == "pending"
+
+
+def test_a_clock_that_went_back_is_a_gap_too(dibs: Dibs, executor: Executor) -> None:
+    dispatch = dibs.dispatch(executor)
+    dibs.expire(dispatch.run.id)
+    dibs.sql("UPDATE keeper SET \"lastTickAt\" = clock_timestamp() + interval '10 s'")
+    dibs.tick()
+
+    assert dibs.state(dispatch.run.id) == "loading"
+    assert dibs.sql('SELECT "amnestySince" IS NOT NULL AS began FROM keeper') == [{"began": True}]
+
+
+def test_the_first_tick_ever_begins_an_amnesty(dibs: Dibs, executor: Executor) -> None:
+    dispatch = dibs.dispatch(executor)
+    dibs.expire(dispatch.run.id)
+    dibs.sql('UPDATE keeper SET "lastTickAt" = NULL')
+    dibs.tick()
+
+    assert dibs.state(dispatch.run.id) == "loading"
+
+
+def test_one_bad_row_never_stops_the_rest(dibs: Dibs, executor: Executor) -> None:
+    before, bad, after = (dibs.dispatch(executor) for _ in range(3))
+    for dispatch in (before, bad, after):
+        dibs.expire(dispatch.run.id)
+    refuse(dibs, bad.run.id)
+    with capture_logs() as logs:
+        dibs.tick()
+
+    assert [dibs.state(each.run.id) for each in (before, bad, after)] == [
+        "pending",
+        "loading",
+        "pending",
+    ]
+    assert [line["run_id"] for line in logs if line["event"] == "keeper_run_failed"] == [
+        str(bad.run.id)
+    ]
+
+
+def test_a_bad_row_of_one_duty_does_not_stop_the_next_duty(dibs: Dibs, executor: Executor) -> None:
+    bad = dibs.dispatch(executor)
+    dibs.expire(bad.run.id)
+    refuse(dibs, bad.run.id)
+    due = dibs.pending(available_at=dibs.now() + timedelta(days=1))
+    dibs.make_due(due.id)
+    dibs.tick()
+
+    assert dibs.state(due.id) == "pending"
+
+
+def test_more_than_a_batch_is_done_in_one_tick(dibs: Dibs, executor: Executor) -> None:
+    dispatch = dibs.dispatch(executor)
+    dibs.sql(
+        """
+        INSERT INTO "workflowRuns" SELECT (copy).* FROM (
+          SELECT jsonb_populate_record(r, jsonb_build_object('id', gen_random_uuid(),
+                 'leaseId', gen_random_uuid())) AS copy
+            FROM "workflowRuns" r, generate_series(1, 600) WHERE r.id = %s) copies""",
+        dispatch.run.id,
+    )
+    dibs.sql("""
+        INSERT INTO "runEvents" SELECT r.id, e.seq, e.kind, e.at, e."fromState", e."toState",
+          CASE WHEN e."leaseId" IS NOT NULL THEN r."leaseId" END, e.fence, e.executor,
+          e."requestId", e.actor, e.detail
+          FROM "workflowRuns" r, "runEvents" e
+         WHERE NOT EXISTS (SELECT FROM "runEvents" o WHERE o."runId" = r.id)""")
+    dibs.sql('UPDATE "workflowRuns" SET "leaseExpiresAt" = clock_timestamp() - interval \'1 s\'')
+    dibs.tick()
+
+    assert dibs.sql('SELECT "runState" AS state, count(*) FROM "workflowRuns" GROUP BY 1') == [
+        {"state": "pending", "count": 601}
+    ]
+
+
+def test_one_process_at_a_time_is_the_keeper(dibs: Dibs) -> None:
+    together = threading.Barrier(3)
+
+    def turn() -> bool:
+        def work(connection: object) -> bool:
+            won = keeper.take_turn(connection)  # type: ignore[arg-type]
+            together.wait(10)
+            return won
+
+        return transact(dibs.database.leases, work)
+
+    with ThreadPoolExecutor(3) as processes:
+        turns = [future.result() for future in [processes.submit(turn) for _ in range(3)]]
+
+    assert sorted(turns) == [False, False, True]
+
+
+def test_two_ticks_in_a_row_are_one(dibs: Dibs) -> None:
+    def beat() -> keeper.Tick | None:
+        return transact(
+            dibs.database.leases,
+            lambda connection: keeper.tick(connection, every_seconds=0.2, prune_every_seconds=60),
+        )
+
+    first, second = beat(), beat()
+
+    assert first is not None
+    assert second is None

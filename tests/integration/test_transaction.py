@@ -1,0 +1,117 @@
+"""One transaction: repeated when it may be, and never answered before its COMMIT."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from orchestrator.errors import OutcomeUnknown, Overloaded, Unavailable
+from orchestrator.store.engine import open_database
+from orchestrator.store.transaction import constraint_of, transact
+from tests.database import Database
+from tests.integration.dibs import Dibs, Executor
+
+
+@pytest.fixture
+def database_of_one(database: Database, owner: psycopg.Connection) -> Iterator[Dibs]:
+    """An orchestrator with a single connection."""
+    with closing(Dibs(database.service_url, owner, connections=1)) as dibs:
+        yield dibs
+
+
+def test_two_transactions_that_deadlock_both_end(dibs: Dibs) -> None:
+    first, second = dibs.pending(), dibs.pending()
+    met = threading.Barrier(2)
+
+    def lock(order: list[object]) -> int:
+        tries = 0
+
+        def work(connection: Connection) -> int:
+            nonlocal tries
+            tries += 1
+            for number, run_id in enumerate(order):
+                connection.execute(
+                    text('SELECT FROM "workflowRuns" WHERE id = :id FOR UPDATE'), {"id": run_id}
+                )
+                if number == 0 and tries == 1:
+                    met.wait(10)
+            return tries
+
+        return transact(dibs.database.work, work)
+
+    with ThreadPoolExecutor(2) as threads:
+        both = [
+            threads.submit(lock, order) for order in ([first.id, second.id], [second.id, first.id])
+        ]
+
+    assert sorted(future.result() for future in both) == [1, 2]
+
+
+def test_a_connection_that_died_before_anything_was_committed_is_replaced(
+    dibs: Dibs, executor: Executor
+) -> None:
+    run = dibs.pending()
+    dibs.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name LIKE 'dibs%'"
+    )
+
+    dispatch, _ = dibs.claim_run(executor, run.id)
+
+    assert dispatch.run.id == run.id
+    assert dibs.events(run.id) == ["created", "claimed"]
+
+
+def test_a_commit_that_was_not_answered_is_told_as_unknown(dibs: Dibs) -> None:
+    def work(connection: Connection) -> None:
+        pid = connection.scalar(text("SELECT pg_backend_pid()"))
+        dibs.sql("SELECT pg_terminate_backend(%s, 5000)", pid)
+
+    with pytest.raises(OutcomeUnknown):
+        transact(dibs.database.work, work)
+
+
+def test_a_database_that_is_away_is_unavailable(dibs: Dibs) -> None:
+    away = open_database("postgresql://nobody@127.0.0.1:1/nothing")
+
+    with pytest.raises(Unavailable) as refused:
+        transact(away.work, lambda connection: None)
+    assert refused.value.retry_after_seconds
+    assert "127.0.0.1" not in refused.value.message
+
+
+def test_no_request_waits_for_a_connection_for_ever(database_of_one: Dibs) -> None:
+    def work(_: Connection) -> None:
+        transact(database_of_one.database.work, lambda connection: None)
+
+    with pytest.raises(Overloaded):
+        transact(database_of_one.database.work, work)
+
+
+def test_what_the_database_refuses_is_named_and_leaves_nothing(dibs: Dibs) -> None:
+    run = dibs.pending()
+
+    def work(connection: Connection) -> None:
+        connection.execute(text('UPDATE "workflowRuns" SET priority = 1'))
+        connection.execute(text('UPDATE "workflowRuns" SET priority = 101'))
+
+    with pytest.raises(IntegrityError) as refused:
+        transact(dibs.database.work, work)
+    assert constraint_of(refused.value) == "workflowRuns_priority"
+    assert dibs.row(run.id)["priority"] == 0
+
+
+def test_a_statement_that_takes_too_long_is_cut_off(dibs: Dibs) -> None:
+    def work(connection: Connection) -> None:
+        connection.execute(text("SET LOCAL statement_timeout = '20ms'"))
+        connection.execute(text("SELECT pg_sleep(30)"))
+
+    with pytest.raises(Overloaded):
+        transact(dibs.database.work, work)

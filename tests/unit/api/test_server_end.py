@@ -1,0 +1,94 @@
+"""How a server ends: in order, with its workers, and never beside another one."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from orchestrator.server import ListenError, serve
+from orchestrator.settings import load
+
+
+@pytest.fixture
+def port():
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return listener.getsockname()[1]
+
+
+@pytest.fixture
+def server(port):
+    """A server of two workers; its database is away, and that is no reason not to start."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "DIBS_SECRET_KEY": "k" * 32,
+        "DIBS_PORT": str(port),
+        "DIBS_WORKERS": "2",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "orchestrator", "serve"], env=environment)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        until(lambda: answers(url) and len(children(process.pid)) == 2)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def answers(url):
+    try:
+        return httpx2.get(f"{url}/healthz").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def until(seen, within_seconds=20):
+    deadline = time.monotonic() + within_seconds
+    while not seen():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_told_to_end_exits_with_0(server, number):
+    workers = children(server.pid)
+    server.send_signal(number)
+
+    assert server.wait(10) == 0
+    assert [pid for pid in workers if is_running(pid)] == []
+
+
+def test_workers_end_when_their_server_was_killed(server):
+    workers = children(server.pid)
+    server.kill()
+
+    until(lambda: not any(is_running(pid) for pid in workers))
+
+
+def test_a_second_server_does_not_share_the_port(server, port):
+    settings = load(
+        {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "DIBS_SECRET_KEY": "k" * 32},
+        port=port,
+    )
+
+    with pytest.raises(ListenError, match=f"127.0.0.1:{port}"):
+        serve(settings)
+    assert server.poll() is None
