@@ -1,7 +1,8 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format clean
+.PHONY: help setup run test test-all lint format lock clean bench
 bin := .venv/bin
+exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -13,7 +14,13 @@ run: setup ## Run everything on this machine until Ctrl-C (ARGS="--port 9000 --e
 	@exec $(bin)/dibs dev $(ARGS)
 
 test: lint ## Check the code and run every test that this machine can run (ARGS="-k claim")
+	@$(bin)/python -m pytest -m 'not compose' $(ARGS)
+
+test-all: lint ## The same, and docker-compose.yml (DIBS_TEST_REQUIRE=all: nothing may be missing)
 	@$(bin)/python -m pytest $(ARGS)
+
+bench: setup ## Measure Dibs beside pgbench: a table of ratios, and bench.json (ARGS="--quick")
+	@exec $(bin)/python -m tests.bench $(ARGS)
 
 lint: setup ## Check style, types and the layers
 	@$(bin)/ruff check .
@@ -25,6 +32,13 @@ format: setup ## Bring the code into shape
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
+lock: setup ## Write uv.lock and what is exported from it (after a change in pyproject.toml)
+	@$(bin)/uv lock --quiet
+	@$(call exported,--all-extras) requirements.lock
+	@$(call exported,--extra orchestrator) requirements-orchestrator.lock
+	@$(call exported,--extra executor) requirements-executor.lock
+	@$(call exported,--only-group build) requirements-build.lock
+
 clean: ## Remove .venv and the tools' caches (the data in .dibs stays)
-	@rm -rf .venv .setup.log .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

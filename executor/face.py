@@ -1,10 +1,12 @@
 """Serves the executor's HTTP face: waitress, in a thread."""
 
 import threading
+from typing import Any
 
 import structlog
 from flask import Flask
 from waitress.server import create_server  # type: ignore[import-untyped]
+from waitress.wasyncore import close_all  # type: ignore[import-untyped]
 
 log = structlog.get_logger()
 
@@ -12,6 +14,7 @@ log = structlog.get_logger()
 # small; Flask's, below it, answers in JSON.
 LARGEST_BUFFERED_BODY_BYTES = 1024 * 1024
 THREADS = 8
+CLOSE_SECONDS = 1.0
 
 
 class CannotListenError(Exception):
@@ -24,14 +27,17 @@ class Face:
     """A listening server; the port is bound when it is made, and served when started."""
 
     def __init__(self, app: Flask, host: str, port: int) -> None:
+        self._sockets: dict[int, Any] = {}
         try:
             self._server = create_server(
                 app,
+                map=self._sockets,
                 host=host,
                 port=port,
                 threads=THREADS,
                 max_request_body_size=LARGEST_BUFFERED_BODY_BYTES,
                 ident=None,
+                asyncore_use_poll=True,
             )
         except OSError as error:
             raise CannotListenError(
@@ -46,5 +52,9 @@ class Face:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening."""
-        self._server.close()
+        """Stop listening and close every connection."""
+        # On the loop's own thread: closed under it, a socket would be its error.
+        self._server.trigger.pull_trigger(lambda: close_all(self._sockets, ignore_all=True))
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_SECONDS)
+        self._server.task_dispatcher.shutdown()

@@ -15,6 +15,9 @@ from executor.transport import RefusedError, UnansweredError
 log = structlog.get_logger()
 
 LONGEST_PERIOD_SECONDS = 10.0
+FIRST_BEAT_SECONDS = 0.5
+"""After an idle time: a run that is shorter than this costs no renewal."""
+
 LEASES_PER_REQUEST = 500
 PROGRESS_BYTES_PER_REQUEST = 256 * 1024
 
@@ -53,7 +56,9 @@ class Heartbeat:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            if not self._leases.wait_for_need(timeout_seconds=1.0):
+            if not self._leases.needs_renewals:
+                if self._leases.wait_for_need(timeout_seconds=1.0):
+                    self._stopped.wait(min(self._period_seconds(), FIRST_BEAT_SECONDS))
                 continue
             began_at = monotonic_seconds()
             answered = self._beat_safely()

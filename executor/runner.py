@@ -2,17 +2,21 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
 
 import structlog
 
+from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
+from executor.ending import Ending
 from executor.execution import Cancellation, Execution
+from executor.handlers import App
 from executor.in_flight import InFlightRun, InFlightRuns, RunAlreadyInFlightError
 from executor.leases import HeldLease, HeldLeases
 from executor.releaser import Release, Releaser
+from executor.reporter import Reporter
 from executor.stepper import Stepper
 from executor.wire import Dispatch
+from executor.workers import Workers
 
 log = structlog.get_logger()
 
@@ -30,18 +34,29 @@ class Runner:
 
     def __init__(
         self,
+        app: App,
+        orchestrator: Orchestrator,
         in_flight: InFlightRuns,
         leases: HeldLeases,
+        reporter: Reporter,
         releaser: Releaser,
         *,
         slots: int,
-        stepper_for: Callable[[Callable[[Execution], None]], Stepper],
+        chain_limit: int,
     ) -> None:
         self.slots = slots
         self._in_flight = in_flight
         self._leases = leases
         self._releaser = releaser
-        self._stepper = stepper_for(self._leave)
+        self._ending = Ending(
+            leases,
+            reporter,
+            releaser,
+            chain_limit=chain_limit,
+            on_next=lambda execution: self._stepper.execute(execution),
+            on_over=self._leave,
+        )
+        self._stepper = Stepper(app, orchestrator, leases, Workers(slots), self._ending)
         self._changed = threading.Condition(threading.RLock())
         self._executions: dict[str, Execution] = {}
         self._queued: deque[Execution] = deque()
@@ -83,7 +98,7 @@ class Runner:
             self._executions[lease.id] = execution
             self._queued.append(execution)
             if self.draining:
-                self._stepper.give_back(execution, Cancellation.DRAINING.value)
+                self._ending.give_back(execution, Cancellation.DRAINING.value)
             else:
                 self._start_queued()
 
@@ -104,9 +119,9 @@ class Runner:
             return
         log.info("cancelled", run=execution.entry.run_id, cause=cause.value)
         if cause.lease_is_gone:
-            self._stepper.settle(execution)
+            self._ending.settle(execution)
         elif execution in self._queued:
-            self._stepper.give_back(execution, cause.value)
+            self._ending.give_back(execution, cause.value)
 
     def note_ignoring(self, execution: Execution) -> None:
         """Note that a handler ignores that it was told to stop."""
@@ -123,17 +138,17 @@ class Runner:
 
     def drain(self) -> None:
         """Begin nothing more; give back what waits its turn."""
-        self._stepper.stop_chaining()
+        self._ending.stop_chaining()
         with self._changed:
             self.draining = True
             waiting = list(self._queued)
         for execution in waiting:
-            self._stepper.give_back(execution, Cancellation.DRAINING.value)
+            self._ending.give_back(execution, Cancellation.DRAINING.value)
 
     def release_running(self) -> None:
         """Give back what is still being executed, whether its handler stops or not."""
         for execution in self.executions():
-            self._stepper.give_back(execution, Cancellation.DRAINING.value)
+            self._ending.give_back(execution, Cancellation.DRAINING.value)
 
     def wait_until_idle(self, timeout_seconds: float, *, leases_only: bool = False) -> bool:
         """

@@ -30,7 +30,8 @@ from orchestrator.settings import Settings
 # Together within the ten seconds that a restart may take.
 FINISH_SECONDS: Final = 8
 HEADERS_WITHIN_MS: Final = 10_000
-MAX_HEADERS_BYTES: Final = 64 * 1024
+# The buffer is looked at after each read, and a read may double it.
+MAX_HEADERS_BYTES: Final = 32 * 1024
 _PARENT_CHECK_SECONDS: Final = 1.0
 
 _LOGS_TO_STDERR: Final = {

@@ -49,7 +49,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def template(pytestconfig: pytest.Config) -> Iterator[Template]:
     """The database that each test's own is copied from."""
-    source = pytestconfig.stash[source_key]
+    source = pytestconfig.stash.get(source_key, None) or choose_source()
     with source.run() as owner_url, template_on(owner_url, shared=source.shared) as template:
         yield template
 

@@ -13,12 +13,14 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
+# The guards let a delete through only while dibs.pruning is on. It is set in the
+# body: as a setting of the function only a superuser could write it down.
 # Ids are UUIDv7: a run that was over before :before was created before it, so
 # the walk along the primary key stops there. A day of slack covers an
 # orchestrator's clock, which made the id.
 PRUNE = """
 CREATE FUNCTION dibs_prune(before timestamptz, max_runs integer) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET dibs.pruning = 'on' AS $$
+LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
   newest uuid := (lpad(to_hex((extract(epoch FROM before + interval '1 day') * 1000)::bigint),
                        12, '0') || repeat('0', 20))::uuid;
@@ -29,9 +31,11 @@ BEGIN
      WHERE id < newest AND "runState" IN ('finished', 'failed', 'aborted')
        AND "finishedAt" < before
      ORDER BY id LIMIT max_runs FOR UPDATE SKIP LOCKED) over_runs;
+  PERFORM set_config('dibs.pruning', 'on', true);
   DELETE FROM "workflowSteps" WHERE "runId" = ANY (doomed);
   DELETE FROM "runEvents" WHERE "runId" = ANY (doomed);
   DELETE FROM "workflowRuns" WHERE id = ANY (doomed);
+  PERFORM set_config('dibs.pruning', 'off', true);
   RETURN coalesce(cardinality(doomed), 0);
 END $$
 """

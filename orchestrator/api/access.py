@@ -14,7 +14,7 @@ from flask import Flask, g, request
 from orchestrator.api.context import services
 from orchestrator.api.refusals import MalformedRequest
 from orchestrator.api.tokens import Caller
-from orchestrator.errors import InsufficientScope, Unauthenticated
+from orchestrator.errors import InsufficientScope, NotFound, Unauthenticated
 from orchestrator.lifecycle import Role
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -91,6 +91,7 @@ def register_access(app: Flask) -> None:
     @app.before_request
     def admit() -> None:
         _require_http_1_1()
+        _require_one_leading_slash()
         view = app.view_functions.get(request.endpoint or "")
         roles = None if view is None else roles_of(view)
         if not roles:
@@ -119,3 +120,9 @@ def require_declarations(app: Flask) -> None:
 def _require_http_1_1() -> None:
     if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0" or not request.headers.get("Host"):
         raise MalformedRequest("Send HTTP/1.1 with a Host.")
+
+
+def _require_one_leading_slash() -> None:
+    # The router strips them: one resource would have many paths.
+    if request.environ["PATH_INFO"].startswith("//"):
+        raise NotFound("There is nothing at this path.")

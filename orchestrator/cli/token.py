@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,11 +15,12 @@ from orchestrator.cli.failure import CANNOT_CREATE, REFUSED, Failure
 from orchestrator.cli.output import print_table
 from orchestrator.cli.token_options import Lasting, QueuePattern, TokenName
 from orchestrator.lifecycle import Role
-from orchestrator.minting import ALL_QUEUES, TokenNameTaken, mint
+from orchestrator.minting import ALL_QUEUES, TokenNameTaken, is_active, mint
 from orchestrator.store import tokens
 from orchestrator.store.engine import open_engine
 
 DEFAULT_LIFE = "90d"
+TOKEN_PREFIX = "dibs_"  # noqa: S105 - what every token begins with
 
 
 @click.group(cls=rich_click.RichGroup)
@@ -39,7 +40,7 @@ def token() -> None:
 @click.option(
     "--to", "file", type=click.Path(path_type=Path), help="Write it to a file only you can read."
 )
-@click.option("--if-missing", is_flag=True, help="Do nothing when that file exists.")
+@click.option("--if-missing", is_flag=True, help="Do nothing when that file holds a good token.")
 def create(
     name: str,
     role: str,
@@ -51,19 +52,26 @@ def create(
     """Make a token; it is shown this once."""
     if if_missing and file is None:
         raise click.UsageError("--if-missing needs --to.")
-    if if_missing and file is not None and file.exists():
-        click.echo(f"{file} exists: nothing to do", err=True)
-        return
-    with _claimed(file), _transaction() as connection:
-        try:
-            made = mint(
-                connection, name=name, role=Role(role), queues=queues or ALL_QUEUES, lasts=expires
-            )
-        except TokenNameTaken as error:
-            raise Failure(error.message, REFUSED) from error
-        if file is not None:
-            # Before the commit: a token that nobody holds is worse than a file without use.
-            file.write_text(f"{made}\n", encoding="ascii")
+    with ExitStack() as undo:
+        with _transaction() as connection:
+            if if_missing and file is not None and _holds_a_good_one(connection, file):
+                click.echo(f"{file} holds a token that is good: nothing to do", err=True)
+                return
+            try:
+                made = mint(
+                    connection,
+                    name=name,
+                    role=Role(role),
+                    queues=queues or ALL_QUEUES,
+                    lasts=expires,
+                )
+            except TokenNameTaken as error:
+                raise Failure(error.message, REFUSED) from error
+            if file is not None:
+                # Before the commit: a token that nobody holds is worse than a file without use.
+                _write(file, made, replace=if_missing)
+                undo.callback(file.unlink, missing_ok=True)
+        undo.pop_all()
     if file is None:
         click.echo(made)
     else:
@@ -116,18 +124,29 @@ def _transaction() -> Iterator[Connection]:
         engine.dispose()
 
 
-@contextmanager
-def _claimed(file: Path | None) -> Iterator[None]:
-    """Make the file first, for its owner only; it goes away again when the rest fails."""
-    if file is None:
-        yield
-        return
+def _holds_a_good_one(connection: Connection, file: Path) -> bool:
+    """Whether nothing is to be done; else the file may be (over)written."""
     try:
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        held = file.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"Cannot read {file}: {error}.", CANNOT_CREATE) from error
+    if held and not held.startswith(TOKEN_PREFIX):
+        raise Failure(f"{file} exists, and holds something else than a token.", CANNOT_CREATE)
+    return is_active(connection, held)
+
+
+def _write(file: Path, made: str, *, replace: bool) -> None:
+    """Write the token to a file of its owner's only; one that is replaced is never seen half."""
+    target = file.with_name(f".{file.name}.{os.getpid()}") if replace else file
+    try:
+        with open(target, "x", encoding="ascii", opener=_for_its_owner) as opened:
+            opened.write(f"{made}\n")
+        target.replace(file)
     except OSError as error:
         raise Failure(f"Cannot create {file}: {error.strerror}.", CANNOT_CREATE) from error
-    try:
-        yield
-    except BaseException:
-        file.unlink(missing_ok=True)
-        raise
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -60,7 +60,9 @@ def as_user(url: str, user: str, password: str) -> str:
     """The same database for another login."""
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{quote(user)}:{quote(password)}@{hosts}").geturl()
+    return parts._replace(
+        netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{hosts}"
+    ).geturl()
 
 
 def provision(owner_url: str, role: str, *, report: Callable[[str], None] | None = None) -> None:

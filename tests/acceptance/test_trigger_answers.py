@@ -14,7 +14,7 @@ from tests.acceptance.processes import Executor
 from tests.acceptance.stage import Fleet, Stage, make_token
 from tests.acceptance.waiting import eventually
 
-NOBODYS = "01890000-0000-7000-8000-000000000000"
+NOBODYS = "01890000-0000-7000-8000-0000000000ab"
 
 
 def told(answer: httpx2.Response) -> tuple[int, str]:

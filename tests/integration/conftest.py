@@ -7,8 +7,9 @@ import psycopg
 import pytest
 
 from tests.database import Database, Template, fresh_database
-from tests.integration.dibs import Dibs, Executor
+from tests.integration.dibs import Dibs
 from tests.integration.ledger import check_ledgers
+from tests.integration.wishes import Executor
 
 
 @pytest.fixture

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-import orjson
 import psycopg
 from psycopg.rows import dict_row
-from uuid_utils.compat import uuid7
 
 from orchestrator.desk import acts, creates, leases, report_desk, run_claims
 from orchestrator.desk.claim_desk import ClaimAnswer, ClaimDesk, Wish
@@ -27,69 +23,13 @@ from orchestrator.store.acts import Act
 from orchestrator.store.claims import RunWish
 from orchestrator.store.engine import open_database
 from orchestrator.store.executors import Registration
-from orchestrator.store.leases import HeldLease, Reconciliation
+from orchestrator.store.leases import Reconciliation
 from orchestrator.store.records import Dispatch, Run
 from orchestrator.store.reports import Report
-from orchestrator.store.runs import NewRun
 from orchestrator.store.transaction import transact
+from tests.integration.wishes import QUEUE, Executor, held, new_run, outcome
 
-QUEUE = "default"
 ALL = ("*",)
-
-
-@dataclass(frozen=True)
-class Executor:
-    """Who claims: `<token's name>[:<instance>]`, in one process start."""
-
-    name: str
-    session: UUID = field(default_factory=uuid4)
-
-    @property
-    def token(self) -> str:
-        return self.name.partition(":")[0]
-
-
-def new_run(**changes: Any) -> NewRun:
-    """A run to create, the plainest one but for these changes."""
-    plain: dict[str, Any] = {
-        "id": uuid7(),
-        "workflow": "refund",
-        "input": "{}",
-        "queue": QUEUE,
-        "priority": 0,
-        "available_at": None,
-        "max_failures": 3,
-        "max_crashes": 3,
-        "dedup_key": None,
-        "idempotency_key": None,
-        "request_hash": None,
-        "traceparent": None,
-        "created_by": "web",
-        "request_id": None,
-    }
-    return NewRun(**{**plain, **changes})
-
-
-def outcome(dispatch: Dispatch, executor: Executor, status: str, **parts: Any) -> Report:
-    """A report under this dispatch; its hash tells one outcome from another."""
-    told = orjson.dumps([status, sorted(parts.items())], default=str)
-    return Report(
-        **{
-            "token_name": executor.token,
-            "run_id": dispatch.run.id,
-            "lease_id": dispatch.lease.id,
-            "step_index": dispatch.run.step_index,
-            "status": status,
-            "outcome_hash": hashlib.sha256(told).digest(),
-            "output": "{}" if status == "success" else None,
-            **parts,
-        }
-    )
-
-
-def held(dispatch: Dispatch, executor: Executor, **parts: Any) -> HeldLease:
-    """What an executor says it holds."""
-    return HeldLease(executor.token, dispatch.run.id, dispatch.lease.id, **parts)
 
 
 class Dibs:

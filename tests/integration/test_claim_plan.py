@@ -11,8 +11,9 @@ import psycopg
 import pytest
 
 from tests.database import Database
-from tests.integration.dibs import Dibs, Executor
+from tests.integration.dibs import Dibs
 from tests.integration.statements import Statement, captured, find, nodes, plan, scans_whole
+from tests.integration.wishes import Executor
 
 RUNS = 300_000
 HOLDER = Executor("fleet:one")

@@ -12,7 +12,8 @@ from orchestrator.lifecycle import RunState
 from orchestrator.store import claims
 from orchestrator.store.claims import ClaimWish
 from orchestrator.store.transaction import transact
-from tests.integration.dibs import Dibs, Executor
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
 
 
 def wish(executor: Executor, *, limit: int, answer_bytes: int = claims.ANSWER_BYTES) -> ClaimWish:
@@ -69,6 +70,13 @@ def test_a_held_run_is_given_to_nobody_else(
 
     assert answer.dispatches == ()
     assert answer.next_poll_after_ms > 0
+
+
+def test_a_held_run_takes_nobodys_place(dibs: Dibs, executor: Executor, other: Executor) -> None:
+    dibs.dispatch(executor)
+    run = dibs.pending()
+
+    assert [each.run.id for each in dibs.claim(other).dispatches] == [run.id]
 
 
 def test_a_higher_priority_goes_first_and_a_low_one_waits_a_bounded_time(

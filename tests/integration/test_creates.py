@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,9 +13,10 @@ import pytest
 from orchestrator.desk import creates
 from orchestrator.desk.creates import Wanted
 from orchestrator.errors import IdempotencyKeyReused, RunAlreadyActive
-from tests.integration.dibs import Dibs, Executor, new_run
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor, new_run
 
-KEYED = {"idempotency_key": "k", "request_hash": b"h" * 32}
+KEYED: dict[str, Any] = {"idempotency_key": "k", "request_hash": b"h" * 32}
 
 
 def runs(dibs: Dibs) -> int:
@@ -97,7 +99,7 @@ def test_a_key_wins_over_a_dedup_key(dibs: Dibs) -> None:
     "difference", [{"queue": "other"}, {"workflow": "other"}, {"dedup_key": "order-8"}]
 )
 def test_a_dedup_key_counts_for_one_workflow_in_one_queue(
-    dibs: Dibs, difference: dict[str, str]
+    dibs: Dibs, difference: dict[str, Any]
 ) -> None:
     dibs.pending(dedup_key="order-7")
 
@@ -112,12 +114,12 @@ def test_a_dedup_key_is_free_when_its_run_is_over(dibs: Dibs) -> None:
 
 
 @pytest.mark.parametrize("key", [KEYED, {"dedup_key": "order-7", "return_active": True}])
-def test_creates_at_once_with_one_key_make_one_run(dibs: Dibs, key: dict[str, object]) -> None:
+def test_creates_at_once_with_one_key_make_one_run(dibs: Dibs, key: dict[str, Any]) -> None:
     barrier = threading.Barrier(4)
 
     def create() -> tuple[UUID, bool]:
         barrier.wait(10)
-        made = dibs.create(**key)  # type: ignore[arg-type]
+        made = dibs.create(**key)
         return made.run.id, made.created
 
     with ThreadPoolExecutor(4) as clients:

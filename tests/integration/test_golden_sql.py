@@ -31,8 +31,8 @@ from orchestrator.store import (
 from orchestrator.store.engine import open_engine
 from tests.database import Database
 from tests.golden.compare import matches_golden
-from tests.integration.dibs import new_run
 from tests.integration.statements import captured
+from tests.integration.wishes import new_run
 
 ID = UUID("01900000-0000-7000-8000-000000000001")
 THEN = datetime(2026, 1, 1, tzinfo=UTC)

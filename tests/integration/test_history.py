@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from orchestrator.desk import leases
 from orchestrator.errors import Conflict, Gone, Overloaded
-from tests.integration.dibs import Dibs, Executor, held, leases
+from tests.integration.dibs import Dibs
 from tests.integration.ledger import Line, Stand, check_ledger
+from tests.integration.wishes import Executor, held
 
 ROUNDS = 60
 ACTS = ("abort", "retry", "resume", "resolve")

@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from orchestrator.store import keeper
 from orchestrator.store.transaction import transact
-from tests.integration.dibs import Dibs, Executor
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
 
 
 def refuse(dibs: Dibs, run_id: UUID) -> None:

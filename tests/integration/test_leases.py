@@ -11,7 +11,8 @@ from sqlalchemy import text
 from orchestrator.desk import leases
 from orchestrator.errors import LeaseLost
 from orchestrator.store import leases as store
-from tests.integration.dibs import Dibs, Executor, held
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor, held
 
 
 def test_the_first_renewal_confirms_that_the_run_executes(dibs: Dibs, executor: Executor) -> None:
@@ -179,7 +180,7 @@ def test_a_step_start_without_the_lease_is_refused(
     dispatch = dibs.dispatch(executor)
     says = held(dispatch, stranger if wrong == "token" else executor)
     if wrong == "lease":
-        says = leases.HeldLease(executor.token, dispatch.run.id, uuid4())
+        says = store.HeldLease(executor.token, dispatch.run.id, uuid4())
 
     with pytest.raises(LeaseLost):
         leases.start_step(dibs.database, says, step_index=1 if wrong == "step" else 0)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from tests.integration.dibs import Dibs, Executor
+from orchestrator.store import leases
+from orchestrator.store.leases import Reconciliation
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
 
 
 def test_a_lease_whose_reply_was_lost_is_freed_for_anyone(
@@ -24,6 +27,16 @@ def test_a_named_lease_is_no_orphan(dibs: Dibs, executor: Executor) -> None:
 
     assert dibs.reconcile(executor, known, as_of=dibs.now()) == []
     assert dibs.state(known.run.id) == "started"
+
+
+def test_a_named_lease_is_no_orphan_even_before_its_renewal(dibs: Dibs, executor: Executor) -> None:
+    known = dibs.dispatch(executor)
+    says = Reconciliation(executor.token, executor.session, (), dibs.now())
+
+    with dibs.database.leases.begin() as connection:
+        freed = leases.release_orphans(connection, says, named=[known.lease.id])
+
+    assert freed == []
 
 
 def test_a_confirmed_lease_is_no_orphan_even_when_it_is_not_named(

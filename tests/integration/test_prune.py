@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.integration.dibs import Dibs, Executor
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
 
 TABLES = ("workflowRuns", "workflowSteps", "runEvents")
 

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from orchestrator.errors import RunOver, StateConflict
-from tests.integration.dibs import Dibs, Executor
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
 
 
 def test_a_repeated_abort_gets_the_run_as_it_is_now(dibs: Dibs) -> None:

@@ -7,10 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import Connection
 
 from orchestrator.errors import LeaseLost, RequestIdReused
+from orchestrator.store import claims
 from tests.integration.blocking import waits_for_a_lock
-from tests.integration.dibs import Dibs, Executor
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
 
 
 def test_a_repeat_gets_the_same_runs_under_the_same_leases(dibs: Dibs, executor: Executor) -> None:
@@ -80,6 +83,27 @@ def test_the_same_request_id_of_another_token_is_another_claim(
     (theirs,) = dibs.claim(stranger, request_id=request_id).dispatches
 
     assert mine.run.id != theirs.run.id
+
+
+def test_nobody_is_given_the_lease_of_another_token(
+    dibs: Dibs, executor: Executor, stranger: Executor
+) -> None:
+    dispatch = dibs.dispatch(executor)
+
+    def ask(connection: Connection, token_name: str) -> int:
+        return len(
+            claims.still_held(
+                connection,
+                token_name=token_name,
+                run_ids=[dispatch.run.id],
+                lease_ids=[dispatch.lease.id],
+                lease_seconds=30,
+            )
+        )
+
+    with dibs.database.work.begin() as connection:
+        assert ask(connection, stranger.token) == 0
+        assert ask(connection, executor.token) == 1
 
 
 def test_a_claim_that_found_nothing_may_be_asked_again_under_its_id(

@@ -9,7 +9,8 @@ import pytest
 from orchestrator.errors import RunHeld, RunNotClaimable, RunNotFound, RunOver
 from orchestrator.store import queues
 from orchestrator.store.transaction import transact
-from tests.integration.dibs import Dibs, Executor
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
 
 
 def test_a_pending_run_is_leased_to_whoever_names_it(dibs: Dibs, executor: Executor) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -16,7 +17,8 @@ from orchestrator.errors import OutcomeUnknown, Overloaded, Unavailable
 from orchestrator.store.engine import open_database
 from orchestrator.store.transaction import constraint_of, transact
 from tests.database import Database
-from tests.integration.dibs import Dibs, Executor
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def test_two_transactions_that_deadlock_both_end(dibs: Dibs) -> None:
     first, second = dibs.pending(), dibs.pending()
     met = threading.Barrier(2)
 
-    def lock(order: list[object]) -> int:
+    def lock(order: list[UUID]) -> int:
         tries = 0
 
         def work(connection: Connection) -> int:
@@ -60,7 +62,8 @@ def test_a_connection_that_died_before_anything_was_committed_is_replaced(
     run = dibs.pending()
     dibs.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND application_name LIKE 'dibs%'"
+        " WHERE datname = current_database() AND application_name LIKE %s",
+        "dibs%",
     )
 
     dispatch, _ = dibs.claim_run(executor, run.id)

@@ -10,7 +10,8 @@ import pytest
 from orchestrator.store import leases
 from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
-from tests.integration.dibs import Dibs, Executor
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
 
 Ending = Callable[[Dibs, Executor, Dispatch], None]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from orchestrator.api.wire.members import View
 from orchestrator.lifecycle import Role
@@ -41,6 +41,9 @@ class BadItem(View):
 
 class Problem(View):
     """A refusal (RFC 9457). `code` is stable: one code, one status."""
+
+    # Not every problem has `errors`.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     type: str
     title: str

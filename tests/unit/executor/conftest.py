@@ -56,7 +56,9 @@ class Answers:
         app.add_url_rule("/<path:path>", view_func=self._answer, methods=["GET", "POST", "PUT"])
         self._server = make_server("127.0.0.1", 0, app, threaded=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=lambda: self._server.serve_forever(poll_interval=0.02), daemon=True
+        )
         self._thread.start()
         self.say("register", {})
         self.say("claims", {"dispatches": [], "nextPollAfterMs": 50})

@@ -207,16 +207,16 @@ def test_a_lost_lease_stops_the_handler_and_nothing_is_written(
     app, answers, start_executor, hand_out, dispatch
 ):
     stopped = threading.Event()
+    made = dispatch(lease_seconds=2)
+    lost = {"renewed": [], "lost": [made.lease.id], "serverTime": "2027-01-01T00:00:00.000Z"}
 
     @app.step("refund")
     def refund(context):
+        answers.say("renew", lost)
         assert context.aborted.wait(WAIT_SECONDS)
         stopped.set()
         return "too late"
 
-    made = dispatch(lease_seconds=2)
-    lost = {"renewed": [], "lost": [made.lease.id], "serverTime": "2027-01-01T00:00:00.000Z"}
-    answers.say("renew", lost)
     hand_out(made)
 
     until_idle(start_executor(app), answers)

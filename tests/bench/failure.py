@@ -1,0 +1,5 @@
+"""What ends the bench without a result."""
+
+
+class BenchError(Exception):
+    """A sample is worth nothing, and why."""

@@ -1,0 +1,113 @@
+"""The heartbeat: what a renewal names, and what its answer sets off."""
+
+import httpx2
+import pytest
+
+from executor.client import Identity, Orchestrator
+from executor.heartbeat import LEASES_PER_REQUEST, Heartbeat
+from executor.leases import HeldLeases
+
+SERVER_TIME = "2027-01-01T00:00:00.000Z"
+
+
+@pytest.fixture
+def leases():
+    return HeldLeases()
+
+
+@pytest.fixture
+def told():
+    """What the heartbeat has passed on: kind and lease."""
+    return []
+
+
+@pytest.fixture
+def heartbeat(answers, leases, told):
+    identity = Identity(token="dibs_k_secret", instance="e1", session="s")
+    orchestrator = Orchestrator(answers.url, identity, httpx2.create_ssl_context())
+    yield Heartbeat(
+        orchestrator,
+        leases,
+        on_lost=lambda lease_id: told.append(("lost", lease_id)),
+        on_abort=lambda lease_id: told.append(("abort", lease_id)),
+    )
+    orchestrator.close()
+
+
+def test_all_leases_and_claims_are_named_in_one_request(answers, leases, heartbeat, dispatch):
+    held = [leases.hold(dispatch(), sent_at=0.0) for _ in range(3)]
+
+    with leases.claiming("request-1"):
+        heartbeat.beat()
+
+    (body,) = answers.bodies("renew")
+    assert body["session"] == "s"
+    assert body["executor"] == "e1"
+    assert body["claiming"] == ["request-1"]
+    assert [named["leaseId"] for named in body["leases"]] == [lease.id for lease in held]
+
+
+def test_as_of_is_the_server_time_of_the_last_answer(answers, leases, heartbeat, dispatch):
+    leases.hold(dispatch(), sent_at=0.0)
+
+    heartbeat.beat()
+    heartbeat.beat()
+
+    assert [body["asOf"] for body in answers.bodies("renew")] == [None, SERVER_TIME]
+
+
+def test_a_renewal_moves_the_deadlines_of_what_was_renewed(answers, leases, heartbeat, dispatch):
+    renewed = leases.hold(dispatch(), sent_at=0.0)
+    forgotten = leases.hold(dispatch(), sent_at=0.0)
+    before = forgotten.deadline
+    answers.say("renew", {"renewed": [{"leaseId": renewed.id}], "serverTime": SERVER_TIME})
+
+    heartbeat.beat()
+
+    assert renewed.deadline > before
+    assert forgotten.deadline == before
+
+
+def test_what_is_lost_or_shall_stop_is_passed_on(answers, leases, heartbeat, dispatch, told):
+    lost, aborted = (leases.hold(dispatch(), sent_at=0.0) for _ in range(2))
+    answers.say(
+        "renew",
+        {
+            "renewed": [{"leaseId": aborted.id}],
+            "lost": [lost.id],
+            "abort": [aborted.id],
+            "serverTime": SERVER_TIME,
+        },
+    )
+
+    heartbeat.beat()
+
+    assert told == [("lost", lost.id), ("abort", aborted.id)]
+
+
+def test_more_leases_than_fit_are_renewed_in_parts_that_free_nothing(
+    answers, leases, heartbeat, dispatch
+):
+    heartbeat.beat()
+    for _ in range(LEASES_PER_REQUEST + 1):
+        leases.hold(dispatch(), sent_at=0.0)
+
+    heartbeat.beat()
+
+    _, first, second = answers.bodies("renew")
+    assert len(first["leases"]) == LEASES_PER_REQUEST
+    assert len(second["leases"]) == 1
+    assert first["asOf"] is None
+    assert second["asOf"] is None
+
+
+def test_progress_travels_once(answers, leases, heartbeat, dispatch):
+    lease = leases.hold(dispatch(), sent_at=0.0)
+    leases.set_progress(lease.id, b'{"done":1}')
+
+    heartbeat.beat()
+    heartbeat.beat()
+
+    first, second = answers.bodies("renew")
+    assert first["leases"][0]["progress"] == {"done": 1}
+    assert "progress" not in second["leases"][0]
