@@ -66,7 +66,7 @@ class Compose:
     def said(self, service: str, event: str) -> list[dict[str, str]]:
         """The events of this name in a service's log, oldest first."""
         lines = self.do("logs", "--no-color", service).splitlines()
-        logged = [json.loads(line[line.index("{") :]) for line in lines if line.endswith("}")]
+        logged = [json.loads(line[line.index("{") :]) for line in lines if '{"' in line]
         return [one for one in logged if one["event"] == event]
 
 

@@ -1,4 +1,4 @@
-"""A relay between an executor and the orchestrator: counts requests, and can lose answers."""
+"""A relay between executor and orchestrator: counts requests, loses or holds back answers."""
 
 import http.client
 import threading
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from orchestrator.dev.ports import LOOPBACK
+from tests.acceptance.waiting import PATIENCE_SECONDS
 
 NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
@@ -31,7 +32,7 @@ class Passed:
 @dataclass
 class Relay:
     """
-    What has passed, and what is to be lost.
+    What has passed, and what is to be lost or held back.
 
     An answer that is lost was given: the orchestrator has done what was asked,
     and the executor sees its connection close.
@@ -40,6 +41,7 @@ class Relay:
     url: str
     passed: list[Passed] = field(default_factory=list)
     _losses: dict[str, int] = field(default_factory=dict)
+    _held_back: dict[str, threading.Event] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def lose_answers(self, path: str, times: int) -> None:
@@ -47,13 +49,20 @@ class Relay:
         with self._lock:
             self._losses[path] = times
 
+    def hold_back_answers(self, path: str) -> threading.Event:
+        """Hold back answers to requests of this path that granted something, until set."""
+        let_go = threading.Event()
+        with self._lock:
+            self._held_back[path] = let_go
+        return let_go
+
     def requests(self, path: str | None = None) -> list[Passed]:
         """What has passed, in order; only of one path if it is given."""
         with self._lock:
             return [one for one in self.passed if path in (None, one.path)]
 
     def note(self, method: str, path: str, body: bytes, status: int, answer: bytes) -> bool:
-        """Note a request; whether its answer is to be lost."""
+        """Note a request, hold its answer back if need be; whether that is to be lost."""
         said = orjson.loads(answer) if answer else None
         with self._lock:
             grants = status == 200 and (not isinstance(said, dict) or said.get("dispatches") != [])
@@ -62,6 +71,9 @@ class Relay:
                 self._losses[path] -= 1
             asked = orjson.loads(body) if body else None
             self.passed.append(Passed(method, path, asked, status, said, lost))
+            let_go = self._held_back.get(path) if grants else None
+        if let_go is not None:
+            let_go.wait(PATIENCE_SECONDS)
         return lost
 
 

@@ -7,6 +7,7 @@ import psycopg
 
 from tests.acceptance.client import Client, Json, outcome_of
 from tests.acceptance.journal import Gates, Journal
+from tests.acceptance.relay import Relay
 from tests.acceptance.stage import LEASE_SECONDS, Fleet
 from tests.acceptance.waiting import eventually
 
@@ -76,8 +77,9 @@ def test_the_runs_of_a_killed_executor_are_executed_by_the_other_within_lease_an
     assert journal.executions() == dict.fromkeys(run_ids, 2)
 
 
-def test_a_paused_executor_that_comes_back_changes_nothing(
+def test_a_paused_executor_that_comes_back_reports_nothing_and_changes_nothing(
     fleet: Fleet,
+    relay: Relay,
     web: Client,
     owner: psycopg.Connection[Any],
     queue: str,
@@ -85,7 +87,7 @@ def test_a_paused_executor_that_comes_back_changes_nothing(
     gates: Gates,
 ) -> None:
     run_id = web.create(queue, "stubborn", input={"gate": "gate", "each": True})
-    paused = fleet.start("one", slots=1)
+    paused = fleet.start("one", slots=1, url=relay.url)
     journal.wait_for(run_id)
     fleet.start("two", slots=1)
     gates.open("gate-two")
@@ -100,6 +102,7 @@ def test_a_paused_executor_that_comes_back_changes_nothing(
     assert (run["runState"], run["output"]) == ("finished", {"by": "two"})
     assert [entry.executor for entry in journal.entries("returned")] == ["two", "one"]
     assert stored(owner, run_id) == before
+    assert relay.requests("/v1/reports") == []
 
 
 def test_a_late_report_under_a_lease_that_was_lost_is_refused_and_changes_nothing(

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from tests.acceptance.client import Client
-from tests.acceptance.journal import Journal
+from tests.acceptance.journal import Gates, Journal
 from tests.acceptance.relay import Relay
 from tests.acceptance.stage import Fleet
 from tests.acceptance.waiting import eventually
@@ -62,6 +62,35 @@ def test_a_trigger_whose_claim_was_answered_at_the_second_time_executes_the_run_
     first, second = relay.requests(f"/v1/runs/{run_id}/claim")
     assert first.body == second.body
     assert journal.executions() == {run_id: 1}
+
+
+def test_a_run_whose_claim_is_still_being_answered_is_no_orphan(
+    fleet: Fleet, relay: Relay, web: Client, queue: str, journal: Journal, gates: Gates
+) -> None:
+    held = web.create(queue, "hold", input={"gate": "gate"})
+    fleet.start("one", slots=2, url=relay.url)
+    journal.wait_for(held)
+    let_go = relay.hold_back_answers("/v1/claims")
+    run_id = web.create(queue)
+    web.wait_for(run_id, "loading")
+    granted_at = datetime.fromisoformat(web.run(run_id)["lockedAt"])
+
+    def renewed_with_a_later_time() -> bool:
+        # Whoever names neither the run nor its claim now says that it is an orphan.
+        return any(
+            one.body["asOf"] and datetime.fromisoformat(one.body["asOf"]) > granted_at
+            for one in relay.requests("/v1/leases/renew")
+        )
+
+    eventually(renewed_with_a_later_time, what="a renewal since the run was granted")
+    let_go.set()
+
+    run = web.wait_for(run_id)
+    assert (run["runState"], run["attempt"]) == ("finished", 1)
+    assert "orphaned" not in web.kinds(run_id)
+    gates.open("gate")
+    web.wait_for(held, "finished")
+    assert journal.executions() == {held: 1, run_id: 1}
 
 
 def test_the_orphan_of_a_claim_that_was_given_up_is_freed_by_the_heartbeat(

@@ -78,6 +78,22 @@ def test_a_lease_that_is_not_the_callers_now_is_lost(
     assert dibs.row(theirs.run.id)["leaseExpiresAt"] == theirs.lease.expires_at
 
 
+def test_a_lease_that_another_of_the_same_fleet_has_followed_is_lost_for_good(
+    dibs: Dibs, executor: Executor, other: Executor
+) -> None:
+    first = dibs.dispatch(executor)
+    dibs.release(executor, first)
+    dibs.claim_run(other, first.run.id)
+    before = dibs.row(first.run.id)
+
+    renewed = dibs.renew(executor, first)
+    released = dibs.release(executor, first)
+
+    assert (renewed.renewed, renewed.lost) == ([], [first.lease.id])
+    assert (released.released, released.lost) == ([], [first.lease.id])
+    assert dibs.row(first.run.id) == before
+
+
 def test_a_token_that_begins_like_another_is_not_that_one(dibs: Dibs, executor: Executor) -> None:
     dispatch = dibs.dispatch(Executor("fleet2:one"))
 
