@@ -51,7 +51,7 @@ class Registration:
             log.info("registered", **self._facts)
 
     def withdraw(self) -> None:
-        """Say, without waiting for an answer, that this session serves no queue any more."""
+        """Say, without waiting for an answer, that this session wants nothing more."""
         self._withdrawn.set()
         self._withdrawal = self._in_background(self._withdraw_once)
 
@@ -76,7 +76,7 @@ class Registration:
 
     def _withdraw_once(self) -> None:
         try:
-            self._orchestrator.register({**self._facts, "queues": []})
+            self._orchestrator.register({**self._facts, "draining": True})
         except (RefusedError, UnansweredError) as error:
             log.info("withdrawal-failed", reason=str(error))
 

@@ -47,6 +47,7 @@ def register(instance: str, asked: Registration) -> Response:
         step_types=tuple(asked.step_types),
         labels=json_text(asked.labels),
         url=asked.url,
+        draining=asked.draining,
     )
 
     def write(connection: Connection) -> list[str]:

@@ -17,7 +17,13 @@ KEEP_UNSEEN_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What an executor says of itself at its start; `labels` is JSON text."""
+    """
+    What an executor says of itself; `labels` is JSON text.
+
+    Attributes:
+        draining: This session is being stopped: nothing more is handed to it,
+            and it does not come back.
+    """
 
     full_name: str
     session: UUID
@@ -28,6 +34,7 @@ class Registration:
     step_types: tuple[str, ...]
     labels: str
     url: str | None
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +58,18 @@ class Executor:
 
 
 def register(connection: Connection, registration: Registration) -> None:
-    """Write a session down, or what has changed of it; its state stays as it is."""
+    """Write a session down, or what has changed of it; an operator's word on it stays."""
     connection.execute(
         text("""
 INSERT INTO executors AS e ("fullName", session, "tokenName", version, slots, queues, "stepTypes",
   labels, url, state, "registeredAt", "seenAt")
 VALUES (:full_name, :session, :token_name, :version, :slots, :queues, :step_types,
-  CAST(:labels AS jsonb), :url, 'active', clock_timestamp(), clock_timestamp())
+  CAST(:labels AS jsonb), :url, CASE WHEN :draining THEN 'draining' ELSE 'active' END,
+  clock_timestamp(), clock_timestamp())
 ON CONFLICT ("fullName", session) DO UPDATE SET
   version = excluded.version, slots = excluded.slots, queues = excluded.queues,
   "stepTypes" = excluded."stepTypes", labels = excluded.labels, url = excluded.url,
+  state = CASE e.state WHEN 'active' THEN excluded.state ELSE e.state END,
   "seenAt" = excluded."seenAt"
 """),
         {
@@ -73,6 +82,7 @@ ON CONFLICT ("fullName", session) DO UPDATE SET
             "step_types": list(registration.step_types),
             "labels": registration.labels,
             "url": registration.url,
+            "draining": registration.draining,
         },
     )
 

@@ -8,8 +8,9 @@ import orjson
 from orchestrator.dev.ports import LOOPBACK
 from orchestrator.lifecycle import Role
 from tests.bench.backlog import QUEUE, check
+from tests.bench.caller import REQUEST_ID, SESSION
 from tests.bench.failure import BenchError
-from tests.bench.load import REQUEST_ID, SESSION, Load, Outcome
+from tests.bench.load import Load, Outcome
 from tests.bench.stage import Stage
 
 LEASE_SECONDS = 3_600

@@ -7,10 +7,8 @@ read only after the time is up. `python -m tests.bench.load` reads a `Load` as
 JSON from its standard input and writes an `Outcome` as JSON.
 """
 
-import re
 import secrets
 import selectors
-import socket
 import statistics
 import sys
 import time
@@ -20,13 +18,7 @@ from uuid import uuid4
 
 import orjson
 
-# Replaced in a request: by a fresh id each time, by one id for each connection.
-REQUEST_ID = "00000000-0000-4000-8000-00000000000a"
-SESSION = "00000000-0000-4000-8000-00000000000b"
-ANSWER_SECONDS = 15.0
-READ_BYTES = 1024 * 1024
-
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+from tests.bench.caller import ANSWER_SECONDS, Answer, Caller
 
 
 @dataclass(frozen=True)
@@ -66,55 +58,10 @@ class Outcome:
     busy: float
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One request and its answer, times by this process's clock."""
-
-    asked_at: float
-    came_at: float
-    status: int
-    body: bytes
-
-
-class Caller:
-    """One connection with one request under way."""
-
-    def __init__(self, load: Load, request_ids: Iterator[bytes]) -> None:
-        self.socket = socket.create_connection((load.host, load.port), ANSWER_SECONDS)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._request = load.request.replace(SESSION, str(uuid4())).encode()
-        self._request_ids = request_ids
-        self._received = bytearray()
-        self._asked_at = 0.0
-
-    def ask(self) -> None:
-        self._asked_at = time.perf_counter()
-        self.socket.sendall(self._request.replace(REQUEST_ID.encode(), next(self._request_ids)))
-
-    def hear(self) -> Answer | None:
-        """Read what is there; the answer, once it is whole."""
-        chunk = self.socket.recv(READ_BYTES)
-        if not chunk:
-            raise ConnectionError("the server hung up")
-        self._received += chunk
-        head_ends = self._received.find(b"\r\n\r\n")
-        if head_ends < 0:
-            return None
-        length = _LENGTH.search(self._received, 0, head_ends + 2)
-        if length is None:
-            raise ConnectionError("an answer without Content-Length")
-        if len(self._received) < (ends := head_ends + 4 + int(length[1])):
-            return None
-        status = int(self._received[9:12])
-        body = bytes(self._received[head_ends + 4 : ends])
-        self._received.clear()
-        return Answer(self._asked_at, time.perf_counter(), status, body)
-
-
 def generate(load: Load) -> Outcome:
     """Keep the connections busy until the time is up and the last answer is there."""
     fresh = request_ids()
-    callers = [Caller(load, fresh) for _ in range(load.connections)]
+    callers = [Caller(load.host, load.port, load.request, fresh) for _ in range(load.connections)]
     answers: list[Answer] = []
     with selectors.DefaultSelector() as selector:
         for caller in callers:
@@ -174,7 +121,9 @@ def summary(answers: list[Answer], counted: list[Answer], seconds: float, busy: 
 
 
 def runs_in(answer: Answer) -> list[str]:
-    """The ids of the runs that an answer hands out."""
+    """The ids of the runs that an answer hands out; a failure hands out none."""
+    if answer.status != 200:
+        return []
     dispatches = orjson.loads(answer.body).get("dispatches", [])
     return [dispatch["run"]["id"] for dispatch in dispatches]
 

@@ -11,7 +11,7 @@ from tests.bench.results import Results
 PAGE = Path(__file__).parent.parent.parent / "docs" / "performance.md"
 BEGINS, ENDS = "<!-- bench begins -->", "<!-- bench ends -->"
 
-HEADINGS = ("runs/s", "Dibs over HTTP", "pgbench, ours", "ratio", "pgbench, bare", "ratio")
+HEADINGS = ("runs/s", "Dibs, HTTP", "pgbench, ours", "ratio", "pgbench, bare", "ratio")
 
 
 def table(results: Results) -> Table:
@@ -21,7 +21,7 @@ def table(results: Results) -> Table:
         if number == 0:
             shown.add_column(heading, no_wrap=True)
         else:
-            shown.add_column(heading, justify="right", max_width=9)
+            shown.add_column(heading.replace(", ", "\n"), justify="right")
     for row in _rows(results):
         shown.add_row(*row)
     return shown

@@ -81,6 +81,14 @@ class Results:
             "generator": {
                 "healthzPerSecond": round(self.ceiling.requests_per_second, 1),
                 "busyAtHealthz": round(self.ceiling.busy, 3),
-                "busyAtClaims": round(self.generator_busy, 3),
+                "claims": [
+                    {
+                        "requestsPerSecond": round(outcome.requests_per_second, 1),
+                        "p50Ms": round(outcome.p50_ms, 2),
+                        "p99Ms": round(outcome.p99_ms, 2),
+                        "busy": round(outcome.busy, 3),
+                    }
+                    for outcome in self.claims
+                ],
             },
         }

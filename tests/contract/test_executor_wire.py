@@ -66,7 +66,7 @@ def test_the_executor_registers_and_withdraws(speaker: Speaker, ops: Client, que
 
     speaker.orchestrator.register(facts)
     registered = ops.ask("GET", "/v1/executors")["items"]
-    speaker.orchestrator.register({**facts, "queues": []})
+    speaker.orchestrator.register({**facts, "draining": True})
 
     assert [queue] in [one["queues"] for one in registered]
 

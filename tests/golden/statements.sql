@@ -951,10 +951,12 @@ SELECT dibs_prune(clock_timestamp() - make_interval(days => %(retention_days)s),
 INSERT INTO executors AS e ("fullName", session, "tokenName", version, slots, queues, "stepTypes",
   labels, url, state, "registeredAt", "seenAt")
 VALUES (%(full_name)s, %(session)s, %(token_name)s, %(version)s, %(slots)s, %(queues)s, %(step_types)s,
-  CAST(%(labels)s AS jsonb), %(url)s, 'active', clock_timestamp(), clock_timestamp())
+  CAST(%(labels)s AS jsonb), %(url)s, CASE WHEN %(draining)s THEN 'draining' ELSE 'active' END,
+  clock_timestamp(), clock_timestamp())
 ON CONFLICT ("fullName", session) DO UPDATE SET
   version = excluded.version, slots = excluded.slots, queues = excluded.queues,
   "stepTypes" = excluded."stepTypes", labels = excluded.labels, url = excluded.url,
+  state = CASE e.state WHEN 'active' THEN excluded.state ELSE e.state END,
   "seenAt" = excluded."seenAt";
 
 -- executors.list_executors

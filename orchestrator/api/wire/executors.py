@@ -36,6 +36,9 @@ class Registration(Body):
     step_types: Annotated[list[Name], Field(max_length=1_000)] = Field(default_factory=list)
     labels: Annotated[dict[Name, Label], Field(max_length=50)] = Field(default_factory=dict)
     url: Url | None = Field(None, description="shown, never called")
+    draining: bool = Field(
+        default=False, description="this session is being stopped: hand it nothing more"
+    )
     replaces: Literal["others"] | None = Field(
         None, description="others: no other process of this name lives; their leases end at once"
     )
