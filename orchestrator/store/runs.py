@@ -61,6 +61,8 @@ def create(connection: Connection, runs: Sequence[NewRun]) -> list[Run]:
         The created ones, in the order given. One is missing when a live run has
         its dedupKey or a run has its idempotency key; nothing was written for it.
     """
+    # In the order of their keys: two batches with the same keys wait for each other
+    # in one direction only.
     rows = connection.execute(
         text(f"""
 WITH wished AS (
@@ -86,7 +88,7 @@ created AS (
          priority, due, due - make_interval(secs => priority * {PRIORITY_SECONDS}),
          0, workflow, workflow, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
          dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1
-    FROM wished ORDER BY place
+    FROM wished ORDER BY idempotency_key, queue, workflow, dedup_key, place
   ON CONFLICT DO NOTHING
   RETURNING r.*),
 noted AS (

@@ -42,12 +42,25 @@ class Relay:
     passed: list[Passed] = field(default_factory=list)
     _losses: dict[str, int] = field(default_factory=dict)
     _held_back: dict[str, threading.Event] = field(default_factory=dict)
+    _is_cut: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def lose_answers(self, path: str, times: int) -> None:
         """Lose the next answers to requests of this path that granted something."""
         with self._lock:
             self._losses[path] = times
+
+    def cut(self) -> None:
+        """Pass nothing on, as if the network were gone."""
+        self._is_cut.set()
+
+    def heal(self) -> None:
+        """Pass everything on again."""
+        self._is_cut.clear()
+
+    @property
+    def is_cut(self) -> bool:
+        return self._is_cut.is_set()
 
     def hold_back_answers(self, path: str) -> threading.Event:
         """Hold back answers to requests of this path that granted something, until set."""
@@ -97,6 +110,9 @@ def relay_to(upstream_url: str) -> Iterator[Relay]:
 
         def pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if relay.is_cut:
+                self.close_connection = True
+                return
             try:
                 self.upstream.request(self.command, self.path, body, dict(self.headers))
                 answer = self.upstream.getresponse()

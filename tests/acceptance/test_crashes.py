@@ -105,6 +105,34 @@ def test_a_paused_executor_that_comes_back_reports_nothing_and_changes_nothing(
     assert relay.requests("/v1/reports") == []
 
 
+def test_an_executor_that_was_cut_off_reports_nothing_under_the_lease_that_it_lost(
+    fleet: Fleet,
+    relay: Relay,
+    web: Client,
+    owner: psycopg.Connection[Any],
+    queue: str,
+    journal: Journal,
+    gates: Gates,
+) -> None:
+    run_id = web.create(queue, "stubborn", input={"gate": "gate", "each": True})
+    cut_off = fleet.start("one", slots=1, url=relay.url)
+    journal.wait_for(run_id)
+    gates.open("gate-two")
+
+    relay.cut()
+    gates.open("gate-one")  # Its handler ends in time, but nobody can be told.
+    journal.wait_for(run_id, what="returned")
+    fleet.start("two", slots=1)
+    run = web.wait_for(run_id)
+    before = stored(owner, run_id)
+    relay.heal()
+    eventually(lambda: cut_off.health()["inFlight"] == 0, what="the one cut off has let go")
+
+    assert (run["runState"], run["output"]) == ("finished", {"by": "two"})
+    assert relay.requests("/v1/reports") == []
+    assert stored(owner, run_id) == before
+
+
 def test_a_late_report_under_a_lease_that_was_lost_is_refused_and_changes_nothing(
     fleet: Fleet,
     web: Client,

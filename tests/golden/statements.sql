@@ -22,7 +22,7 @@ created AS (
          priority, due, due - make_interval(secs => priority * 60),
          0, workflow, workflow, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
          dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1
-    FROM wished ORDER BY place
+    FROM wished ORDER BY idempotency_key, queue, workflow, dedup_key, place
   ON CONFLICT DO NOTHING
   RETURNING r.*),
 noted AS (
