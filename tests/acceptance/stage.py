@@ -15,7 +15,7 @@ from tests.acceptance.journal import GATES, JOURNAL, Gates, Journal
 from tests.acceptance.processes import Executor, Orchestrator
 from tests.acceptance.waiting import eventually
 from tests.database import Database
-from tests.integration.ledger import check_ledgers
+from tests.ledger import check_ledgers
 
 LEASE_SECONDS = 2
 

@@ -106,7 +106,9 @@ def summary(answers: list[Answer], counted: list[Answer], seconds: float, busy: 
     failed = [answer for answer in answers if answer.status != 200]
     run_ids = [run_id for answer in answers for run_id in runs_in(answer)]
     took_ms = [(answer.came_at - answer.asked_at) * 1000 for answer in counted]
-    cuts = statistics.quantiles(took_ms, n=100) if len(took_ms) > 1 else [0.0] * 99
+    cuts = (
+        statistics.quantiles(took_ms, n=100, method="inclusive") if len(took_ms) > 1 else [0.0] * 99
+    )
     return Outcome(
         requests_per_second=len(counted) / seconds,
         runs_per_second=sum(len(runs_in(answer)) for answer in counted) / seconds,

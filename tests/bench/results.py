@@ -52,7 +52,7 @@ class Results:
 
     def start_ms(self, percent: int) -> float:
         """The time within which so many percent of the runs began."""
-        return statistics.quantiles(self.starts_ms, n=100)[percent - 1]
+        return statistics.quantiles(self.starts_ms, n=100, method="inclusive")[percent - 1]
 
     def as_json(self) -> Json:
         return {

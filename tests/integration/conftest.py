@@ -8,8 +8,8 @@ import pytest
 
 from tests.database import Database, Template, fresh_database
 from tests.integration.dibs import Dibs
-from tests.integration.ledger import check_ledgers
 from tests.integration.wishes import Executor
+from tests.ledger import check_ledgers
 
 
 @pytest.fixture

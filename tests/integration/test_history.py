@@ -11,8 +11,8 @@ import pytest
 from orchestrator.desk import leases
 from orchestrator.errors import Conflict, Gone, Overloaded
 from tests.integration.dibs import Dibs
-from tests.integration.ledger import Line, Stand, check_ledger
 from tests.integration.wishes import Executor, held
+from tests.ledger import Line, Stand, check_ledger
 
 ROUNDS = 60
 ACTS = ("abort", "retry", "resume", "resolve")
