@@ -48,6 +48,8 @@ def tick(
     """
     Note that the keeper is awake; after a gap also since when.
 
+    The first tick of a database ends no gap: nothing was leased before it.
+
     A crash may lose the last ticks (they are committed asynchronously); that
     only makes the next gap look longer.
 
@@ -62,11 +64,12 @@ UPDATE keeper k SET "lastTickAt" = n.now,
     "prunedAt" = CASE WHEN n.prune THEN n.now ELSE k."prunedAt" END
   FROM (SELECT now, "lastTickAt",
                coalesce(now - "lastTickAt" > make_interval(secs => :gap_seconds)
-                        OR now < "lastTickAt", true) AS gap,
+                        OR now < "lastTickAt", false) AS gap,
                coalesce(now - "prunedAt" > make_interval(secs => :prune_every_seconds)
                         OR now < "prunedAt", true) AS prune
           FROM keeper, clock_timestamp() AS now FOR UPDATE OF keeper) n
- WHERE n.gap OR n.now - n."lastTickAt" >= make_interval(secs => :every_seconds)
+ WHERE n.gap OR n."lastTickAt" IS NULL
+    OR n.now - n."lastTickAt" >= make_interval(secs => :every_seconds)
 RETURNING n.now, n.gap, n.prune
 """),
         {

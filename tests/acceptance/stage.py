@@ -13,7 +13,6 @@ from orchestrator.store.engine import open_engine
 from tests.acceptance.client import Client
 from tests.acceptance.journal import GATES, JOURNAL, Gates, Journal
 from tests.acceptance.processes import Executor, Orchestrator
-from tests.acceptance.waiting import eventually
 from tests.database import Database
 from tests.ledger import check_ledgers
 
@@ -107,28 +106,11 @@ def stage_on(database: Database, log_directory: Path) -> Iterator[Stage]:
     orchestrator = Orchestrator("orchestrator", database.service_url, log_directory)
     try:
         orchestrator.start()
-        end_amnesty(database)
         yield Stage(
             database, orchestrator, {role: make_token(database, role.value, role) for role in Role}
         )
     finally:
         orchestrator.end()
-
-
-def end_amnesty(database: Database) -> None:
-    """Let the amnesty be long over with which a new database begins, as after an outage."""
-    with psycopg.connect(database.owner_url, autocommit=True) as connection:
-        eventually(
-            lambda: (
-                connection.execute(
-                    """
-                UPDATE keeper SET "amnestySince" = "amnestySince" - interval '2 hours'
-                 WHERE "amnestySince" IS NOT NULL
-                """
-                ).rowcount
-            ),
-            what="the keeper's first tick",
-        )
 
 
 def make_token(

@@ -886,11 +886,12 @@ UPDATE keeper k SET "lastTickAt" = n.now,
     "prunedAt" = CASE WHEN n.prune THEN n.now ELSE k."prunedAt" END
   FROM (SELECT now, "lastTickAt",
                coalesce(now - "lastTickAt" > make_interval(secs => %(gap_seconds)s)
-                        OR now < "lastTickAt", true) AS gap,
+                        OR now < "lastTickAt", false) AS gap,
                coalesce(now - "prunedAt" > make_interval(secs => %(prune_every_seconds)s)
                         OR now < "prunedAt", true) AS prune
           FROM keeper, clock_timestamp() AS now FOR UPDATE OF keeper) n
- WHERE n.gap OR n.now - n."lastTickAt" >= make_interval(secs => %(every_seconds)s)
+ WHERE n.gap OR n."lastTickAt" IS NULL
+    OR n.now - n."lastTickAt" >= make_interval(secs => %(every_seconds)s)
 RETURNING n.now, n.gap, n.prune;
 
 -- keeper.make_due

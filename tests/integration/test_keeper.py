@@ -86,13 +86,13 @@ def test_a_clock_that_went_back_is_a_gap_too(dibs: Dibs, executor: Executor) -> 
     assert dibs.sql('SELECT "amnestySince" IS NOT NULL AS began FROM keeper') == [{"began": True}]
 
 
-def test_the_first_tick_ever_begins_an_amnesty(dibs: Dibs, executor: Executor) -> None:
+def test_the_first_tick_ever_ends_no_outage(dibs: Dibs, executor: Executor) -> None:
     dispatch = dibs.dispatch(executor)
     dibs.expire(dispatch.run.id)
     dibs.sql('UPDATE keeper SET "lastTickAt" = NULL')
     dibs.tick()
 
-    assert dibs.state(dispatch.run.id) == "loading"
+    assert dibs.state(dispatch.run.id) == "pending"
 
 
 def test_one_bad_row_never_stops_the_rest(dibs: Dibs, executor: Executor) -> None:
