@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -48,10 +49,19 @@ class RoleMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a database's schema stands; `current` is None before the first migration."""
+    """
+    Where a database's schema stands against this code.
+
+    Attributes:
+        current: None before the first migration.
+        is_behind: This code needs migrations that have not run. A version that
+            it does not know is a newer one's: migrations are safe for the version
+            before, so the older code goes on serving.
+    """
 
     current: str | None
     head: str
+    is_behind: bool
 
     @property
     def at_head(self) -> bool:
@@ -74,12 +84,11 @@ def downgrade(url: str, revision: str, *, report: Callable[[str], None] | None =
     command.downgrade(_config(url, report), revision)
 
 
-def head() -> str:
-    """The newest version that this code knows."""
-    found = ScriptDirectory.from_config(_config("", None)).get_current_head()
-    if found is None:
-        raise LookupError("no migrations are installed")
-    return found
+@cache
+def known_revisions() -> tuple[str, ...]:
+    """Every version that this code knows, the newest first."""
+    scripts = ScriptDirectory.from_config(_config("", None))
+    return tuple(script.revision for script in scripts.walk_revisions())
 
 
 def status(url: str) -> Status:
@@ -90,7 +99,8 @@ def status(url: str) -> Status:
         if known and known[0]:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             current = str(row[0]) if row else None
-    return Status(current=current, head=head())
+    newest, *older = known_revisions()
+    return Status(current=current, head=newest, is_behind=current is None or current in older)
 
 
 def grant(url: str, role: str) -> list[str]:

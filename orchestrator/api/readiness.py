@@ -14,7 +14,7 @@ _KEPT_SECONDS: Final = 1.0
 
 DRAINING: Final = "draining"
 NO_DATABASE: Final = "database-unavailable"
-OTHER_SCHEMA: Final = "schema-not-at-head"
+SCHEMA_BEHIND: Final = "schema-behind"
 
 
 class Readiness:
@@ -47,4 +47,4 @@ class Readiness:
             stands = schema.status(self._url)
         except psycopg.Error:
             return [NO_DATABASE]
-        return [] if stands.at_head else [OTHER_SCHEMA]
+        return [SCHEMA_BEHIND] if stands.is_behind else []
