@@ -55,8 +55,9 @@ def live(dibs: Dibs, executor: Executor, chance: random.Random) -> None:
 
 
 def operate(dibs: Dibs, chance: random.Random, done: threading.Event) -> None:
-    """Do what operators and the keeper may do until the executors have had enough."""
-    while not done.is_set():
+    """Do what operators and the keeper may do until all are done, and each act was done once."""
+    taken: set[str] = set()
+    while not (done.is_set() and taken >= set(ACTS)):
         runs = dibs.sql('SELECT id FROM "workflowRuns" ORDER BY random() LIMIT 5')
         for run in runs:
             act = chance.choice(ACTS)
@@ -65,6 +66,7 @@ def operate(dibs: Dibs, chance: random.Random, done: threading.Event) -> None:
                     dibs.resolve(run["id"], chance.choice(["done", "run-again", "abort"]))
                 else:
                     getattr(dibs, act)(run["id"])
+                taken.add(act)
             except (Conflict, Gone, Overloaded):
                 continue
         dibs.sql(
