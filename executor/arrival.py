@@ -7,8 +7,9 @@ import structlog
 from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease, HeldLeases
+from executor.retry import until_answered
 from executor.transport import RefusedError, UnansweredError
-from executor.wire import Dispatch
+from executor.wire import Dispatch, Renewed
 
 log = structlog.get_logger()
 
@@ -49,13 +50,22 @@ class Arrival:
         named = [{"leaseId": lease.id, "runId": lease.run_id} for lease in leases]
         renewed: set[str] = set()
         sent_at = monotonic_seconds()
-        try:
-            answer = orchestrator.renew(
+
+        def attempt() -> Renewed:
+            nonlocal sent_at
+            sent_at = monotonic_seconds()
+            return orchestrator.renew(
                 named,
                 claiming=(),
                 as_of=None,
                 answer_seconds=max(1.0, min(lease.seconds for lease in leases) / 3),
             )
+
+        # A lost answer may have confirmed the runs: nothing but this process, or the
+        # lease's end, would free them. So it is asked for until the leases are past.
+        last_deadline = max(lease.deadline for lease in leases)
+        try:
+            answer = until_answered(attempt, give_up=lambda: monotonic_seconds() > last_deadline)
             renewed = {renewal.lease_id for renewal in answer.renewed}
         except (RefusedError, UnansweredError) as error:
             log.warning("claim-not-confirmed", reason=str(error))

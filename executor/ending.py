@@ -37,7 +37,8 @@ class Ending:
     ) -> None:
         """
         Args:
-            chain_limit: How many steps of a run may follow its first one here.
+            chain_limit: How many steps of a run may follow its first one here
+                before others get their turn; 0 for any number.
             on_next: Takes an execution that goes on with another step.
             on_over: Takes an execution of which nothing is left.
         """
@@ -79,10 +80,14 @@ class Ending:
             Report(
                 execution.lease,
                 report_text(execution.lease, step.index, outcome),
-                chain=not self._draining and execution.depth < self._chain_limit,
+                chain=self._may_chain(execution),
                 on_answer=partial(self._answered, execution),
             )
         )
+
+    def _may_chain(self, execution: Execution) -> bool:
+        within_limit = self._chain_limit == 0 or execution.depth < self._chain_limit
+        return within_limit and not self._draining
 
     def settle(self, execution: Execution) -> None:
         """Note that the lease is over; the execution is too when its handler is."""
@@ -118,6 +123,8 @@ class Ending:
             log.error("dispatch-refused", run=now.run.id, step=following.step.name)
             self.release(execution, "bad-dispatch")
         else:
+            # What the last step said of itself is not true of the next one.
+            self._leases.set_progress(execution.lease.id, None)
             execution.advance(following)
             self._on_next(execution)
 

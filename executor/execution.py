@@ -105,6 +105,11 @@ class Execution:
         with self.lock:
             if self.decided:
                 return False
+            if cause is Cancellation.TIMEOUT and (
+                self.times_out_at is None or monotonic_seconds() < self.times_out_at
+            ):
+                # The step whose time was up has ended; this is the next one.
+                return False
             if self.cancellation is not None and (
                 self.cancellation.lease_is_gone or not cause.lease_is_gone
             ):

@@ -111,15 +111,21 @@ class Heartbeat:
         self, leases: Sequence[HeldLease], claiming: Sequence[str], as_of: str | None
     ) -> None:
         answer_seconds = min((lease.seconds for lease in leases), default=10.0) / 2
+        told = _progress_to_tell(leases)
         sent_at = monotonic_seconds()
         answer = self._orchestrator.renew(
-            _named(leases),
+            [_named(lease, told.get(lease.id)) for lease in leases],
             claiming=claiming,
             as_of=as_of,
             answer_seconds=min(max(answer_seconds, 1.0), LONGEST_PERIOD_SECONDS),
         )
         self._as_of = answer.server_time
-        self._leases.extend([renewal.lease_id for renewal in answer.renewed], sent_at)
+        # The lease of an aborted run goes no further than one lease after the request.
+        aborted = set(answer.abort)
+        self._leases.extend(
+            [one.lease_id for one in answer.renewed if one.lease_id not in aborted], sent_at
+        )
+        self._leases.progress_told(told)
         if answer.released:
             log.info("orphans-released", runs=answer.released)
         for lease_id in answer.lost:
@@ -128,17 +134,21 @@ class Heartbeat:
             self._on_abort(lease_id)
 
 
-def _named(leases: Sequence[HeldLease]) -> list[dict[str, Any]]:
-    """Leases as the wire names them, with as much progress as the body has room for."""
-    named: list[dict[str, Any]] = []
+def _progress_to_tell(leases: Sequence[HeldLease]) -> dict[str, bytes]:
+    """What the handlers under these leases last said, as much as a body has room for."""
+    told: dict[str, bytes] = {}
     room = PROGRESS_BYTES_PER_REQUEST
     for lease in leases:
-        item: dict[str, Any] = {"leaseId": lease.id, "runId": lease.run_id}
-        progress, lease.progress = lease.progress, None
+        progress = lease.progress
         if progress is not None and len(progress) <= room:
-            item["progress"] = orjson.Fragment(progress)
+            told[lease.id] = progress
             room -= len(progress)
-        elif progress is not None:
-            lease.progress = progress
-        named.append(item)
+    return told
+
+
+def _named(lease: HeldLease, progress: bytes | None) -> dict[str, Any]:
+    """A lease as the wire names it."""
+    named: dict[str, Any] = {"leaseId": lease.id, "runId": lease.run_id}
+    if progress is not None:
+        named["progress"] = orjson.Fragment(progress)
     return named

@@ -1,10 +1,9 @@
 """The leases that this process holds, and the claims that may still bring some."""
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from executor.deadline import own_deadline
 from executor.transport import RefusedError
@@ -26,14 +25,14 @@ class HeldLease:
     Attributes:
         deadline: When this process must assume that the lease is gone, on the
             clock of `executor.deadline`.
-        progress: What the handler last said of itself, until it has been sent.
+        progress: What the handler last said of itself, as JSON, until it has been told.
     """
 
     id: str
     run_id: str
     seconds: float
     deadline: float
-    progress: Any = None
+    progress: bytes | None = None
 
 
 class HeldLeases:
@@ -103,11 +102,19 @@ class HeldLeases:
         """Whether a lease is named still."""
         return lease_id in self._leases
 
-    def set_progress(self, lease_id: str, progress: object) -> None:
-        """Send this along with the next renewal."""
+    def set_progress(self, lease_id: str, progress: bytes | None) -> None:
+        """Send this along with the next renewal; None for nothing, whatever was said before."""
         with self._changed:
             if lease := self._leases.get(lease_id):
                 lease.progress = progress
+
+    def progress_told(self, told: Mapping[str, bytes]) -> None:
+        """Note what an answered renewal took along; what was said since is still to be told."""
+        with self._changed:
+            for lease_id, progress in told.items():
+                lease = self._leases.get(lease_id)
+                if lease and lease.progress is progress:
+                    lease.progress = None
 
     def names(self) -> tuple[tuple[str, ...], tuple[HeldLease, ...]]:
         """What a renewal must name at this moment: claims, and leases."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 LONGEST_MESSAGE_CHARACTERS = 4000
 
 
@@ -37,20 +39,23 @@ class AwaitInput(Exception):
     The run waits for input from outside and then executes this step again.
 
     Args:
-        schema: JSON schema of what is wanted.
+        schema: JSON schema of what is wanted, or a type that pydantic can read
+            (a model, a dataclass), whose schema it then is.
         timeout_seconds: How long to wait; for ever when left out.
         on_timeout: "fail", or the name of the step to go on with.
     """
 
     def __init__(
         self,
-        schema: Mapping[str, Any],
+        schema: Mapping[str, Any] | type[Any],
         *,
         timeout_seconds: int | None = None,
         on_timeout: str | None = None,
     ) -> None:
         super().__init__("awaiting input")
-        self.schema = schema
+        self.schema = (
+            dict(schema) if isinstance(schema, Mapping) else TypeAdapter(schema).json_schema()
+        )
         self.timeout_seconds = timeout_seconds
         self.on_timeout = on_timeout
 
@@ -106,7 +111,7 @@ def presentable(message: str) -> str:
 
 
 def _waiting_for(wanted: AwaitInput) -> dict[str, Any]:
-    waiting_for: dict[str, Any] = {"schema": dict(wanted.schema)}
+    waiting_for: dict[str, Any] = {"schema": wanted.schema}
     if wanted.timeout_seconds is not None:
         waiting_for["timeoutSeconds"] = wanted.timeout_seconds
     if wanted.on_timeout is not None:

@@ -66,4 +66,7 @@ class Releaser:
         else:
             log.info("released", runs=answer.released, reason=reason, lost=len(answer.lost))
         for one in releases:
-            one.on_answer()
+            try:
+                one.on_answer()
+            except Exception:  # The others' answers, and the next release, must still come.
+                log.exception("release-not-settled", run=one.lease.run_id)

@@ -186,10 +186,10 @@ class Runner:
         # A trigger is asking for the run that this poll has brought: its claim
         # will be refused, and then this one goes ahead.
         self._behind_a_trigger[run.id] = (dispatch, lease)
-        if self._in_flight.find(run.id) is not held and run.id in self._behind_a_trigger:
-            del self._behind_a_trigger[run.id]
-            return self._enter(dispatch, lease)
-        return None
+        if self._in_flight.find(run.id) is held:
+            return None
+        behind = self._behind_a_trigger.pop(run.id, None)
+        return None if behind is None else self._enter(*behind)
 
     def _leave(self, execution: Execution) -> None:
         with self._changed:

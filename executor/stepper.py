@@ -15,6 +15,7 @@ from executor.execution import Cancellation, Execution
 from executor.handlers import App, Handler, StepContext
 from executor.leases import HeldLeases
 from executor.retry import until_answered
+from executor.step_input import UnfitInputError
 from executor.transport import RefusedError, UnansweredError
 from executor.wire import Dispatch
 from executor.workers import HandlerLoop, Workers
@@ -61,10 +62,18 @@ class Stepper:
         if handler is None:
             self._ending.give_back(execution, "no-handler")
             return
+        try:
+            # Before the write-ahead: of a mutating step nothing has happened yet.
+            step_input = handler.input.read(dispatch.step.input)
+        except UnfitInputError as unfit:
+            if execution.decide():
+                self._ending.report(execution, outcomes.error(str(unfit), retryable=False))
+            return
         execution.mutating = handler.mutating or dispatch.step.mutating
         if execution.mutating and not self._write_ahead(execution):
             return
-        context = _context(dispatch, partial(self._leases.set_progress, execution.lease.id))
+        set_progress = partial(self._leases.set_progress, execution.lease.id)
+        context = _context(dispatch, step_input, set_progress)
         timeout_seconds = dispatch.step.timeout_seconds or handler.timeout_seconds
         if not execution.begin(context, timeout_seconds=timeout_seconds):
             return
@@ -103,7 +112,7 @@ class Stepper:
     def _call(self, handler: Handler, context: StepContext, execution: Execution) -> None:
         ended = partial(self._handler_ended, execution)
         try:
-            result = handler.function(context)
+            result = handler.call(context)
         except BaseException as raised:  # noqa: BLE001 - SystemExit must not end a worker
             ended(None, raised)
             return
@@ -142,11 +151,13 @@ class Stepper:
             return outcomes.error(message, retryable=False)
 
 
-def _context(dispatch: Dispatch, send_progress: Callable[[bytes], None]) -> StepContext:
+def _context(
+    dispatch: Dispatch, step_input: Any, send_progress: Callable[[bytes], None]
+) -> StepContext:
     return StepContext(
         run=dispatch.run,
         step=dispatch.step,
-        input=dispatch.step.input,
+        input=step_input,
         outputs=dispatch.step.outputs or {},
         fence=dispatch.lease.fence,
         idempotency_key=dispatch.step.idempotency_key,

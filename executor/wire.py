@@ -24,6 +24,7 @@ class Run(_Answer):
     workflow: str
     queue: str
     workflow_version: int | None = None
+    input: Any = None
     priority: int = 0
     attempt: int = 0
     failures: int = 0

@@ -23,8 +23,10 @@ from orchestrator.api.reports import reports
 from orchestrator.api.request_id import register_request_ids
 from orchestrator.api.run_acts import run_acts
 from orchestrator.api.runs import runs
+from orchestrator.api.schedules import schedules
 from orchestrator.api.tokens import Tokens, stored_token
 from orchestrator.api.whoami import whoami
+from orchestrator.api.workflows import workflows
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.keeper import Keeper
 from orchestrator.desk.run_watch import RunWatch
@@ -34,7 +36,20 @@ from orchestrator.store.engine import open_database
 
 VERSION = "0.1.0"
 
-_BLUEPRINTS = (runs, run_acts, claims, leases, reports, executors, queues, whoami, health, docs)
+_BLUEPRINTS = (
+    runs,
+    run_acts,
+    claims,
+    leases,
+    reports,
+    executors,
+    queues,
+    workflows,
+    schedules,
+    whoami,
+    health,
+    docs,
+)
 
 
 def create_app(settings: Settings, *, draining: threading.Event | None = None) -> APIFlask:

@@ -32,6 +32,9 @@ GRANTS = {
     "queues": "SELECT, INSERT, UPDATE",
     "accessTokens": "SELECT",
     "keeper": "SELECT, UPDATE",
+    "workflows": "SELECT, INSERT",
+    "currentWorkflows": "SELECT, INSERT, UPDATE",
+    "schedules": "SELECT, INSERT, UPDATE, DELETE",
     "alembic_version": "SELECT",
 }
 

@@ -10,11 +10,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 # Setting -> environment variable, where it is not DIBS_ and the field's name.
 _PLAIN_NAMES = {"database_url": "DATABASE_URL", "log_level": "LOG_LEVEL"}
@@ -43,7 +51,10 @@ class Settings(BaseModel):
     workers: int = Field(1, ge=1, le=64, description="server processes")
     threads: int = Field(64, ge=4, le=1024, description="request threads of each process")
     parked_claims: int = Field(
-        48, ge=0, le=1000, description="requests of each process that may wait (`waitSeconds`)"
+        48,
+        ge=0,
+        le=1000,
+        description="requests of each process that may wait (`waitSeconds`)",
     )
     work_connections: int = Field(
         8, ge=1, le=200, description="connections of each process for claims, creates and reads"
@@ -66,6 +77,16 @@ class Settings(BaseModel):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
+
+    @model_validator(mode="after")
+    def _some_threads_never_wait(self) -> Self:
+        # Renewals must find a thread however many executors wait for runs.
+        if self.parked_claims > self.threads * 3 // 4:
+            raise ValueError(
+                f"DIBS_PARKED_CLAIMS: at most {self.threads * 3 // 4} of"
+                f" {self.threads} threads (DIBS_THREADS) may wait"
+            )
+        return self
 
     @property
     def postgres_url(self) -> str:
@@ -129,9 +150,11 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
         settings = Settings(**values)
     except ValidationError as invalid:
         for error in invalid.errors(include_input=False, include_context=False):
-            name = variable(str(error["loc"][0]))
-            if name not in named:
-                problems.append(f"{name}: {_sentence(error['type'], error['msg'])}")
+            sentence = _sentence(error["type"], error["msg"])
+            if not error["loc"]:
+                problems.append(sentence)
+            elif (name := variable(str(error["loc"][0]))) not in named:
+                problems.append(f"{name}: {sentence}")
     if problems:
         raise SettingsError("\n".join(["These settings are missing or wrong:", *problems]))
     return settings

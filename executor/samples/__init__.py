@@ -1,4 +1,9 @@
-"""Sample workflows, served by the executors of `make run`."""
+"""
+Sample workflows, served by the executors of `make run`.
+
+Beside each module of handlers stands its definition, and in `schedules/` when it
+runs by itself.
+"""
 
 from executor.handlers import App
 from executor.samples import import_orders, nightly_report, refund

@@ -62,12 +62,12 @@ def dispatch_body(dispatch: Dispatch) -> Body:
             "index": run.step_index,
             "name": run.step_name,
             "type": run.step_type,
-            "params": {},
+            "params": {} if dispatch.params is None else dispatch.params,
             "input": dispatch.resume_input if resumed else run.input,
-            "outputs": {},
+            "outputs": {} if dispatch.outputs is None else dispatch.outputs,
             "resumed": resumed,
-            "mutating": False,
-            "timeoutSeconds": None,
+            "mutating": dispatch.mutating,
+            "timeoutSeconds": dispatch.timeout_seconds,
             "idempotencyKey": f"{run.id}:{run.step_index}",
         },
         "lease": {
@@ -84,7 +84,7 @@ def result_body(result: ReportAnswer, problem: Body | None) -> Body:
     return {
         "runId": result.run_id,
         "status": result.status,
-        "next": None,
+        "next": None if result.next is None else dispatch_body(result.next),
         "replayed": result.replayed,
         "problem": problem,
     }

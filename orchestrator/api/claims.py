@@ -99,5 +99,7 @@ def claim_by_id(run_id: str, asked: RunClaimRequest) -> Response:
         wish,
         body_hash=body_hash("claim-by-id", run_id, sent),
         queue_patterns=patterns,
+        step_queue_patterns=caller().queues,
+        value=asked.input,
     )
     return answer(dispatch_body(dispatch) | {"replayed": replayed})

@@ -26,6 +26,7 @@ from orchestrator.api.wire.reports import (
     Unknown,
 )
 from orchestrator.desk import report_desk
+from orchestrator.desk.expected_input import bad_schema
 from orchestrator.desk.report_desk import REFUSED, ReportAnswer
 from orchestrator.errors import DibsError, ValidationFailed
 from orchestrator.lifecycle import WaitingReason
@@ -48,7 +49,7 @@ def report(asked: Reports) -> Response:
     results: dict[int, ReportAnswer] = {}
     for place, item in enumerate(asked.reports):
         try:
-            told[place] = _told(item, f"/reports/{place}")
+            told[place] = _told(item, f"/reports/{place}", chain=asked.chain)
         except DibsError as refusal:
             results[place] = ReportAnswer(item.run_id, REFUSED, problem=refusal)
     stored = report_desk.report(services().database, list(told.values()))
@@ -60,7 +61,7 @@ def _body(result: ReportAnswer) -> dict[str, Any]:
     return result_body(result, problem_members(result.problem) if result.problem else None)
 
 
-def _told(item: Report, path: str) -> store.Report:
+def _told(item: Report, path: str, *, chain: bool) -> store.Report:
     """
     One report as the store takes it.
 
@@ -79,17 +80,25 @@ def _told(item: Report, path: str) -> store.Report:
         status=outcome.status,
         outcome_hash=body_hash("outcome", sent),
         request_id=request_id(),
+        chain=chain,
     )
     match outcome:
         case Success():
-            return replace(told, output=payload_text(outcome.output, f"{path}/outcome/output"))
+            output = payload_text(outcome.output, f"{path}/outcome/output")
+            return replace(told, output=output, next_step=outcome.next)
         case StepError():
             return replace(told, message=outcome.message, retryable=outcome.retryable)
         case Unknown():
             return replace(told, message=outcome.message)
         case AwaitingInput():
             payload_text(sent["waitingFor"], f"{path}/outcome/waitingFor")
+            _require_schema(outcome.waiting_for.schema_, f"{path}/outcome/waitingFor/schema")
             waiting_for = {"reason": WaitingReason.INPUT, **sent["waitingFor"]}
             return replace(told, waiting_for=json_text(waiting_for))
         case Later():
             return replace(told, available_at=outcome.available_at)
+
+
+def _require_schema(schema: Any, path: str) -> None:
+    if schema is not None and (wrong := bad_schema(schema)):
+        raise ValidationFailed([{"path": path, "message": f"is no JSON schema: {wrong}"}])

@@ -16,6 +16,7 @@ from orchestrator.api.wire.runs import Abortion, Resolution, Resumption, RunView
 from orchestrator.desk import acts
 from orchestrator.errors import (
     IdempotencyKeyInvalid,
+    IdempotencyKeyReused,
     RunAlreadyActive,
     RunNotFound,
     RunOver,
@@ -28,20 +29,25 @@ run_acts = blueprint("run_acts", tag="Acts on runs")
 
 @run_acts.post("/v1/runs/<run_id>/resume")
 @allow(CLIENTS)
-@refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid)
+@refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid, IdempotencyKeyReused)
 @takes(IDEMPOTENCY_KEY)
 @run_acts.input(Resumption, arg_name="asked")
 @run_acts.output(RunView)
 def resume(run_id: str, asked: Resumption) -> Response:
     """Give a waiting run the input that it waits for."""
-    input_json = json_text(asked.input)
-    run = acts.resume(services().database, _act(run_id), caller().queues, input_json=input_json)
+    run = acts.resume(
+        services().database,
+        _act(run_id),
+        caller().queues,
+        value=asked.input,
+        input_json=json_text(asked.input),
+    )
     return answer(run_body(run))
 
 
 @run_acts.post("/v1/runs/<run_id>/abort")
 @allow(CLIENTS)
-@refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid)
+@refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid, IdempotencyKeyReused)
 @takes(IDEMPOTENCY_KEY)
 @run_acts.input(Abortion, arg_name="asked")
 @run_acts.output(RunView)
@@ -53,7 +59,14 @@ def abort(run_id: str, asked: Abortion) -> Response:
 
 @run_acts.post("/v1/runs/<run_id>/retry")
 @allow(CLIENTS)
-@refuses(RunNotFound, RunOver, StateConflict, RunAlreadyActive, IdempotencyKeyInvalid)
+@refuses(
+    RunNotFound,
+    RunOver,
+    StateConflict,
+    RunAlreadyActive,
+    IdempotencyKeyInvalid,
+    IdempotencyKeyReused,
+)
 @takes(IDEMPOTENCY_KEY)
 @run_acts.input(NoMembers, arg_name="_asked")
 @run_acts.output(RunView)
@@ -64,7 +77,7 @@ def retry(run_id: str, _asked: NoMembers) -> Response:
 
 @run_acts.post("/v1/runs/<run_id>/resolve")
 @allow(OPERATORS)
-@refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid)
+@refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid, IdempotencyKeyReused)
 @takes(IDEMPOTENCY_KEY)
 @run_acts.input(Resolution, arg_name="asked")
 @run_acts.output(RunView)
@@ -76,6 +89,7 @@ def resolve(run_id: str, asked: Resolution) -> Response:
         caller().queues,
         as_=asked.as_,
         output_json=json_text(asked.output),
+        next_step=asked.next,
     )
     return answer(run_body(run))
 

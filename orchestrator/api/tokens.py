@@ -104,7 +104,7 @@ class Tokens:
 
 def stored_token(database: Database, key_id: str) -> StoredToken | None:
     """A token by its key id, when it is neither revoked nor expired by the database's clock."""
-    found = transact(database.leases, lambda connection: tokens.find(connection, key_id))
+    found = transact(database.access, lambda connection: tokens.find(connection, key_id))
     if found is None or not found.active:
         return None
     return StoredToken(

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import click
 import rich_click
 
-from orchestrator.cli import demo, dev, migrate, runs, serve, token
+from orchestrator.cli import demo, dev, migrate, runs, schedules, serve, token, workflows
 from orchestrator.cli.failure import INTERRUPTED, explain
 
 
@@ -25,12 +25,22 @@ def dibs() -> None:
     dibs migrate up                            create or update the schema
     dibs token create --name web --role client
     dibs serve                                 one orchestrator
-    dibs runs create refund --input '{"orderId": 7}'
+    dibs workflows apply refund.json
+    dibs runs create refund --input '{"orderId": 7, "amount": 1250}'
     dibs runs list --state pending,failed
     """
 
 
-for command in (dev.dev, demo.demo, serve.serve, migrate.migrate, token.token, runs.runs):
+for command in (
+    dev.dev,
+    demo.demo,
+    serve.serve,
+    migrate.migrate,
+    token.token,
+    workflows.workflows,
+    runs.runs,
+    schedules.schedules,
+):
     dibs.add_command(command)
 
 

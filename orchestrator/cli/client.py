@@ -34,7 +34,7 @@ def request(
     One call with `DIBS_URL` and `DIBS_TOKEN`; options that are None are left out.
 
     Returns:
-        The answer's JSON.
+        The answer's JSON; None when it has none to give.
 
     Raises:
         Failure: Refused, not allowed or not reachable, in the orchestrator's own words.
@@ -56,7 +56,7 @@ def request(
             f"No answer from {url}: {error or type(error).__name__}", UNAVAILABLE
         ) from error
     if answer.is_success:
-        return answer.json()
+        return answer.json() if answer.content else None
     raise Failure(_sentence(answer), _exit_code(answer.status_code))
 
 

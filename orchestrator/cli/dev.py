@@ -15,6 +15,7 @@ from orchestrator.dev.data_directory import DataDirectory, DirectoryHeldError
 from orchestrator.dev.embedded import EmbeddedPostgresError
 from orchestrator.dev.ending import interrupted_once
 from orchestrator.dev.ports import is_free, next_free_port, wait_until_free
+from orchestrator.dev.samples import apply_samples
 from orchestrator.dev.seed import create_runs
 from orchestrator.dev.stack import Stack
 
@@ -58,6 +59,8 @@ def dev(port: int | None, executors: int, data: Path, seed_runs: int) -> None:
             stack.start_database(given_url)
             stack.start_orchestrator(chosen)
             directory.note(f"pid {os.getpid()}, at {stack.url}")
+            workflows = apply_samples(stack.url, stack.operator_token)
+            _say(f"sample workflows: {', '.join(workflows)}")
             _start_executors(stack, executors)
             if seed_runs:
                 _seed(stack, seed_runs)
@@ -102,8 +105,13 @@ def _start_executors(stack: Stack, count: int) -> None:
 
 
 def _seed(stack: Stack, count: int) -> None:
+    # Every tenth is too large to be paid without an approval.
     runs: list[dict[str, object]] = [
-        {"workflow": "refund", "input": {"orderId": number}} for number in range(1, count + 1)
+        {
+            "workflow": "refund",
+            "input": {"orderId": number, "amount": 90_000 if number % 10 == 0 else 1_250},
+        }
+        for number in range(1, count + 1)
     ]
     create_runs(stack.url, stack.operator_token, runs)
     _say(f"created {count} runs")

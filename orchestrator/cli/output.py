@@ -9,10 +9,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
+
 
 def print_json(value: Any) -> None:
     """One JSON document; what came from a run cannot reach the terminal as an escape code."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def print_object(value: dict[str, Any], *, as_json: bool) -> None:
+    """One object of the API."""
+    if as_json:
+        print_json(value)
+    else:
+        print_fields(value.items())
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

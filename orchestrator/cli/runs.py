@@ -1,6 +1,5 @@
 """`dibs runs`: runs over the API, with `DIBS_URL` and `DIBS_TOKEN`."""
 
-import time
 from typing import Any
 
 import click
@@ -8,21 +7,18 @@ import rich_click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.json_value import JsonValue
-from orchestrator.cli.output import print_fields, print_json, print_table
+from orchestrator.cli.output import as_json, print_fields, print_json, print_object, print_table
+from orchestrator.cli.run_wait import run_argument, wait
 
-# 124 is what timeout(1) exits with.
-WAIT_EXIT_CODES = {"finished": 0, "failed": 10, "aborted": 11}
-WAIT_TIMED_OUT = 124
-WAIT_SECONDS = 25
 JSON = JsonValue()
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
-run_argument = click.argument("run_id", metavar="RUN")
 
 
 @click.group(cls=rich_click.RichGroup)
 def runs() -> None:
     """Create, read and steer runs, over the API at DIBS_URL with the token in DIBS_TOKEN."""
+
+
+runs.add_command(wait)
 
 
 @runs.command()
@@ -31,7 +27,12 @@ def runs() -> None:
 @click.option("--queue", help="Queue the run belongs to.  [default: default]")
 @click.option("--priority", type=int, help="-100 to 100, higher first.")
 @click.option("--available-at", metavar="TIME", help="Not before this time (RFC 3339).")
-@click.option("--dedup-key", help="Refused while a live run of the workflow has the same key.")
+@click.option("--dedup-key", help="At most one live run of the workflow has the same key.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["refuse", "return"]),
+    help="When a live run has the key: refuse this one, or show that one.  [default: refuse]",
+)
 @click.option("--idempotency-key", help="The same key again returns the first run.")
 @as_json
 def create(
@@ -41,6 +42,7 @@ def create(
     priority: int | None,
     available_at: str | None,
     dedup_key: str | None,
+    on_conflict: str | None,
     idempotency_key: str | None,
     as_json: bool,
 ) -> None:
@@ -52,10 +54,11 @@ def create(
         "priority": priority,
         "availableAt": available_at,
         "dedupKey": dedup_key,
+        "onConflict": on_conflict,
     }
     body = {name: value for name, value in wanted.items() if value is not None}
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
-    _show(request("POST", "/runs", body=body, headers=headers), as_json)
+    print_object(request("POST", "/runs", body=body, headers=headers), as_json=as_json)
 
 
 @runs.command("list")
@@ -154,30 +157,6 @@ def show(run_id: str, as_json: bool) -> None:
 
 @runs.command()
 @run_argument
-@click.option("--timeout", "timeout_seconds", type=click.FloatRange(min=0), metavar="SECONDS")
-@as_json
-@click.pass_context
-def wait(context: click.Context, run_id: str, timeout_seconds: float | None, as_json: bool) -> None:
-    """
-    Wait until a run is over.
-
-    Exits 0 when it finished, 10 when it failed, 11 when it was aborted, 124 when the time is up.
-    """
-    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
-    while True:
-        left = WAIT_SECONDS if deadline is None else deadline - time.monotonic()
-        wait_seconds = max(0, min(WAIT_SECONDS, int(left)))
-        run = request("GET", f"/runs/{run_id}", params={"waitSeconds": wait_seconds})
-        if run["runState"] in WAIT_EXIT_CODES or left <= 0:
-            break
-        # The answer is at once for a run that waits for input, and for the last second.
-        time.sleep(min(0.5, max(left, 0)))
-    _show(run, as_json)
-    context.exit(WAIT_EXIT_CODES.get(run["runState"], WAIT_TIMED_OUT))
-
-
-@runs.command()
-@run_argument
 @click.option("--reason", help="Goes to the ledger.")
 @as_json
 def abort(run_id: str, reason: str | None, as_json: bool) -> None:
@@ -215,11 +194,4 @@ def resolve(run_id: str, as_: str, output: Any, as_json: bool) -> None:
 
 
 def _act(run_id: str, act: str, body: dict[str, Any], as_json: bool) -> None:
-    _show(request("POST", f"/runs/{run_id}/{act}", body=body), as_json)
-
-
-def _show(run: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print_json(run)
-    else:
-        print_fields(run.items())
+    print_object(request("POST", f"/runs/{run_id}/{act}", body=body), as_json=as_json)

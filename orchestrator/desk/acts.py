@@ -7,12 +7,20 @@ as it is now. Without one it is a compare-and-set on the state.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from orchestrator.desk.expected_input import require_expected
 from orchestrator.desk.visibility import visible_run
-from orchestrator.errors import Overloaded, RunAlreadyActive, RunOver, StateConflict
+from orchestrator.errors import (
+    IdempotencyKeyReused,
+    Overloaded,
+    RunAlreadyActive,
+    RunOver,
+    StateConflict,
+)
 from orchestrator.lifecycle import OVER, RunState, WaitingReason
 from orchestrator.store import acts, runs
 from orchestrator.store.acts import Act
@@ -79,12 +87,22 @@ def retry(database: Database, act: Act, queue_patterns: tuple[str, ...]) -> Run:
 
 
 def resume(
-    database: Database, act: Act, queue_patterns: tuple[str, ...], *, input_json: str
+    database: Database,
+    act: Act,
+    queue_patterns: tuple[str, ...],
+    *,
+    value: Any,
+    input_json: str,
 ) -> Run:
     """
     Give a waiting run the input it waits for.
 
+    Args:
+        value: The input, to be checked against the run's `waitingFor` schema.
+        input_json: The same as JSON text.
+
     Raises:
+        ValidationFailed: The input is not what the run waits for.
         RunNotFound, RunOver.
         StateConflict: It does not wait for input.
     """
@@ -92,15 +110,21 @@ def resume(
     def refuse(run: Run) -> Run:
         if run.run_state in OVER:
             raise RunOver(run.id, run.run_state)
-        if run.waiting_reason == WaitingReason.INPUT:
-            raise _TryAgain
-        raise StateConflict(run.id, run.run_state, "resume", "it does not wait for input.")
+        # It may wait again by now, for something else than this input answers.
+        raise StateConflict(run.id, run.run_state, "resume", "it does not wait for this input.")
+
+    def change(connection: Connection, act: Act) -> Run | None:
+        run = visible_run(connection, act.run_id, queue_patterns)
+        if acts.kind_done(connection, act) is not None:
+            return None
+        require_expected(run, value)
+        return acts.resume(connection, act, input_json=input_json, seen_version=run.version)
 
     return _act(
         database,
         act,
         queue_patterns,
-        lambda connection, act: acts.resume(connection, act, input_json=input_json),
+        change,
         ("resumed",),
         refuse,
     )
@@ -113,19 +137,23 @@ def resolve(
     *,
     as_: str,
     output_json: str,
+    next_step: str | None,
 ) -> Run:
     """
     Say what became of a mutating step whose outcome is unknown.
 
     Args:
         as_: done (with this output), run-again (under a new idempotency key) or abort.
+        next_step: With done: the step to go on with, when several are offered.
 
     Raises:
         RunNotFound, RunOver.
-        StateConflict: Its outcome is not unknown.
+        StateConflict: Its outcome is not unknown, or its step does not offer that next one.
     """
     changes: dict[str, Change] = {
-        "done": lambda connection, act: acts.resolve_done(connection, act, output_json=output_json),
+        "done": lambda connection, act: acts.resolve_done(
+            connection, act, output_json=output_json, next_step=next_step
+        ),
         "run-again": acts.resolve_run_again,
         "abort": acts.resolve_abort,
     }
@@ -133,6 +161,10 @@ def resolve(
     def refuse(run: Run) -> Run:
         if run.run_state in OVER:
             raise RunOver(run.id, run.run_state)
+        if run.waiting_reason == WaitingReason.OUTCOME_UNKNOWN and as_ == "done":
+            raise StateConflict(
+                run.id, run.run_state, "resolve", "name one of the next steps that its step offers."
+            )
         if run.waiting_reason == WaitingReason.OUTCOME_UNKNOWN:
             raise _TryAgain
         raise StateConflict(run.id, run.run_state, "resolve", "its outcome is not unknown.")
@@ -154,7 +186,15 @@ def _act(
         if changed is not None:
             return changed
         run = visible_run(connection, act.run_id, queue_patterns)
-        return run if acts.was_done(connection, act, kinds=kinds) else refuse(run)
+        done = acts.kind_done(connection, act)
+        if done is None:
+            return refuse(run)
+        if done not in kinds:
+            raise IdempotencyKeyReused(
+                f"The Idempotency-Key belongs to another act on run {run.id}: {done}.",
+                runId=str(run.id),
+            )
+        return run
 
     for _ in range(TRIES):
         try:

@@ -2,8 +2,8 @@
 
 One thread in each process; an advisory lock, held for one transaction at a
 time, sees to it that one of them works. Each duty is done in batches, each
-batch in a transaction of its own. A batch that fails is repeated run by run,
-so that one bad row never stops the rest.
+batch in a transaction of its own. A batch that fails is repeated one by one, so
+that one bad row never stops the rest.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from orchestrator.desk.schedules import fire_due
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.errors import DibsError
-from orchestrator.store import claim_requests, executors, keeper, leases
+from orchestrator.store import claim_requests, executors, keeper, leases, schedules
 from orchestrator.store.engine import Database
 from orchestrator.store.transaction import constraint_of, transact
 
@@ -89,6 +90,8 @@ class Keeper:
             log.debug("run_due", run_id=str(moved.run_id))
         for moved in self._each(keeper.time_out_waits, keeper.late_run_ids, "time_out_waits"):
             log.info("wait_timed_out", run_id=str(moved.run_id), run_state=moved.run_state)
+        for schedule in self._each(fire_due, schedules.due_names, "fire_due"):
+            log.info("schedule_fired", schedule=schedule.name)
         if beat.prune_is_due:
             self._prune()
 
@@ -128,7 +131,7 @@ class Keeper:
     def _each(
         self,
         duty: Callable[..., list[Item]],
-        candidates: Callable[..., list[UUID]],
+        candidates: Callable[..., Sequence[UUID | str]],
         name: str,
     ) -> Sequence[Item]:
         """Do a duty batch by batch until there is nothing left of it."""
@@ -148,19 +151,18 @@ class Keeper:
     def _one_by_one(
         self,
         duty: Callable[..., list[Item]],
-        candidates: Callable[..., list[UUID]],
+        candidates: Callable[..., Sequence[UUID | str]],
         name: str,
     ) -> list[Item]:
         done: list[Item] = []
-        ids = self._turn(lambda connection: candidates(connection, limit=BATCH)) or []
-        for run_id in ids:
+        for one in self._turn(partial(candidates, limit=BATCH)) or []:
             try:
-                done += self._turn(partial(duty, limit=1, only=run_id)) or []
+                done += self._turn(partial(duty, limit=1, only=one)) or []
             except DBAPIError as error:
                 log.error(
-                    "keeper_run_failed",
+                    "keeper_item_failed",
                     duty=name,
-                    run_id=str(run_id),
+                    item=str(one),
                     constraint=constraint_of(error),
                 )
         return done

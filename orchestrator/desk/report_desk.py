@@ -20,12 +20,15 @@ from orchestrator.errors import (
     StepOutOfOrder,
     ValidationFailed,
 )
-from orchestrator.store import reports
+from orchestrator.lifecycle import RunState
+from orchestrator.store import claims, reports
 from orchestrator.store.engine import Database
+from orchestrator.store.records import Dispatch
 from orchestrator.store.reports import Report
 from orchestrator.store.transaction import transact
 
 REFUSED = "refused"
+CONTINUE = "continue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class ReportAnswer:
     What became of one report.
 
     Attributes:
-        status: The run's state now, or `refused`.
+        status: The run's state now, `continue` or `refused`.
+        next: With `continue`: the next step, under the same lease.
         problem: Why it was refused.
     """
 
@@ -42,6 +46,7 @@ class ReportAnswer:
     status: str
     replayed: bool = False
     problem: DibsError | None = None
+    next: Dispatch | None = None
 
 
 def report(database: Database, told: Sequence[Report]) -> list[ReportAnswer]:
@@ -77,7 +82,7 @@ def _store(database: Database, batch: dict[int, Report]) -> dict[int, ReportAnsw
         # transact lets only an item's own fault (classes 22 and 23) through.
         if len(batch) == 1:
             ((place, item),) = batch.items()
-            return {place: _refused(item, _cannot_be_stored(place, error))}
+            return {place: _refused(item, _cannot_be_stored(error))}
     answers: dict[int, ReportAnswer] = {}
     for place, item in batch.items():
         answers |= _store(database, {place: item})
@@ -87,12 +92,23 @@ def _store(database: Database, batch: dict[int, Report]) -> dict[int, ReportAnsw
 def _report(connection: Connection, batch: dict[int, Report]) -> dict[int, ReportAnswer]:
     places = list(batch)
     items = list(batch.values())
+    done = reports.report(connection, items)
+    chained = [one for one in done if one.run_state == RunState.STARTED]
+    following = _dispatches(connection, [items[one.place] for one in chained])
     answers = {
-        places[done.place]: ReportAnswer(done.run_id, done.run_state)
-        for done in reports.report(connection, items)
+        places[one.place]: _stored(one.run_id, one.run_state, following.get(one.run_id))
+        for one in done
     }
     missed = {place: item for place, item in batch.items() if place not in answers}
     return answers | (_explain(connection, missed) if missed else {})
+
+
+def _stored(
+    run_id: UUID, run_state: str, following: Dispatch | None, *, replayed: bool = False
+) -> ReportAnswer:
+    if run_state == RunState.STARTED:
+        return ReportAnswer(run_id, CONTINUE, replayed=replayed, next=following)
+    return ReportAnswer(run_id, run_state, replayed=replayed)
 
 
 def _explain(connection: Connection, missed: dict[int, Report]) -> dict[int, ReportAnswer]:
@@ -103,16 +119,32 @@ def _explain(connection: Connection, missed: dict[int, Report]) -> dict[int, Rep
         for line in reports.stored(connection, items)
     }
     steps = reports.current_steps(connection, items)
+    held = _dispatches(connection, [item for item in items if item.run_id in steps])
     answers: dict[int, ReportAnswer] = {}
     for place, item in missed.items():
         line = ledger.get((item.run_id, item.lease_id, item.step_index))
         if line is not None and line.outcome_hash == item.outcome_hash:
-            answers[place] = ReportAnswer(item.run_id, line.run_state, replayed=True)
+            answers[place] = _stored(
+                item.run_id, line.run_state, held.get(item.run_id), replayed=True
+            )
         else:
             answers[place] = _refused(
                 item, _refusal(item, stored=line is not None, step=steps.get(item.run_id))
             )
     return answers
+
+
+def _dispatches(connection: Connection, held: Sequence[Report]) -> dict[UUID, Dispatch]:
+    """What the leases that these reports name are handed out for now, by run."""
+    return (
+        claims.held_dispatches(
+            connection,
+            run_ids=[item.run_id for item in held],
+            lease_ids=[item.lease_id for item in held],
+        )
+        if held
+        else {}
+    )
 
 
 def _refusal(item: Report, *, stored: bool, step: int | None) -> DibsError:
@@ -132,12 +164,12 @@ def _refused(item: Report, problem: DibsError) -> ReportAnswer:
     return ReportAnswer(item.run_id, REFUSED, problem=problem)
 
 
-def _cannot_be_stored(place: int, error: DBAPIError) -> DibsError:
+def _cannot_be_stored(error: DBAPIError) -> DibsError:
     # The database's own words may hold the row: only its kind is told.
     return ValidationFailed(
         [
             {
-                "path": f"/reports/{place}/outcome",
+                "path": "/outcome",
                 "message": f"the database cannot store this value ({type(error.orig).__name__})",
             }
         ]

@@ -5,15 +5,25 @@ The guarded UPDATE decides. What is read afterwards only words the refusal.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sqlalchemy import Connection
 
 from orchestrator.desk.claim_desk import replay
+from orchestrator.desk.expected_input import require_expected
 from orchestrator.desk.visibility import visible_run
-from orchestrator.errors import LeaseLost, Overloaded, RunHeld, RunNotClaimable, RunOver
-from orchestrator.lifecycle import LEASED, OVER, Gate, RunState, WaitingReason
+from orchestrator.errors import (
+    DibsError,
+    LeaseLost,
+    Overloaded,
+    RunHeld,
+    RunNotClaimable,
+    RunNotFound,
+    RunOver,
+)
+from orchestrator.lifecycle import LEASED, OVER, Gate, RunState, WaitingReason, covers
 from orchestrator.store import claim_requests, claims, executors, queues
 from orchestrator.store.claim_requests import ClaimRequest
 from orchestrator.store.claims import RunWish
@@ -30,7 +40,7 @@ _WHY = {
     Gate.DUE_TIME: "it is not due yet.",
     Gate.QUEUE_PAUSED: "its queue is paused.",
     Gate.NEEDS_INPUT: "it waits for input, and the claim brought none.",
-    Gate.NOT_WAITING: "the claim brought input, and it does not wait for any.",
+    Gate.NOT_WAITING: "the claim brought input, and it does not wait for that.",
     Gate.EXECUTOR_NOT_SERVING: "an operator has taken this executor out of service.",
     Gate.OUTCOME_UNKNOWN: "whether its last step happened is not known; only resolve moves it.",
 }
@@ -41,7 +51,13 @@ class _TryAgain(Exception):
 
 
 def claim_run(
-    database: Database, wish: RunWish, *, body_hash: bytes, queue_patterns: tuple[str, ...]
+    database: Database,
+    wish: RunWish,
+    *,
+    body_hash: bytes,
+    queue_patterns: tuple[str, ...],
+    step_queue_patterns: tuple[str, ...],
+    value: Any = None,
 ) -> tuple[Dispatch, bool]:
     """
     Lease one run by id.
@@ -49,6 +65,8 @@ def claim_run(
     Args:
         queue_patterns: What the caller may see; for a trigger also the one on
             whose behalf it is asked.
+        step_queue_patterns: What the executor's own token may claim from.
+        value: The input of the wish, to be checked against what the run waits for.
 
     Returns:
         The dispatch, and whether it is the one that the same request got before.
@@ -58,6 +76,7 @@ def claim_run(
         RunHeld: Somebody holds it.
         RunNotClaimable: Its state is in the way; `gate` says how.
         RunOver: It is finished, failed or aborted.
+        ValidationFailed: The input is not what the run waits for.
         LeaseLost: The same request got it before, and has lost it since.
         RequestIdReused: The request id belongs to another body.
     """
@@ -65,7 +84,9 @@ def claim_run(
         try:
             return transact(
                 database.work,
-                lambda connection: _claim(connection, wish, body_hash, queue_patterns),
+                lambda connection: _claim(
+                    connection, wish, body_hash, queue_patterns, step_queue_patterns, value
+                ),
             )
         except _TryAgain:
             continue
@@ -75,15 +96,26 @@ def claim_run(
 
 
 def _claim(
-    connection: Connection, wish: RunWish, body_hash: bytes, queue_patterns: tuple[str, ...]
+    connection: Connection,
+    wish: RunWish,
+    body_hash: bytes,
+    queue_patterns: tuple[str, ...],
+    step_queue_patterns: tuple[str, ...],
+    value: Any,
 ) -> tuple[Dispatch, bool]:
-    visible_run(connection, wish.run_id, queue_patterns)
+    run = visible_run(connection, wish.run_id, queue_patterns)
+    if not covers(step_queue_patterns, run.step_queue):
+        raise RunNotFound
     request = ClaimRequest(wish.token_name, wish.request_id, wish.session, body_hash)
     replayed = replay(connection, request, lease_seconds=wish.lease_seconds)
     if replayed:
         return replayed[0], True
     if replayed is not None:
-        raise LeaseLost(wish.run_id)
+        raise _what_became_of_it(connection, run)
+    if wish.input is not None:
+        # The claim requires this version: what was checked is what is resumed.
+        require_expected(run, value)
+        wish = replace(wish, seen_version=run.version)
     dispatch = claims.claim_run(connection, wish)
     if dispatch is None:
         _refuse(connection, wish, queue_patterns)
@@ -95,6 +127,16 @@ def _claim(
         lease_ids=[dispatch.lease.id],
     )
     return dispatch, False
+
+
+def _what_became_of_it(connection: Connection, run: Run) -> DibsError:
+    """A repeat whose lease has ended: it is answered by the run's state and claims nothing."""
+    if run.run_state in OVER:
+        return RunOver(run.id, run.run_state)
+    if run.run_state in LEASED:
+        now = server_time(connection)
+        return RunHeld(run.id, run.run_state, run.lease_expires_at, _seconds_left(run, now))
+    return LeaseLost(run.id)
 
 
 def _refuse(connection: Connection, wish: RunWish, queue_patterns: tuple[str, ...]) -> NoReturn:
@@ -120,11 +162,12 @@ def _gate(run: Run, *, paused: bool, brought_input: bool, serving: bool) -> Gate
         return Gate.OUTCOME_UNKNOWN
     if run.run_state == RunState.WAITING and not brought_input:
         return Gate.NEEDS_INPUT
-    if run.run_state == RunState.PENDING and brought_input:
-        return Gate.NOT_WAITING
     if paused:
         return Gate.QUEUE_PAUSED
-    return None if serving else Gate.EXECUTOR_NOT_SERVING
+    if not serving:
+        return Gate.EXECUTOR_NOT_SERVING
+    # Pending; or waiting again, for something else than this input answers.
+    return Gate.NOT_WAITING if brought_input else None
 
 
 def _seconds_left(run: Run, now: datetime) -> float:

@@ -83,9 +83,12 @@ def retry(connection: Connection, act: Act) -> Run | None:
     )
 
 
-def resume(connection: Connection, act: Act, *, input_json: str) -> Run | None:
+def resume(connection: Connection, act: Act, *, input_json: str, seen_version: int) -> Run | None:
     """
     Give a waiting run its input; it is pending again at the step that asked.
+
+    Args:
+        seen_version: The run's version when the input was checked against what it waits for.
 
     Returns:
         None when the run does not wait for input.
@@ -96,37 +99,80 @@ def resume(connection: Connection, act: Act, *, input_json: str) -> Run | None:
         _act(
             kind="'resumed'",
             guard=f"""r."runState" = '{RunState.WAITING}'
-     AND r."waitingFor"->>'reason' = '{WaitingReason.INPUT}'""",
+     AND r."waitingFor"->>'reason' = '{WaitingReason.INPUT}'
+     AND r.version = CAST(:seen_version AS bigint)""",
             change=f"""
       "runState" = '{RunState.PENDING}', "waitingFor" = NULL,
       "resumeInput" = CAST(:input AS jsonb),
       "availableAt" = clock_timestamp(), "claimKey" = {FRESH_CLAIM_KEY}""",
         ),
         input=input_json,
+        seen_version=seen_version,
     )
 
+
+# The step that follows the current one, null for none.
+_FOLLOWING = """(
+    SELECT n.name AS following, w.steps->n.name AS follower
+      FROM workflows w
+     CROSS JOIN LATERAL (SELECT coalesce(CAST(:next_step AS text),
+       w.steps->r."stepName"->'next'->>0)) AS n(name)
+     WHERE w.name = r.workflow AND w.version = r."workflowVersion") AS beside"""
+
+_NEXT_IS_OFFERED = """CASE
+       WHEN CAST(:next_step AS text) IS NULL THEN jsonb_array_length(coalesce((
+         SELECT w.steps->r."stepName"->'next' FROM workflows w
+          WHERE w.name = r.workflow AND w.version = r."workflowVersion"), '[]')) <= 1
+       ELSE coalesce((
+         SELECT w.steps->r."stepName"->'next' ? CAST(:next_step AS text) FROM workflows w
+          WHERE w.name = r.workflow AND w.version = r."workflowVersion"), false) END"""
 
 _OUTCOME_UNKNOWN = f"""r."runState" = '{RunState.WAITING}'
      AND r."waitingFor"->>'reason' = '{WaitingReason.OUTCOME_UNKNOWN}'"""
 
 
-def resolve_done(connection: Connection, act: Act, *, output_json: str) -> Run | None:
-    """Say that a step of unknown outcome was done; None when the outcome is not unknown."""
+def resolve_done(
+    connection: Connection, act: Act, *, output_json: str, next_step: str | None
+) -> Run | None:
+    """
+    Say that a step of unknown outcome was done, with this output; the run goes on from there.
+
+    Args:
+        next_step: The next step, when the step offers several.
+
+    Returns:
+        None when its outcome is not unknown, or the step does not offer that one.
+    """
     return _changed(
         connection,
         act,
         _act(
             kind="'resolved'",
-            guard=_OUTCOME_UNKNOWN,
+            guard=f"{_OUTCOME_UNKNOWN} AND {_NEXT_IS_OFFERED}",
+            beside=_FOLLOWING,
             change=f"""
-      "runState" = '{RunState.FINISHED}', "waitingFor" = NULL, error = NULL,
-      output = nullif(CAST(:output AS jsonb), 'null'::jsonb), "finishedAt" = clock_timestamp()""",
+      "runState" = CASE WHEN h.following IS NULL THEN '{RunState.FINISHED}'
+        WHEN r."abortRequestedAt" IS NOT NULL THEN '{RunState.ABORTED}'
+        ELSE '{RunState.PENDING}' END,
+      "waitingFor" = NULL, error = NULL,
+      output = CASE WHEN h.following IS NULL
+        THEN nullif(CAST(:output AS jsonb), 'null'::jsonb) END,
+      "finishedAt" = CASE WHEN h.following IS NULL OR r."abortRequestedAt" IS NOT NULL
+        THEN clock_timestamp() END,
+      "stepIndex" = r."stepIndex" + (h.following IS NOT NULL)::integer,
+      "stepName" = coalesce(h.following, r."stepName"),
+      "stepType" = coalesce(h.follower->>'type', r."stepType"),
+      "stepQueue" = CASE WHEN h.following IS NULL THEN r."stepQueue"
+        ELSE coalesce(h.follower->>'queue', r.queue) END,
+      failures = 0, "resumeInput" = NULL,
+      "availableAt" = clock_timestamp(), "claimKey" = {FRESH_CLAIM_KEY}""",
             step="""
-  UPDATE "workflowSteps" s SET state = 'finished', error = NULL, "finishedAt" = c."finishedAt",
-         output = c.output
-    FROM changed c WHERE s."runId" = c.id AND s."stepIndex" = c."stepIndex\"""",
+  UPDATE "workflowSteps" s SET state = 'finished', error = NULL, "finishedAt" = clock_timestamp(),
+         output = nullif(CAST(:output AS jsonb), 'null'::jsonb)
+    FROM changed c WHERE s."runId" = c.id AND s."stepIndex" = c.step_index""",
         ),
         output=output_json,
+        next_step=next_step,
     )
 
 
@@ -160,32 +206,45 @@ def resolve_abort(connection: Connection, act: Act) -> Run | None:
     )
 
 
-def was_done(connection: Connection, act: Act, *, kinds: tuple[str, ...]) -> bool:
-    """Whether the ledger holds this act by its key."""
+def kind_done(connection: Connection, act: Act) -> str | None:
+    """The kind of the event that holds this act's key; None when the ledger has no such key."""
     if act.idempotency_key is None:
-        return False
-    return bool(
-        connection.execute(
-            text("""
-SELECT EXISTS (SELECT FROM "runEvents" e
-  WHERE e."runId" = :run_id AND e.actor = :actor AND e.kind = ANY (CAST(:kinds AS text[]))
-    AND e.detail->>'idempotencyKey' = :idempotency_key)
+        return None
+    kind: str | None = connection.execute(
+        text("""
+SELECT e.kind FROM "runEvents" e
+ WHERE e."runId" = :run_id AND e.actor = :actor
+   AND e.detail->>'idempotencyKey' = :idempotency_key
+ LIMIT 1
 """),
-            {
-                "run_id": act.run_id,
-                "actor": act.actor,
-                "kinds": list(kinds),
-                "idempotency_key": act.idempotency_key,
-            },
-        ).scalar_one()
-    )
+        {
+            "run_id": act.run_id,
+            "actor": act.actor,
+            "idempotency_key": act.idempotency_key,
+        },
+    ).scalar_one_or_none()
+    return kind
 
 
-def _act(*, kind: str, guard: str, change: str, step: str = "SELECT FROM changed") -> TextClause:
-    """One guarded change with its event; a key that the ledger holds changes nothing."""
+def _act(
+    *,
+    kind: str,
+    guard: str,
+    change: str,
+    step: str = "SELECT FROM changed",
+    beside: str = "(SELECT) AS beside",
+) -> TextClause:
+    """
+    One guarded change with its event; a key that the ledger holds changes nothing.
+
+    Args:
+        guard, change: Over the run `r`; `change` also over what `beside` gives, as `h`.
+        beside: A FROM item, lateral to `r` and of immutable tables only.
+    """
     return text(f"""
 WITH held AS MATERIALIZED (
-  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id FROM "workflowRuns" r
+  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id, r."stepIndex" AS step_index, beside.*
+    FROM "workflowRuns" r LEFT JOIN LATERAL {beside} ON true
    WHERE r.id = :run_id AND {guard}
      AND NOT EXISTS (SELECT FROM "runEvents" e
        WHERE e."runId" = :run_id AND e.actor = :actor
@@ -196,7 +255,7 @@ changed AS (
       version = r.version + 1
     FROM held h
    WHERE r.id = h.id AND r."runState" = h.was AND r."leaseId" IS NOT DISTINCT FROM h.lease_id
-  RETURNING r.*, h.was),
+  RETURNING r.*, h.was, h.step_index),
 stepped AS ({step}),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -204,14 +263,22 @@ noted AS (
   SELECT c.id, c.version, {kind}, clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(:request_id AS text), CAST(:actor AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(:reason AS text), 'stepIndex', c."stepIndex",
+           'reason', CAST(:reason AS text), 'stepIndex', c.step_index,
            'idempotencyKey', CAST(:idempotency_key AS text)))
     FROM changed c)
 SELECT {run_columns("c")} FROM changed c
 """)
 
 
-def _changed(connection: Connection, act: Act, statement: TextClause, **values: str) -> Run | None:
+_HOLD = text('SELECT FROM "workflowRuns" WHERE id = :run_id FOR UPDATE')
+
+
+def _changed(
+    connection: Connection, act: Act, statement: TextClause, **values: str | int | None
+) -> Run | None:
+    # What an act reads of the ledger must be newer than the lock it waited for: a
+    # sub-select is as old as its statement, so the lock is a statement of its own.
+    connection.execute(_HOLD, {"run_id": act.run_id})
     row = connection.execute(
         statement,
         {

@@ -7,14 +7,15 @@ waiting run differ in how they choose candidates; leasing is the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
 from orchestrator.lifecycle import RunState, WaitingReason
 from orchestrator.store.leases import EXPIRY, OWNED
-from orchestrator.store.records import Dispatch, dispatch_columns, dispatch_of
+from orchestrator.store.records import Dispatch, dispatch_columns, dispatch_of, with_definition
+from orchestrator.store.steps import used_outputs
 
 # A claim stops handing out when its answer passes this; the rest stays pending.
 ANSWER_BYTES = 8 * 1024 * 1024
@@ -51,7 +52,14 @@ class ClaimWish:
 
 @dataclass(frozen=True, slots=True)
 class RunWish:
-    """A claim of one run by id; `input` is JSON text for a run that waits for it."""
+    """
+    A claim of one run by id.
+
+    Attributes:
+        input: JSON text, for a run that waits for it.
+        seen_version: The run's version when the input was checked against what it
+            waits for; None without input.
+    """
 
     request_id: UUID
     token_name: str
@@ -60,6 +68,7 @@ class RunWish:
     lease_seconds: int
     run_id: UUID
     input: str | None
+    seen_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,11 @@ WITH wishes AS MATERIALIZED (
    WHERE {_SERVING}),
 candidates AS MATERIALIZED (
   SELECT r.id, r."claimKey",
-         octet_length(r.input::text) + coalesce(octet_length(r."resumeInput"::text), 0) AS bytes
+         octet_length(r.input::text)
+           + octet_length(coalesce(r."resumeInput", r.input)::text)
+           + CASE WHEN r."stepIndex" = 0 THEN 0 ELSE coalesce((
+               SELECT sum(octet_length(s.output::text)) FROM "workflowSteps" s
+                WHERE s."runId" = r.id AND s.state = 'finished'), 0) END AS bytes
     FROM "workflowRuns" r
    WHERE r."stepQueue" = :queue AND r."runState" = '{RunState.PENDING}'
      AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
@@ -122,7 +135,9 @@ noted AS (
   SELECT id, version, 'claimed', "lockedAt", '{RunState.PENDING}', "runState", "leaseId", fence,
          "lockedBy", request_id::text, token_name, '{{}}'
     FROM leased)
-SELECT l.wish, l.bytes, {dispatch_columns("l")} FROM leased l ORDER BY l.place
+SELECT l.wish, l.bytes, {dispatch_columns("l")}
+  FROM {with_definition("leased", "l")}
+ ORDER BY l.place
 """),
         {
             "queue": queue,
@@ -136,7 +151,9 @@ SELECT l.wish, l.bytes, {dispatch_columns("l")} FROM leased l ORDER BY l.place
             "answer_bytes": [wish.answer_bytes for wish in wishes],
         },
     )
-    return [Dealt(row.wish - 1, dispatch_of(row), row.bytes) for row in rows]
+    dealt = [Dealt(row.wish - 1, dispatch_of(row), row.bytes) for row in rows]
+    whole = _with_outputs(connection, [each.dispatch for each in dealt])
+    return [replace(each, dispatch=one) for each, one in zip(dealt, whole, strict=True)]
 
 
 def claim_run(connection: Connection, wish: RunWish) -> Dispatch | None:
@@ -158,7 +175,8 @@ WITH candidates AS MATERIALIZED (
    WHERE r.id = :run_id
      AND CASE WHEN CAST(:input AS text) IS NULL THEN r."runState" = '{RunState.PENDING}'
          ELSE r."runState" = '{RunState.WAITING}'
-              AND r."waitingFor"->>'reason' = '{WaitingReason.INPUT}' END
+              AND r."waitingFor"->>'reason' = '{WaitingReason.INPUT}'
+              AND r.version = CAST(:seen_version AS bigint) END
      AND NOT EXISTS (SELECT FROM queues q WHERE q.name = r."stepQueue" AND q.paused)
    FOR UPDATE OF r),
 dealt AS (
@@ -188,11 +206,12 @@ noted AS (
   SELECT id, version, 'claimed', "lockedAt", '{RunState.PENDING}', "runState", "leaseId", fence,
          "lockedBy", :request_id, :token_name, '{{}}'
     FROM leased)
-SELECT {dispatch_columns("l")} FROM leased l
+SELECT {dispatch_columns("l")} FROM {with_definition("leased", "l")}
 """),
         {
             "run_id": wish.run_id,
             "input": wish.input,
+            "seen_version": wish.seen_version,
             "executor": wish.executor,
             "session": wish.session,
             "lease_seconds": wish.lease_seconds,
@@ -200,7 +219,7 @@ SELECT {dispatch_columns("l")} FROM leased l
             "token_name": wish.token_name,
         },
     ).one_or_none()
-    return None if row is None else dispatch_of(row)
+    return None if row is None else _with_outputs(connection, [dispatch_of(row)])[0]
 
 
 def still_held(
@@ -232,7 +251,7 @@ refreshed AS (
     FROM held h
    WHERE r.id = h.run_id AND r."leaseId" = h.lease_id
   RETURNING r.*, h.place)
-SELECT {dispatch_columns("f")} FROM refreshed f ORDER BY f.place
+SELECT {dispatch_columns("f")} FROM {with_definition("refreshed", "f")} ORDER BY f.place
 """),
         {
             "token_name": token_name,
@@ -241,11 +260,32 @@ SELECT {dispatch_columns("f")} FROM refreshed f ORDER BY f.place
             "lease_seconds": lease_seconds,
         },
     )
-    return [dispatch_of(row) for row in rows]
+    return _with_outputs(connection, [dispatch_of(row) for row in rows])
+
+
+def held_dispatches(
+    connection: Connection, *, run_ids: Sequence[UUID], lease_ids: Sequence[UUID]
+) -> dict[UUID, Dispatch]:
+    """
+    The present dispatches of runs under these leases, by run.
+
+    A run that another lease holds by now is left out: what it is handed out under is
+    nobody's business but its holder's.
+    """
+    rows = connection.execute(
+        text(f"""
+SELECT {dispatch_columns("r")} FROM {with_definition('"workflowRuns"', "r")}
+  JOIN unnest(CAST(:run_ids AS uuid[]), CAST(:lease_ids AS uuid[])) AS n(run_id, lease_id)
+    ON n.run_id = r.id AND n.lease_id = r."leaseId"
+"""),
+        {"run_ids": list(run_ids), "lease_ids": list(lease_ids)},
+    )
+    found = _with_outputs(connection, [dispatch_of(row) for row in rows])
+    return {dispatch.run.id: dispatch for dispatch in found}
 
 
 def something_pending(connection: Connection, queues: Sequence[str]) -> bool:
-    """Whether a claim of these queues might find something; one index look each."""
+    """Whether a claim of these queues might find something; one index look each, no lock."""
     return bool(
         connection.execute(
             text(f"""
@@ -253,8 +293,16 @@ SELECT EXISTS (
   SELECT FROM unnest(CAST(:queues AS text[])) AS q(name)
    CROSS JOIN LATERAL (
      SELECT FROM "workflowRuns" r
-      WHERE r."stepQueue" = q.name AND r."runState" = '{RunState.PENDING}' LIMIT 1) one)
+      WHERE r."stepQueue" = q.name AND r."runState" = '{RunState.PENDING}' LIMIT 1) one
+   WHERE NOT EXISTS (SELECT FROM queues p WHERE p.name = q.name AND p.paused))
 """),
             {"queues": list(queues)},
         ).scalar_one()
     )
+
+
+def _with_outputs(connection: Connection, dispatches: Sequence[Dispatch]) -> list[Dispatch]:
+    """The dispatches with what their steps use; a first step uses nothing and costs nothing."""
+    later = [dispatch.run.id for dispatch in dispatches if dispatch.run.step_index > 0]
+    outputs = used_outputs(connection, later) if later else {}
+    return [replace(each, outputs=outputs.get(each.run.id)) for each in dispatches]

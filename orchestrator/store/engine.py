@@ -1,4 +1,4 @@
-"""Connections: two pools, bounded waits, and transactions that end.
+"""Connections: pools that do not wait for each other, bounded waits, and transactions that end.
 
 Renewals, reports and releases have a pool of their own, so that what keeps a
 lease alive never waits behind claims and lists.
@@ -21,6 +21,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 POOL_TIMEOUT_SECONDS = 2
 CONNECT_TIMEOUT_SECONDS = 3
 RECYCLE_SECONDS = 1_800
+ACCESS_CONNECTIONS = 2
 
 # A connection that is cut off (a partition, a stopped machine) fails within
 # the five seconds that a request may wait for the database.
@@ -49,21 +50,30 @@ SELECT pg_backend_pid(), pg_is_in_recovery(),
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The two pools of one process; `transaction.transact` uses them."""
+    """
+    The pools of one process; `transaction.transact` uses them.
+
+    Attributes:
+        work: For claims, creates and reads.
+        leases: For renewals, reports and releases, and the keeper.
+        access: For looking tokens up: a stranger's garbage waits there by itself.
+    """
 
     work: Engine
     leases: Engine
+    access: Engine
 
     def close(self) -> None:
         self.work.dispose()
         self.leases.dispose()
+        self.access.dispose()
 
 
 def open_database(
     url: str, *, work_connections: int = 8, lease_connections: int = 4, name: str = "dibs"
 ) -> Database:
     """
-    Prepare both pools; nothing is connected yet.
+    Prepare the pools; nothing is connected yet.
 
     Args:
         url: A libpq URL; it reaches libpq as it is.
@@ -72,6 +82,7 @@ def open_database(
     return Database(
         work=open_engine(url, connections=work_connections, name=name),
         leases=open_engine(url, connections=lease_connections, name=f"{name}-leases"),
+        access=open_engine(url, connections=ACCESS_CONNECTIONS, name=f"{name}-access"),
     )
 
 

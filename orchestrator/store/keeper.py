@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from orchestrator.lifecycle import PRIORITY_SECONDS, Failure, RunState
+from orchestrator.store.verdict import FRESH_CLAIM_KEY
 
 ADVISORY_LOCK = 0x6B656570  # "keep"
 # A gap in the ticks longer than this, or a negative one, was an outage.
@@ -122,28 +123,45 @@ SELECT id FROM "workflowRuns"
 
 
 def time_out_waits(connection: Connection, *, limit: int, only: UUID | None = None) -> list[Moved]:
-    """Fail runs that waited for input longer than they were to."""
+    """End waits for input that lasted too long: fail, or go on along the branch that they name."""
     rows = connection.execute(
         text(f"""
 WITH late AS MATERIALIZED (
-  SELECT r.id FROM "workflowRuns" r
+  SELECT r.id, r."stepIndex" AS step_index, r."stepName" AS step_name,
+         r."waitingFor"->'onTimeout'->>'next' AS following,
+         w.steps->(r."waitingFor"->'onTimeout'->>'next') AS follower
+    FROM "workflowRuns" r
+    LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
    WHERE r."runState" = '{RunState.WAITING}' AND r."availableAt" <= clock_timestamp()
      AND (CAST(:only AS uuid) IS NULL OR r.id = :only)
    ORDER BY r."availableAt" LIMIT :limit FOR UPDATE OF r SKIP LOCKED),
 moved AS (
-  UPDATE "workflowRuns" r SET "runState" = '{RunState.FAILED}', "waitingFor" = NULL,
-      error = jsonb_build_object('code', '{Failure.INPUT_TIMED_OUT}', 'stepIndex', r."stepIndex",
-        'message', 'No input came in time.'),
-      "finishedAt" = clock_timestamp(), version = r.version + 1
+  UPDATE "workflowRuns" r SET "waitingFor" = NULL,
+      "runState" = CASE WHEN l.follower IS NULL THEN '{RunState.FAILED}'
+        ELSE '{RunState.PENDING}' END,
+      error = CASE WHEN l.follower IS NULL THEN jsonb_build_object(
+        'code', '{Failure.INPUT_TIMED_OUT}', 'stepIndex', r."stepIndex",
+        'message', 'No input came in time.') END,
+      "finishedAt" = CASE WHEN l.follower IS NULL THEN clock_timestamp() END,
+      "stepIndex" = r."stepIndex" + (l.follower IS NOT NULL)::integer,
+      "stepName" = CASE WHEN l.follower IS NULL THEN r."stepName" ELSE l.following END,
+      "stepType" = coalesce(l.follower->>'type', r."stepType"),
+      "stepQueue" = CASE WHEN l.follower IS NULL THEN r."stepQueue"
+        ELSE coalesce(l.follower->>'queue', r.queue) END,
+      failures = CASE WHEN l.follower IS NULL THEN r.failures ELSE 0 END,
+      "claimKey" = {FRESH_CLAIM_KEY},
+      version = r.version + 1
     FROM late l WHERE r.id = l.id AND r."runState" = '{RunState.WAITING}'
-  RETURNING r.*),
+  RETURNING r.*, l.step_index, l.following),
 stepped AS (
-  UPDATE "workflowSteps" s SET state = 'failed', error = m.error, "finishedAt" = m."finishedAt"
-    FROM moved m WHERE s."runId" = m.id AND s."stepIndex" = m."stepIndex"),
+  UPDATE "workflowSteps" s SET error = m.error, "finishedAt" = clock_timestamp(),
+         state = CASE m."runState" WHEN 'failed' THEN 'failed' ELSE 'skipped' END
+    FROM moved m WHERE s."runId" = m.id AND s."stepIndex" = m.step_index),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", detail)
   SELECT id, version, 'timed-out', clock_timestamp(), '{RunState.WAITING}', "runState",
-         jsonb_build_object('stepIndex', "stepIndex", 'code', '{Failure.INPUT_TIMED_OUT}')
+         jsonb_strip_nulls(jsonb_build_object('stepIndex', step_index, 'code', error->>'code',
+           'next', CASE "runState" WHEN 'pending' THEN following END))
     FROM moved)
 SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM moved
 """),

@@ -61,8 +61,7 @@ class Run:
         """What a waiting run waits for: input, or someone to say what happened."""
         if self.waiting_for is None:
             return None
-        # A Fragment gives its text to orjson only.
-        reason: str | None = orjson.loads(orjson.dumps(self.waiting_for)).get("reason")
+        reason: str | None = orjson.loads(text_of(self.waiting_for)).get("reason")
         return reason
 
 
@@ -78,11 +77,27 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """What a claim hands out: the run, at its current step, under a lease."""
+    """
+    What a claim hands out: the run, at its current step, under a lease.
+
+    Attributes:
+        resume_input: What resumed the step; None when it was not resumed.
+        params: The step's own, from its definition.
+        outputs: Outputs of the earlier steps it uses, by name; None for none.
+    """
 
     run: Run
     lease: Lease
     resume_input: Json | None
+    params: Json | None
+    mutating: bool
+    timeout_seconds: float | None
+    outputs: Json | None = None
+
+
+def text_of(value: Json) -> str:
+    """A jsonb value as the text that it came as; a Fragment gives it to orjson only."""
+    return orjson.dumps(value).decode()
 
 
 RUN_FIELDS = tuple(field.name for field in fields(Run))
@@ -95,9 +110,24 @@ def run_columns(alias: str) -> str:
 
 
 def dispatch_columns(alias: str) -> str:
-    """The select list that `dispatch_of` reads."""
+    """The select list that `dispatch_of` reads; its source is `with_definition(…, alias)`."""
     hidden = _NOT_A_RUN - {"lease_id", "lease_seconds", "resume_input"}
-    return columns(workflow_runs, alias, but=hidden)
+    return f"""{columns(workflow_runs, alias, but=hidden)},
+  step_definition->'params' AS params,
+  coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
+  (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds"""
+
+
+def with_definition(source: str, alias: str) -> str:
+    """
+    A FROM item: runs, each beside the definition of its current step.
+
+    A version is immutable and a run is pinned to one, so the join is never old.
+    """
+    return f"""{source} {alias}
+  LEFT JOIN workflows {alias}_w
+    ON {alias}_w.name = {alias}.workflow AND {alias}_w.version = {alias}."workflowVersion"
+ CROSS JOIN LATERAL (SELECT {alias}_w.steps->{alias}."stepName") AS {alias}_s(step_definition)"""
 
 
 def run_of(row: Row[tuple[object, ...]]) -> Run:
@@ -115,4 +145,7 @@ def dispatch_of(row: Row[tuple[object, ...]]) -> Dispatch:
             seconds=row.lease_seconds,
         ),
         resume_input=row.resume_input,
+        params=row.params,
+        mutating=row.mutating,
+        timeout_seconds=row.timeout_seconds,
     )

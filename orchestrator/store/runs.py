@@ -57,16 +57,24 @@ def create(connection: Connection, runs: Sequence[NewRun]) -> list[Run]:
     """
     Create runs: pending, or scheduled when they are not due yet.
 
+    A run is pinned to the current version of its workflow; without a definition
+    it is one step of the workflow's name.
+
     Returns:
         The created ones, in the order given. One is missing when a live run has
         its dedupKey or a run has its idempotency key; nothing was written for it.
     """
-    # In the order of their keys: two batches with the same keys wait for each other
-    # in one direction only.
+    # One reading of the clock for all, so that the runs of a batch are claimed in the
+    # order of their ids. They are written in the order of their keys: two batches with
+    # the same keys wait for each other in one direction only.
     rows = connection.execute(
         text(f"""
 WITH wished AS (
-  SELECT w.*, greatest(w.available_at, clock_timestamp()) AS due
+  SELECT w.*, greatest(w.available_at, (SELECT clock_timestamp())) AS due,
+         d.version AS workflow_version,
+         coalesce(d."firstStep", w.workflow) AS step_name,
+         coalesce(d.steps->d."firstStep"->>'type', w.workflow) AS step_type,
+         coalesce(d.steps->d."firstStep"->>'queue', w.queue) AS step_queue
     FROM unnest(CAST(:ids AS uuid[]), CAST(:workflows AS text[]), CAST(:inputs AS text[]),
       CAST(:queues AS text[]), CAST(:priorities AS smallint[]),
       CAST(:available_ats AS timestamptz[]), CAST(:max_failures AS smallint[]),
@@ -75,18 +83,20 @@ WITH wished AS (
       CAST(:traceparents AS text[]), CAST(:created_bys AS text[]), CAST(:request_ids AS text[]))
       WITH ORDINALITY AS w(id, workflow, input, queue, priority, available_at, max_failures,
         max_crashes, dedup_key, idempotency_key, request_hash, traceparent, created_by,
-        request_id, place)),
+        request_id, place)
+    LEFT JOIN "currentWorkflows" v ON v.name = w.workflow
+    LEFT JOIN workflows d ON d.name = v.name AND d.version = v.version),
 created AS (
   INSERT INTO "workflowRuns" AS r (
-    id, workflow, queue, "stepQueue", "runState", priority, "availableAt", "claimKey",
-    "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
+    id, workflow, "workflowVersion", queue, "stepQueue", "runState", priority, "availableAt",
+    "claimKey", "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
     "maxFailures", "maxCrashes", fence, "dedupKey", "idempotencyKey", "requestHash",
     traceparent, "createdBy", "createdAt", version)
-  SELECT id, workflow, queue, queue,
+  SELECT id, workflow, workflow_version, queue, step_queue,
          CASE WHEN available_at > clock_timestamp() THEN '{RunState.SCHEDULED}'
               ELSE '{RunState.PENDING}' END,
          priority, due, due - make_interval(secs => priority * {PRIORITY_SECONDS}),
-         0, workflow, workflow, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
+         0, step_name, step_type, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
          dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1
     FROM wished ORDER BY idempotency_key, queue, workflow, dedup_key, place
   ON CONFLICT DO NOTHING

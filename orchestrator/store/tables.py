@@ -23,6 +23,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     text,
 )
@@ -375,6 +376,54 @@ keeper = Table(
     PrimaryKeyConstraint("id", name="keeper_pkey"),
     CheckConstraint("id", name="keeper_one_row"),
 )
+
+
+workflows = Table(
+    "workflows",
+    metadata,
+    _column("name", "name", Text, "the workflow"),
+    _column("version", "version", Integer, "1, 2, 3 …; a run is pinned to one"),
+    _column("definition", "definition", JSONB, "as it was put"),
+    _column("firstStep", "first_step", Text, "where a run begins"),
+    _column("steps", "steps", JSONB, "the steps by name, defaults filled in"),
+    _column(
+        "contentHash", "content_hash", LargeBinary, "SHA-256: the same content is the same version"
+    ),
+    _column("createdBy", "created_by", Text, "name of the token that put it"),
+    _column("createdAt", "created_at", Instant, "when"),
+    PrimaryKeyConstraint("name", "version", name="workflows_pkey"),
+    UniqueConstraint("name", "content_hash", name="workflows_content_once"),
+)
+
+current_workflows = Table(
+    "currentWorkflows",
+    metadata,
+    _column("name", "name", Text, "the workflow"),
+    _column("version", "version", Integer, "what new runs are pinned to"),
+    _column("changedBy", "changed_by", Text, "name of the token that chose it"),
+    _column("changedAt", "changed_at", Instant, "when"),
+    PrimaryKeyConstraint("name", name="currentWorkflows_pkey"),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    _column("name", "name", Text, "the schedule"),
+    _column("workflow", "workflow", Text, "what to run"),
+    _column("cron", "cron", Text, "when, as cron has it"),
+    _column("timeZone", "time_zone", Text, "an IANA name; the cron expression is local time there"),
+    _column("input", "input", JSONB, "each run's input"),
+    _column("queue", "queue", Text, "where the runs go"),
+    _column("overlap", "overlap", Text, "skip: not while the last one lives; queue: in any case"),
+    _column("paused", "paused", Boolean, "it does not fire"),
+    _column("nextAt", "next_at", Instant, "when it fires next; null for never", nullable=True),
+    _column("lastAt", "last_at", Instant, "the due time of its last firing", nullable=True),
+    _column("lastRunId", "last_run_id", Uuid, "the run that was created then", nullable=True),
+    _column("changedBy", "changed_by", Text, "name of the token that last changed it"),
+    _column("changedAt", "changed_at", Instant, "when"),
+    PrimaryKeyConstraint("name", name="schedules_pkey"),
+)
+Index("schedules_due", schedules.c.next_at, postgresql_where=text("NOT paused"))
 
 
 def columns(table: Table, alias: str, *, but: frozenset[str] = frozenset()) -> str:

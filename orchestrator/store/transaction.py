@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import psycopg
+import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -20,6 +21,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from orchestrator.errors import DibsError, OutcomeUnknown, Overloaded, Unavailable
 
 Result = TypeVar("Result")
+
+log = structlog.get_logger(__name__)
 
 TRIES = 4
 
@@ -118,4 +121,8 @@ def _refusal(error: DBAPIError) -> DibsError:
         return Overloaded("The database is busy.", retry_after_seconds=1)
     if state is None or state.startswith(_AWAY_CLASSES) or state in _TRY_AGAIN_HERE:
         return Unavailable("The database is not available.", retry_after_seconds=1)
+    # A statement that this schema does not know, or a grant that is missing: a surprise.
+    # The primary message names objects; DETAIL, which may hold a row, stays out.
+    primary = error.orig.diag.message_primary if isinstance(error.orig, psycopg.Error) else None
+    log.error("database_refused", sqlstate=state, message=primary)
     return Unavailable("The database refused this.", retry_after_seconds=1)

@@ -40,7 +40,7 @@ def web(compose: Compose) -> Iterator[Client]:
 def test_200_runs_are_executed_once_although_an_executor_dies_and_the_orchestrator_restarts(
     compose: Compose, web: Client
 ) -> None:
-    ids = web.create_many(QUEUE, RUNS, "import-orders", input={"rows": 5})
+    ids = web.create_many(QUEUE, RUNS, "fetch-orders", input={"rows": 5})
     eventually(lambda: web.count(QUEUE, "finished") >= RUNS // 10, what="a tenth is finished")
     compose.do("kill", "executor-1")
     compose.do("restart", "orchestrator")

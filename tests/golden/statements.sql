@@ -1,6 +1,10 @@
 -- runs.create
 WITH wished AS (
-  SELECT w.*, greatest(w.available_at, clock_timestamp()) AS due
+  SELECT w.*, greatest(w.available_at, (SELECT clock_timestamp())) AS due,
+         d.version AS workflow_version,
+         coalesce(d."firstStep", w.workflow) AS step_name,
+         coalesce(d.steps->d."firstStep"->>'type', w.workflow) AS step_type,
+         coalesce(d.steps->d."firstStep"->>'queue', w.queue) AS step_queue
     FROM unnest(CAST(%(ids)s AS uuid[]), CAST(%(workflows)s AS text[]), CAST(%(inputs)s AS text[]),
       CAST(%(queues)s AS text[]), CAST(%(priorities)s AS smallint[]),
       CAST(%(available_ats)s AS timestamptz[]), CAST(%(max_failures)s AS smallint[]),
@@ -9,18 +13,20 @@ WITH wished AS (
       CAST(%(traceparents)s AS text[]), CAST(%(created_bys)s AS text[]), CAST(%(request_ids)s AS text[]))
       WITH ORDINALITY AS w(id, workflow, input, queue, priority, available_at, max_failures,
         max_crashes, dedup_key, idempotency_key, request_hash, traceparent, created_by,
-        request_id, place)),
+        request_id, place)
+    LEFT JOIN "currentWorkflows" v ON v.name = w.workflow
+    LEFT JOIN workflows d ON d.name = v.name AND d.version = v.version),
 created AS (
   INSERT INTO "workflowRuns" AS r (
-    id, workflow, queue, "stepQueue", "runState", priority, "availableAt", "claimKey",
-    "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
+    id, workflow, "workflowVersion", queue, "stepQueue", "runState", priority, "availableAt",
+    "claimKey", "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
     "maxFailures", "maxCrashes", fence, "dedupKey", "idempotencyKey", "requestHash",
     traceparent, "createdBy", "createdAt", version)
-  SELECT id, workflow, queue, queue,
+  SELECT id, workflow, workflow_version, queue, step_queue,
          CASE WHEN available_at > clock_timestamp() THEN 'scheduled'
               ELSE 'pending' END,
          priority, due, due - make_interval(secs => priority * 60),
-         0, workflow, workflow, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
+         0, step_name, step_type, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
          dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1
     FROM wished ORDER BY idempotency_key, queue, workflow, dedup_key, place
   ON CONFLICT DO NOTHING
@@ -58,6 +64,25 @@ SELECT seq, kind, at, "fromState" AS from_state, "toState" AS to_state, fence, e
 SELECT "stepIndex" AS step_index, name, type, state, output, error, "startedAt" AS started_at,
        "finishedAt" AS finished_at
   FROM "workflowSteps" WHERE "runId" = %(run_id)s ORDER BY "stepIndex";
+
+-- steps.used_outputs
+SELECT u."runId" AS run_id, jsonb_object_agg(u.name, u.output) AS outputs FROM (
+  SELECT DISTINCT ON (s."runId", s.name) s."runId", s.name, s.output
+    FROM "workflowRuns" r
+  LEFT JOIN workflows r_w
+    ON r_w.name = r.workflow AND r_w.version = r."workflowVersion"
+ CROSS JOIN LATERAL (SELECT r_w.steps->r."stepName") AS r_s(step_definition)
+    JOIN "workflowSteps" s ON s."runId" = r.id
+     AND s.state = 'finished' AND s."stepIndex" < r."stepIndex"
+   WHERE r.id = ANY (CAST(%(run_ids)s AS uuid[]))
+     AND CASE WHEN jsonb_array_length(step_definition->'uses') > 0
+         THEN step_definition->'uses' ? s.name
+         ELSE s."stepIndex" = (
+           SELECT max(p."stepIndex") FROM "workflowSteps" p
+            WHERE p."runId" = r.id AND p.state = 'finished'
+              AND p."stepIndex" < r."stepIndex") END
+   ORDER BY s."runId", s.name, s."stepIndex" DESC) u
+ GROUP BY u."runId";
 
 -- claim_requests.register
 INSERT INTO "claimRequests" ("tokenName", "requestId", session, "bodyHash", at)
@@ -101,7 +126,11 @@ WITH wishes AS MATERIALIZED (
         WHERE e."fullName" = w.executor AND e.session = w.session AND e.state <> 'active')),
 candidates AS MATERIALIZED (
   SELECT r.id, r."claimKey",
-         octet_length(r.input::text) + coalesce(octet_length(r."resumeInput"::text), 0) AS bytes
+         octet_length(r.input::text)
+           + octet_length(coalesce(r."resumeInput", r.input)::text)
+           + CASE WHEN r."stepIndex" = 0 THEN 0 ELSE coalesce((
+               SELECT sum(octet_length(s.output::text)) FROM "workflowSteps" s
+                WHERE s."runId" = r.id AND s.state = 'finished'), 0) END AS bytes
     FROM "workflowRuns" r
    WHERE r."stepQueue" = %(queue)s AND r."runState" = 'pending'
      AND NOT EXISTS (SELECT FROM queues q WHERE q.name = %(queue)s AND q.paused)
@@ -132,7 +161,15 @@ noted AS (
   SELECT id, version, 'claimed', "lockedAt", 'pending', "runState", "leaseId", fence,
          "lockedBy", request_id::text, token_name, '{}'
     FROM leased)
-SELECT l.wish, l.bytes, l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."resumeInput" AS resume_input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."leaseId" AS lease_id, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."leaseSeconds" AS lease_seconds, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version FROM leased l ORDER BY l.place;
+SELECT l.wish, l.bytes, l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."resumeInput" AS resume_input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."leaseId" AS lease_id, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."leaseSeconds" AS lease_seconds, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
+  step_definition->'params' AS params,
+  coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
+  (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds
+  FROM leased l
+  LEFT JOIN workflows l_w
+    ON l_w.name = l.workflow AND l_w.version = l."workflowVersion"
+ CROSS JOIN LATERAL (SELECT l_w.steps->l."stepName") AS l_s(step_definition)
+ ORDER BY l.place;
 
 -- claims.claim_run
 WITH candidates AS MATERIALIZED (
@@ -141,7 +178,8 @@ WITH candidates AS MATERIALIZED (
    WHERE r.id = %(run_id)s
      AND CASE WHEN CAST(%(input)s AS text) IS NULL THEN r."runState" = 'pending'
          ELSE r."runState" = 'waiting'
-              AND r."waitingFor"->>'reason' = 'input' END
+              AND r."waitingFor"->>'reason' = 'input'
+              AND r.version = CAST(%(seen_version)s AS bigint) END
      AND NOT EXISTS (SELECT FROM queues q WHERE q.name = r."stepQueue" AND q.paused)
    FOR UPDATE OF r),
 dealt AS (
@@ -181,7 +219,13 @@ noted AS (
   SELECT id, version, 'claimed', "lockedAt", 'pending', "runState", "leaseId", fence,
          "lockedBy", %(request_id)s, %(token_name)s, '{}'
     FROM leased)
-SELECT l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."resumeInput" AS resume_input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."leaseId" AS lease_id, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."leaseSeconds" AS lease_seconds, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version FROM leased l;
+SELECT l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."resumeInput" AS resume_input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."leaseId" AS lease_id, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."leaseSeconds" AS lease_seconds, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
+  step_definition->'params' AS params,
+  coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
+  (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds FROM leased l
+  LEFT JOIN workflows l_w
+    ON l_w.name = l.workflow AND l_w.version = l."workflowVersion"
+ CROSS JOIN LATERAL (SELECT l_w.steps->l."stepName") AS l_s(step_definition);
 
 -- claims.still_held
 WITH granted AS (
@@ -198,14 +242,32 @@ refreshed AS (
     FROM held h
    WHERE r.id = h.run_id AND r."leaseId" = h.lease_id
   RETURNING r.*, h.place)
-SELECT f."id" AS id, f."workflow" AS workflow, f."workflowVersion" AS workflow_version, f."queue" AS queue, f."stepQueue" AS step_queue, f."runState" AS run_state, f."priority" AS priority, f."availableAt" AS available_at, f."stepIndex" AS step_index, f."stepName" AS step_name, f."stepType" AS step_type, f."input" AS input, f."resumeInput" AS resume_input, f."output" AS output, f."error" AS error, f."progress" AS progress, f."attempt" AS attempt, f."failures" AS failures, f."crashes" AS crashes, f."maxFailures" AS max_failures, f."maxCrashes" AS max_crashes, f."fence" AS fence, f."leaseId" AS lease_id, f."lockedBy" AS locked_by, f."lockedAt" AS locked_at, f."leaseExpiresAt" AS lease_expires_at, f."leaseSeconds" AS lease_seconds, f."mutatingSince" AS mutating_since, f."abortRequestedAt" AS abort_requested_at, f."waitingFor" AS waiting_for, f."dedupKey" AS dedup_key, f."traceparent" AS traceparent, f."createdBy" AS created_by, f."createdAt" AS created_at, f."startedAt" AS started_at, f."finishedAt" AS finished_at, f."version" AS version FROM refreshed f ORDER BY f.place;
+SELECT f."id" AS id, f."workflow" AS workflow, f."workflowVersion" AS workflow_version, f."queue" AS queue, f."stepQueue" AS step_queue, f."runState" AS run_state, f."priority" AS priority, f."availableAt" AS available_at, f."stepIndex" AS step_index, f."stepName" AS step_name, f."stepType" AS step_type, f."input" AS input, f."resumeInput" AS resume_input, f."output" AS output, f."error" AS error, f."progress" AS progress, f."attempt" AS attempt, f."failures" AS failures, f."crashes" AS crashes, f."maxFailures" AS max_failures, f."maxCrashes" AS max_crashes, f."fence" AS fence, f."leaseId" AS lease_id, f."lockedBy" AS locked_by, f."lockedAt" AS locked_at, f."leaseExpiresAt" AS lease_expires_at, f."leaseSeconds" AS lease_seconds, f."mutatingSince" AS mutating_since, f."abortRequestedAt" AS abort_requested_at, f."waitingFor" AS waiting_for, f."dedupKey" AS dedup_key, f."traceparent" AS traceparent, f."createdBy" AS created_by, f."createdAt" AS created_at, f."startedAt" AS started_at, f."finishedAt" AS finished_at, f."version" AS version,
+  step_definition->'params' AS params,
+  coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
+  (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds FROM refreshed f
+  LEFT JOIN workflows f_w
+    ON f_w.name = f.workflow AND f_w.version = f."workflowVersion"
+ CROSS JOIN LATERAL (SELECT f_w.steps->f."stepName") AS f_s(step_definition) ORDER BY f.place;
+
+-- claims.held_dispatches
+SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."resumeInput" AS resume_input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."leaseId" AS lease_id, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."leaseSeconds" AS lease_seconds, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version,
+  step_definition->'params' AS params,
+  coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
+  (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds FROM "workflowRuns" r
+  LEFT JOIN workflows r_w
+    ON r_w.name = r.workflow AND r_w.version = r."workflowVersion"
+ CROSS JOIN LATERAL (SELECT r_w.steps->r."stepName") AS r_s(step_definition)
+  JOIN unnest(CAST(%(run_ids)s AS uuid[]), CAST(%(lease_ids)s AS uuid[])) AS n(run_id, lease_id)
+    ON n.run_id = r.id AND n.lease_id = r."leaseId";
 
 -- claims.something_pending
 SELECT EXISTS (
   SELECT FROM unnest(CAST(%(queues)s AS text[])) AS q(name)
    CROSS JOIN LATERAL (
      SELECT FROM "workflowRuns" r
-      WHERE r."stepQueue" = q.name AND r."runState" = 'pending' LIMIT 1) one);
+      WHERE r."stepQueue" = q.name AND r."runState" = 'pending' LIMIT 1) one
+   WHERE NOT EXISTS (SELECT FROM queues p WHERE p.name = q.name AND p.paused));
 
 -- leases.server_time
 SELECT clock_timestamp();
@@ -591,52 +653,109 @@ WITH told AS (
     CAST(%(lease_ids)s AS uuid[]), CAST(%(step_indexes)s AS integer[]), CAST(%(statuses)s AS text[]),
     CAST(%(outputs)s AS text[]), CAST(%(messages)s AS text[]), CAST(%(retryables)s AS boolean[]),
     CAST(%(waiting_fors)s AS text[]), CAST(%(available_ats)s AS timestamptz[]),
-    CAST(%(hashes)s AS bytea[]), CAST(%(request_ids)s AS text[]))
+    CAST(%(hashes)s AS bytea[]), CAST(%(request_ids)s AS text[]), CAST(%(next_steps)s AS text[]),
+    CAST(%(chains)s AS boolean[]))
     WITH ORDINALITY AS t(token_name, run_id, lease_id, step_index, status, step_output, message,
-                         retryable, waiting_for, later_at, outcome_hash, request_id, place)),
+                         retryable, waiting_for, later_at, outcome_hash, request_id, next_step,
+                         chain, place)),
 held AS MATERIALIZED (
-  SELECT r.*, t.*
+  SELECT r.*, t.*, w.steps, w.steps->r."stepName" AS definition,
+         coalesce(w.steps->r."stepName"->'next', '[]') AS offered,
+         CAST(t.waiting_for AS jsonb)->'onTimeout'->>'next' AS on_timeout
     FROM told t JOIN "workflowRuns" r ON r.id = t.run_id
+    LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
    WHERE r."leaseId" = t.lease_id AND split_part(r."lockedBy", ':', 1) = t.token_name AND r."stepIndex" = t.step_index
    ORDER BY r.id FOR UPDATE OF r),
-judged AS (
+chosen AS (
   SELECT h.*, CASE
-      WHEN h.status = 'success' THEN 'finished'
-      WHEN h.status = 'unknown' THEN 'waiting'
-      WHEN h."abortRequestedAt" IS NOT NULL THEN 'aborted'
-      WHEN h.status = 'awaiting-input' THEN 'waiting'
-      WHEN h.status = 'later' THEN 'scheduled'
-      WHEN NOT coalesce(h.retryable, h."mutatingSince" IS NULL) THEN 'failed'
-      WHEN h.failures + 1 >= h."maxFailures" THEN 'failed'
-      ELSE 'scheduled' END AS verdict,
-    CASE WHEN NOT coalesce(h.retryable, h."mutatingSince" IS NULL) THEN 'step-failed'
-         ELSE 'failed-too-often' END AS failure_code
+      WHEN h.status <> 'success' THEN NULL
+      WHEN h.next_step IS NULL AND jsonb_array_length(h.offered) = 1 THEN h.offered->>0
+      WHEN h.offered ? h.next_step THEN h.next_step END AS following
     FROM held h),
+weighed AS (
+  SELECT c.*, c.steps->c.following AS follower, CASE
+      WHEN c.status = 'success' AND c.following IS NULL
+       AND (c.next_step IS NOT NULL OR c.offered <> '[]')
+      THEN 'Step ' || c."stepName" || ' offers the next steps ' || c.offered::text || ', '
+           || CASE WHEN c.next_step IS NULL THEN 'and none was chosen.'
+              ELSE 'and ' || c.next_step || ' was chosen.' END
+      WHEN c.on_timeout IS NOT NULL AND NOT c.offered ? c.on_timeout
+      THEN 'Step ' || c."stepName" || ' offers the next steps ' || c.offered::text
+           || ', and onTimeout names ' || c.on_timeout || '.' END AS misled
+    FROM chosen c),
+judged AS (
+  SELECT o.*,
+    CASE WHEN o.outcome = 'success' AND o.following IS NULL THEN 'finished'
+      WHEN o.outcome = 'unknown' THEN 'waiting'
+      WHEN o."abortRequestedAt" IS NOT NULL THEN 'aborted'
+      WHEN o.outcome = 'success' AND o.chain AND coalesce(o.follower->>'queue', o.queue) = o."stepQueue"
+       AND NOT EXISTS (SELECT FROM queues q WHERE q.name = o."stepQueue" AND q.paused)
+       AND NOT EXISTS (SELECT FROM executors e
+         WHERE e."fullName" = o."lockedBy" AND e.session = o."lockedSession"
+           AND e.state <> 'active')
+       AND EXISTS (SELECT FROM "accessTokens" a
+         WHERE a.name = o.token_name AND a."revokedAt" IS NULL
+           AND (a."expiresAt" IS NULL OR a."expiresAt" > clock_timestamp())) THEN 'started'
+      WHEN o.outcome = 'success' THEN 'pending'
+      WHEN o.outcome = 'awaiting-input' THEN 'waiting'
+      WHEN o.outcome = 'later' THEN 'scheduled'
+      WHEN NOT o.repeatable THEN 'failed'
+      WHEN o.failures + 1 >= o.budget THEN 'failed'
+      ELSE 'scheduled' END AS verdict,
+    CASE WHEN o.repeatable THEN 'failed-too-often'
+         ELSE 'step-failed' END AS failure_code
+    FROM (
+      SELECT g.*, CASE WHEN g.misled IS NULL THEN g.status ELSE 'error' END AS outcome,
+             coalesce(g.misled, g.message) AS said,
+             g.misled IS NULL AND coalesce(g.retryable, g."mutatingSince" IS NULL
+               AND NOT coalesce((g.definition->>'mutating')::boolean, false)) AS repeatable,
+             coalesce((g.definition->'retry'->>'maxFailures')::integer, g."maxFailures") AS budget
+        FROM weighed g) o),
 reported AS (
   UPDATE "workflowRuns" r SET
       "runState" = j.verdict,
-      "leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
-      "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL,
-      failures = r.failures + (j.status = 'error')::integer,
+      "leaseId" = CASE j.verdict WHEN 'started' THEN r."leaseId" END,
+      "lockedBy" = CASE j.verdict WHEN 'started' THEN r."lockedBy" END,
+      "lockedSession" = CASE j.verdict WHEN 'started' THEN r."lockedSession" END,
+      "lockedAt" = CASE j.verdict WHEN 'started' THEN r."lockedAt" END,
+      "leaseExpiresAt" = CASE j.verdict WHEN 'started' THEN least(clock_timestamp() + make_interval(secs => r."leaseSeconds"),
+        r."abortRequestedAt" + make_interval(secs => r."leaseSeconds")) END,
+      "leaseSeconds" = CASE j.verdict WHEN 'started' THEN r."leaseSeconds" END,
+      "mutatingSince" = NULL, progress = NULL,
+      "stepIndex" = r."stepIndex" + (j.following IS NOT NULL)::integer,
+      "stepName" = coalesce(j.following, r."stepName"),
+      "stepType" = coalesce(j.follower->>'type', r."stepType"),
+      "stepQueue" = CASE WHEN j.following IS NULL THEN r."stepQueue"
+        ELSE coalesce(j.follower->>'queue', r.queue) END,
+      failures = CASE WHEN j.following IS NULL
+        THEN r.failures + (j.outcome = 'error')::integer ELSE 0 END,
       releases = 0,
       output = CASE j.verdict WHEN 'finished'
         THEN nullif(CAST(j.step_output AS jsonb), 'null'::jsonb) END,
-      error = CASE WHEN j.verdict = 'finished' THEN NULL
-        WHEN j.status = 'error' THEN jsonb_build_object(
+      error = CASE j.outcome WHEN 'success' THEN NULL
+        WHEN 'error' THEN jsonb_build_object(
           'code', CASE j.verdict WHEN 'failed' THEN j.failure_code ELSE 'step-error' END,
-          'message', j.message, 'stepIndex', r."stepIndex")
+          'message', j.said, 'stepIndex', r."stepIndex")
         ELSE r.error END,
-      "waitingFor" = CASE j.verdict WHEN 'waiting' THEN CASE j.status
+      "waitingFor" = CASE j.verdict WHEN 'waiting' THEN CASE j.outcome
         WHEN 'unknown' THEN jsonb_strip_nulls(jsonb_build_object(
-          'reason', 'outcome-unknown', 'message', j.message))
+          'reason', 'outcome-unknown', 'message', j.said))
         ELSE CAST(j.waiting_for AS jsonb) END END,
-      "resumeInput" = CASE j.status WHEN 'awaiting-input' THEN NULL ELSE r."resumeInput" END,
+      "resumeInput" = CASE WHEN j.following IS NOT NULL OR j.outcome = 'awaiting-input' THEN NULL
+        ELSE r."resumeInput" END,
+      "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
       "availableAt" = CASE
         WHEN j.verdict = 'waiting' THEN clock_timestamp() + make_interval(secs =>
           (CAST(j.waiting_for AS jsonb)->>'timeoutSeconds')::double precision)
-        WHEN j.status = 'later' AND j.verdict = 'scheduled' THEN j.later_at
-        WHEN j.verdict = 'scheduled' THEN clock_timestamp() + make_interval(secs => random()
-          * least(300, 2 * power(2, r.failures)))
+        WHEN j.outcome = 'later' AND j.verdict = 'scheduled' THEN j.later_at
+        WHEN j.verdict = 'scheduled' THEN clock_timestamp()
+          + make_interval(secs => random() * least(
+          coalesce((j.definition->'retry'->>'maxBackoffSeconds')::double precision,
+                   300),
+          coalesce((j.definition->'retry'->>'backoffSeconds')::double precision, 2)
+            * power(coalesce((j.definition->'retry'->>'backoffFactor')::double precision,
+                             2), r.failures)))
+        WHEN j.verdict = 'pending' THEN clock_timestamp()
         ELSE r."availableAt" END,
       "startedAt" = coalesce(r."startedAt", j."lockedAt"),
       "finishedAt" = CASE WHEN j.verdict IN ('finished', 'failed', 'aborted')
@@ -644,33 +763,36 @@ reported AS (
       version = r.version + 1
     FROM judged j
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
-  RETURNING r.id, r."runState", r.queue, r.version, r."stepIndex", r."stepName", r."stepType",
-    r.error, r.output, j."runState" AS was, j.place, j.status, j.outcome_hash, j.message,
-    j."leaseId" AS lease_id, j.fence, j."lockedBy" AS executor, j."lockedAt" AS locked_at,
-    j.request_id, j.token_name, j.step_output),
+  RETURNING r.id, r."runState", r."stepQueue", r.version, r.error, j."runState" AS was, j.place,
+    j.outcome, j.outcome_hash, j.said, j.following, j."leaseId" AS lease_id, j.fence,
+    j."lockedBy" AS executor, j."lockedAt" AS locked_at, j.request_id, j.token_name,
+    j.step_output, j."stepIndex" AS step_index, j."stepName" AS step_name,
+    j."stepType" AS step_type),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
                            executor, "requestId", actor, detail)
   SELECT id, version, 'reported', clock_timestamp(), was, "runState", lease_id, fence, executor,
          request_id, token_name, jsonb_strip_nulls(jsonb_build_object(
-           'stepIndex', "stepIndex", 'outcome', status,
-           'outcomeHash', encode(outcome_hash, 'hex'), 'message', left(message, 1000),
+           'stepIndex', step_index, 'outcome', outcome, 'next', following,
+           'outcomeHash', encode(outcome_hash, 'hex'), 'message', left(said, 1000),
            'code', CASE "runState" WHEN 'failed' THEN error->>'code' END))
     FROM reported),
 stepped AS (
   INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, output, error,
                                "startedAt", "finishedAt")
-  SELECT id, "stepIndex", "stepName", "stepType",
-         CASE status WHEN 'success' THEN 'finished' WHEN 'error' THEN 'failed'
+  SELECT id, step_index, step_name, step_type,
+         CASE outcome WHEN 'success' THEN 'finished' WHEN 'error' THEN 'failed'
            WHEN 'unknown' THEN 'unknown' WHEN 'awaiting-input' THEN 'waiting' ELSE 'started' END,
-         CASE status WHEN 'success' THEN nullif(CAST(step_output AS jsonb), 'null'::jsonb) END,
-         CASE status WHEN 'error' THEN error END, locked_at,
-         CASE WHEN status IN ('success', 'error') THEN clock_timestamp() END
+         CASE outcome WHEN 'success' THEN nullif(CAST(step_output AS jsonb), 'null'::jsonb) END,
+         CASE outcome WHEN 'error' THEN error END, greatest(locked_at, (
+           SELECT max(s."finishedAt") FROM "workflowSteps" s
+            WHERE s."runId" = reported.id AND s."stepIndex" < reported.step_index)),
+         CASE WHEN outcome IN ('success', 'error') THEN clock_timestamp() END
     FROM reported
   ON CONFLICT ("runId", "stepIndex") DO UPDATE SET
     state = excluded.state, output = excluded.output, error = excluded.error,
     "finishedAt" = excluded."finishedAt")
-SELECT place, id AS run_id, "runState" AS run_state, queue FROM reported;
+SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM reported;
 
 -- reports.stored
 SELECT e."runId", e."leaseId", (e.detail->>'stepIndex')::integer,
@@ -688,8 +810,10 @@ SELECT r.id, r."stepIndex"
    AND split_part(r."lockedBy", ':', 1) = t.token_name;
 
 -- acts.abort
+SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
 WITH held AS MATERIALIZED (
-  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id FROM "workflowRuns" r
+  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id, r."stepIndex" AS step_index, beside.*
+    FROM "workflowRuns" r LEFT JOIN LATERAL (SELECT) AS beside ON true
    WHERE r.id = %(run_id)s AND r."finishedAt" IS NULL AND r."abortRequestedAt" IS NULL
      AND r."waitingFor"->>'reason' IS DISTINCT FROM 'outcome-unknown'
      AND NOT EXISTS (SELECT FROM "runEvents" e
@@ -705,7 +829,7 @@ changed AS (
       version = r.version + 1
     FROM held h
    WHERE r.id = h.id AND r."runState" = h.was AND r."leaseId" IS NOT DISTINCT FROM h.lease_id
-  RETURNING r.*, h.was),
+  RETURNING r.*, h.was, h.step_index),
 stepped AS (SELECT FROM changed),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -713,14 +837,16 @@ noted AS (
   SELECT c.id, c.version, CASE WHEN c."leaseId" IS NULL THEN 'aborted' ELSE 'abort-requested' END, clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c."stepIndex",
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
            'idempotencyKey', CAST(%(idempotency_key)s AS text)))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.retry
+SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
 WITH held AS MATERIALIZED (
-  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id FROM "workflowRuns" r
+  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id, r."stepIndex" AS step_index, beside.*
+    FROM "workflowRuns" r LEFT JOIN LATERAL (SELECT) AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" IN ('failed', 'aborted')
      AND NOT EXISTS (SELECT FROM "runEvents" e
        WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s
@@ -738,7 +864,7 @@ changed AS (
       version = r.version + 1
     FROM held h
    WHERE r.id = h.id AND r."runState" = h.was AND r."leaseId" IS NOT DISTINCT FROM h.lease_id
-  RETURNING r.*, h.was),
+  RETURNING r.*, h.was, h.step_index),
 stepped AS (SELECT FROM changed),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -746,16 +872,19 @@ noted AS (
   SELECT c.id, c.version, 'retried', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c."stepIndex",
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
            'idempotencyKey', CAST(%(idempotency_key)s AS text)))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.resume
+SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
 WITH held AS MATERIALIZED (
-  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id FROM "workflowRuns" r
+  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id, r."stepIndex" AS step_index, beside.*
+    FROM "workflowRuns" r LEFT JOIN LATERAL (SELECT) AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" = 'waiting'
      AND r."waitingFor"->>'reason' = 'input'
+     AND r.version = CAST(%(seen_version)s AS bigint)
      AND NOT EXISTS (SELECT FROM "runEvents" e
        WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s
          AND e.detail->>'idempotencyKey' = CAST(%(idempotency_key)s AS text))
@@ -768,7 +897,7 @@ changed AS (
       version = r.version + 1
     FROM held h
    WHERE r.id = h.id AND r."runState" = h.was AND r."leaseId" IS NOT DISTINCT FROM h.lease_id
-  RETURNING r.*, h.was),
+  RETURNING r.*, h.was, h.step_index),
 stepped AS (SELECT FROM changed),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -776,46 +905,74 @@ noted AS (
   SELECT c.id, c.version, 'resumed', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c."stepIndex",
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
            'idempotencyKey', CAST(%(idempotency_key)s AS text)))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.resolve_done
+SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
 WITH held AS MATERIALIZED (
-  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id FROM "workflowRuns" r
+  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id, r."stepIndex" AS step_index, beside.*
+    FROM "workflowRuns" r LEFT JOIN LATERAL (
+    SELECT n.name AS following, w.steps->n.name AS follower
+      FROM workflows w
+     CROSS JOIN LATERAL (SELECT coalesce(CAST(%(next_step)s AS text),
+       w.steps->r."stepName"->'next'->>0)) AS n(name)
+     WHERE w.name = r.workflow AND w.version = r."workflowVersion") AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" = 'waiting'
-     AND r."waitingFor"->>'reason' = 'outcome-unknown'
+     AND r."waitingFor"->>'reason' = 'outcome-unknown' AND CASE
+       WHEN CAST(%(next_step)s AS text) IS NULL THEN jsonb_array_length(coalesce((
+         SELECT w.steps->r."stepName"->'next' FROM workflows w
+          WHERE w.name = r.workflow AND w.version = r."workflowVersion"), '[]')) <= 1
+       ELSE coalesce((
+         SELECT w.steps->r."stepName"->'next' ? CAST(%(next_step)s AS text) FROM workflows w
+          WHERE w.name = r.workflow AND w.version = r."workflowVersion"), false) END
      AND NOT EXISTS (SELECT FROM "runEvents" e
        WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s
          AND e.detail->>'idempotencyKey' = CAST(%(idempotency_key)s AS text))
    FOR UPDATE OF r),
 changed AS (
   UPDATE "workflowRuns" r SET
-      "runState" = 'finished', "waitingFor" = NULL, error = NULL,
-      output = nullif(CAST(%(output)s AS jsonb), 'null'::jsonb), "finishedAt" = clock_timestamp(),
+      "runState" = CASE WHEN h.following IS NULL THEN 'finished'
+        WHEN r."abortRequestedAt" IS NOT NULL THEN 'aborted'
+        ELSE 'pending' END,
+      "waitingFor" = NULL, error = NULL,
+      output = CASE WHEN h.following IS NULL
+        THEN nullif(CAST(%(output)s AS jsonb), 'null'::jsonb) END,
+      "finishedAt" = CASE WHEN h.following IS NULL OR r."abortRequestedAt" IS NOT NULL
+        THEN clock_timestamp() END,
+      "stepIndex" = r."stepIndex" + (h.following IS NOT NULL)::integer,
+      "stepName" = coalesce(h.following, r."stepName"),
+      "stepType" = coalesce(h.follower->>'type', r."stepType"),
+      "stepQueue" = CASE WHEN h.following IS NULL THEN r."stepQueue"
+        ELSE coalesce(h.follower->>'queue', r.queue) END,
+      failures = 0, "resumeInput" = NULL,
+      "availableAt" = clock_timestamp(), "claimKey" = clock_timestamp() - make_interval(secs => r.priority * 60),
       version = r.version + 1
     FROM held h
    WHERE r.id = h.id AND r."runState" = h.was AND r."leaseId" IS NOT DISTINCT FROM h.lease_id
-  RETURNING r.*, h.was),
+  RETURNING r.*, h.was, h.step_index),
 stepped AS (
-  UPDATE "workflowSteps" s SET state = 'finished', error = NULL, "finishedAt" = c."finishedAt",
-         output = c.output
-    FROM changed c WHERE s."runId" = c.id AND s."stepIndex" = c."stepIndex"),
+  UPDATE "workflowSteps" s SET state = 'finished', error = NULL, "finishedAt" = clock_timestamp(),
+         output = nullif(CAST(%(output)s AS jsonb), 'null'::jsonb)
+    FROM changed c WHERE s."runId" = c.id AND s."stepIndex" = c.step_index),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
                            executor, "requestId", actor, detail)
   SELECT c.id, c.version, 'resolved', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c."stepIndex",
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
            'idempotencyKey', CAST(%(idempotency_key)s AS text)))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.resolve_run_again
+SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
 WITH held AS MATERIALIZED (
-  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id FROM "workflowRuns" r
+  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id, r."stepIndex" AS step_index, beside.*
+    FROM "workflowRuns" r LEFT JOIN LATERAL (SELECT) AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" = 'waiting'
      AND r."waitingFor"->>'reason' = 'outcome-unknown'
      AND NOT EXISTS (SELECT FROM "runEvents" e
@@ -830,7 +987,7 @@ changed AS (
       version = r.version + 1
     FROM held h
    WHERE r.id = h.id AND r."runState" = h.was AND r."leaseId" IS NOT DISTINCT FROM h.lease_id
-  RETURNING r.*, h.was),
+  RETURNING r.*, h.was, h.step_index),
 stepped AS (SELECT FROM changed),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -838,14 +995,16 @@ noted AS (
   SELECT c.id, c.version, 'resolved', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c."stepIndex",
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
            'idempotencyKey', CAST(%(idempotency_key)s AS text)))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.resolve_abort
+SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
 WITH held AS MATERIALIZED (
-  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id FROM "workflowRuns" r
+  SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id, r."stepIndex" AS step_index, beside.*
+    FROM "workflowRuns" r LEFT JOIN LATERAL (SELECT) AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" = 'waiting'
      AND r."waitingFor"->>'reason' = 'outcome-unknown'
      AND NOT EXISTS (SELECT FROM "runEvents" e
@@ -858,7 +1017,7 @@ changed AS (
       version = r.version + 1
     FROM held h
    WHERE r.id = h.id AND r."runState" = h.was AND r."leaseId" IS NOT DISTINCT FROM h.lease_id
-  RETURNING r.*, h.was),
+  RETURNING r.*, h.was, h.step_index),
 stepped AS (SELECT FROM changed),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -866,15 +1025,16 @@ noted AS (
   SELECT c.id, c.version, 'resolved', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c."stepIndex",
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
            'idempotencyKey', CAST(%(idempotency_key)s AS text)))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
--- acts.was_done
-SELECT EXISTS (SELECT FROM "runEvents" e
-  WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s AND e.kind = ANY (CAST(%(kinds)s AS text[]))
-    AND e.detail->>'idempotencyKey' = %(idempotency_key)s);
+-- acts.kind_done
+SELECT e.kind FROM "runEvents" e
+ WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s
+   AND e.detail->>'idempotencyKey' = %(idempotency_key)s
+ LIMIT 1;
 
 -- keeper.take_turn
 SELECT pg_try_advisory_xact_lock(%(key)s);
@@ -919,24 +1079,41 @@ SELECT id FROM "workflowRuns"
 
 -- keeper.time_out_waits
 WITH late AS MATERIALIZED (
-  SELECT r.id FROM "workflowRuns" r
+  SELECT r.id, r."stepIndex" AS step_index, r."stepName" AS step_name,
+         r."waitingFor"->'onTimeout'->>'next' AS following,
+         w.steps->(r."waitingFor"->'onTimeout'->>'next') AS follower
+    FROM "workflowRuns" r
+    LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
    WHERE r."runState" = 'waiting' AND r."availableAt" <= clock_timestamp()
      AND (CAST(%(only)s AS uuid) IS NULL OR r.id = %(only)s)
    ORDER BY r."availableAt" LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED),
 moved AS (
-  UPDATE "workflowRuns" r SET "runState" = 'failed', "waitingFor" = NULL,
-      error = jsonb_build_object('code', 'input-timed-out', 'stepIndex', r."stepIndex",
-        'message', 'No input came in time.'),
-      "finishedAt" = clock_timestamp(), version = r.version + 1
+  UPDATE "workflowRuns" r SET "waitingFor" = NULL,
+      "runState" = CASE WHEN l.follower IS NULL THEN 'failed'
+        ELSE 'pending' END,
+      error = CASE WHEN l.follower IS NULL THEN jsonb_build_object(
+        'code', 'input-timed-out', 'stepIndex', r."stepIndex",
+        'message', 'No input came in time.') END,
+      "finishedAt" = CASE WHEN l.follower IS NULL THEN clock_timestamp() END,
+      "stepIndex" = r."stepIndex" + (l.follower IS NOT NULL)::integer,
+      "stepName" = CASE WHEN l.follower IS NULL THEN r."stepName" ELSE l.following END,
+      "stepType" = coalesce(l.follower->>'type', r."stepType"),
+      "stepQueue" = CASE WHEN l.follower IS NULL THEN r."stepQueue"
+        ELSE coalesce(l.follower->>'queue', r.queue) END,
+      failures = CASE WHEN l.follower IS NULL THEN r.failures ELSE 0 END,
+      "claimKey" = clock_timestamp() - make_interval(secs => r.priority * 60),
+      version = r.version + 1
     FROM late l WHERE r.id = l.id AND r."runState" = 'waiting'
-  RETURNING r.*),
+  RETURNING r.*, l.step_index, l.following),
 stepped AS (
-  UPDATE "workflowSteps" s SET state = 'failed', error = m.error, "finishedAt" = m."finishedAt"
-    FROM moved m WHERE s."runId" = m.id AND s."stepIndex" = m."stepIndex"),
+  UPDATE "workflowSteps" s SET error = m.error, "finishedAt" = clock_timestamp(),
+         state = CASE m."runState" WHEN 'failed' THEN 'failed' ELSE 'skipped' END
+    FROM moved m WHERE s."runId" = m.id AND s."stepIndex" = m.step_index),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", detail)
   SELECT id, version, 'timed-out', clock_timestamp(), 'waiting', "runState",
-         jsonb_build_object('stepIndex', "stepIndex", 'code', 'input-timed-out')
+         jsonb_strip_nulls(jsonb_build_object('stepIndex', step_index, 'code', error->>'code',
+           'next', CASE "runState" WHEN 'pending' THEN following END))
     FROM moved)
 SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM moved;
 
@@ -1024,6 +1201,74 @@ ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, "changedBy" = exclude
 
 -- queues.paused_among
 SELECT name FROM queues WHERE paused AND name = ANY (CAST(%(names)s AS text[]));
+
+-- workflows.put
+SELECT pg_advisory_xact_lock(hashtextextended('dibs workflow ' || %(name)s, 0));
+INSERT INTO workflows (name, version, definition, "firstStep", steps, "contentHash", "createdBy",
+  "createdAt")
+SELECT %(name)s, coalesce(max(version), 0) + 1, CAST(%(definition)s AS jsonb), %(first_step)s,
+       CAST(%(steps)s AS jsonb), %(content_hash)s, %(actor)s, clock_timestamp()
+  FROM workflows WHERE name = %(name)s
+ON CONFLICT (name, "contentHash") DO NOTHING;
+INSERT INTO "currentWorkflows" AS c (name, version, "changedBy", "changedAt")
+SELECT name, version, %(actor)s, clock_timestamp() FROM workflows
+ WHERE name = %(name)s AND "contentHash" = %(content_hash)s
+ON CONFLICT (name) DO UPDATE SET version = excluded.version, "changedBy" = excluded."changedBy",
+  "changedAt" = excluded."changedAt"
+RETURNING version;
+
+-- workflows.find
+SELECT w.name, w.version, w.version = c.version AS is_current, w.definition,
+       w."createdBy" AS created_by, w."createdAt" AS created_at
+  FROM workflows w JOIN "currentWorkflows" c ON c.name = w.name
+ WHERE w.name = %(name)s AND w.version = coalesce(CAST(%(version)s AS integer), c.version);
+
+-- workflows.list_current
+SELECT w.name, w.version, true AS is_current, w.definition, w."createdBy" AS created_by,
+       w."createdAt" AS created_at
+  FROM "currentWorkflows" c JOIN workflows w ON w.name = c.name AND w.version = c.version
+ ORDER BY w.name;
+
+-- workflows.versions
+SELECT version FROM workflows WHERE name = %(name)s ORDER BY version;
+
+-- workflows.served_step_types
+SELECT DISTINCT t.step_type FROM executors e CROSS JOIN LATERAL unnest(e."stepTypes") t(step_type)
+ WHERE e."seenAt" > clock_timestamp() - interval '90 seconds';
+
+-- schedules.put
+INSERT INTO schedules AS s (name, workflow, cron, "timeZone", input, queue, overlap, paused,
+  "nextAt", "changedBy", "changedAt")
+VALUES (%(name)s, %(workflow)s, %(cron)s, %(time_zone)s, CAST(%(input)s AS jsonb), %(queue)s, %(overlap)s, %(paused)s,
+  %(next_at)s, %(actor)s, clock_timestamp())
+ON CONFLICT (name) DO UPDATE SET workflow = excluded.workflow, cron = excluded.cron,
+  "timeZone" = excluded."timeZone", input = excluded.input, queue = excluded.queue,
+  overlap = excluded.overlap, paused = excluded.paused, "nextAt" = excluded."nextAt",
+  "changedBy" = excluded."changedBy", "changedAt" = excluded."changedAt";
+
+-- schedules.find
+SELECT s."name" AS name, s."workflow" AS workflow, s."cron" AS cron, s."timeZone" AS time_zone, s."input" AS input, s."queue" AS queue, s."overlap" AS overlap, s."paused" AS paused, s."nextAt" AS next_at, s."lastAt" AS last_at, s."lastRunId" AS last_run_id, s."changedBy" AS changed_by, s."changedAt" AS changed_at FROM schedules s WHERE s.name = %(name)s;
+
+-- schedules.list_schedules
+SELECT s."name" AS name, s."workflow" AS workflow, s."cron" AS cron, s."timeZone" AS time_zone, s."input" AS input, s."queue" AS queue, s."overlap" AS overlap, s."paused" AS paused, s."nextAt" AS next_at, s."lastAt" AS last_at, s."lastRunId" AS last_run_id, s."changedBy" AS changed_by, s."changedAt" AS changed_at FROM schedules s ORDER BY s.name;
+
+-- schedules.delete
+DELETE FROM schedules WHERE name = %(name)s;
+
+-- schedules.due_names
+SELECT name FROM schedules WHERE NOT paused AND "nextAt" <= clock_timestamp()
+ ORDER BY "nextAt" LIMIT %(limit)s;
+
+-- schedules.due
+SELECT s."name" AS name, s."workflow" AS workflow, s."cron" AS cron, s."timeZone" AS time_zone, s."input" AS input, s."queue" AS queue, s."overlap" AS overlap, s."paused" AS paused, s."nextAt" AS next_at, s."lastAt" AS last_at, s."lastRunId" AS last_run_id, s."changedBy" AS changed_by, s."changedAt" AS changed_at FROM schedules s
+ WHERE NOT s.paused AND s."nextAt" <= clock_timestamp()
+   AND (CAST(%(only)s AS text) IS NULL OR s.name = %(only)s)
+ ORDER BY s."nextAt" LIMIT %(limit)s FOR UPDATE OF s SKIP LOCKED;
+
+-- schedules.fired
+UPDATE schedules SET "lastAt" = %(at)s, "lastRunId" = coalesce(%(run_id)s, "lastRunId"),
+       "nextAt" = %(next_at)s
+ WHERE name = %(name)s;
 
 -- tokens.find
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,

@@ -8,6 +8,7 @@ import pytest
 
 from tests.database import Database, Template, fresh_database
 from tests.integration.dibs import Dibs
+from tests.integration.face import Face, step
 from tests.integration.wishes import Executor
 from tests.ledger import check_ledgers
 
@@ -49,3 +50,34 @@ def module_database(template: Template) -> Iterator[Database]:
     """One database for all tests of a module, none of which keeps what it writes."""
     with fresh_database(template) as database:
         yield database
+
+
+@pytest.fixture(scope="module")
+def face(module_database: Database) -> Iterator[Face]:
+    """One orchestrator for all tests of a module; after them every run's ledger is checked."""
+    with (
+        closing(psycopg.connect(module_database.owner_url, autocommit=True)) as owner,
+        closing(Face(module_database, owner)) as face,
+    ):
+        yield face
+        check_ledgers(owner)
+
+
+@pytest.fixture(scope="module")
+def chain(face: Face) -> str:
+    """A workflow of three steps in a row."""
+    return face.define(step("a", "b"), step("b", "c"), step("c"))
+
+
+@pytest.fixture(scope="module")
+def approval(face: Face) -> str:
+    """A refund that somebody has to approve."""
+    return face.define(
+        step("check", "approve"), step("approve", "pay", "refuse"), step("pay"), step("refuse")
+    )
+
+
+@pytest.fixture(scope="module")
+def charge(face: Face) -> str:
+    """A workflow that charges a card, then tells about it."""
+    return face.define(step("charge", "tell", mutating=True), step("tell"))

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import psycopg
 from psycopg.rows import dict_row
 
@@ -96,7 +97,12 @@ class Dibs:
             input=input_json,
         )
         return run_claims.claim_run(
-            self.database, wish, body_hash=body_hash, queue_patterns=queue_patterns
+            self.database,
+            wish,
+            body_hash=body_hash,
+            queue_patterns=queue_patterns,
+            step_queue_patterns=("*",),
+            value=None if input_json is None else orjson.loads(input_json),
         )
 
     def dispatch(self, executor: Executor, *, lease_seconds: int = 30, **changes: Any) -> Dispatch:
@@ -155,13 +161,23 @@ class Dibs:
 
     def resume(self, run_id: UUID, *, input_json: str = "{}", key: str | None = None) -> Run:
         act = Act(run_id, "web", None, key)
-        return acts.resume(self.database, act, ALL, input_json=input_json)
+        return acts.resume(
+            self.database, act, ALL, value=orjson.loads(input_json), input_json=input_json
+        )
 
     def resolve(
-        self, run_id: UUID, as_: str, *, output_json: str = "{}", key: str | None = None
+        self,
+        run_id: UUID,
+        as_: str,
+        *,
+        output_json: str = "{}",
+        next_step: str | None = None,
+        key: str | None = None,
     ) -> Run:
         act = Act(run_id, "ops", None, key)
-        return acts.resolve(self.database, act, ALL, as_=as_, output_json=output_json)
+        return acts.resolve(
+            self.database, act, ALL, as_=as_, output_json=output_json, next_step=next_step
+        )
 
     def register(self, executor: Executor, *, step_types: tuple[str, ...] = ("refund",)) -> None:
         """Let this process have registered itself."""

@@ -25,8 +25,10 @@ from orchestrator.store import (
     queues,
     reports,
     runs,
+    schedules,
     steps,
     tokens,
+    workflows,
 )
 from orchestrator.store.engine import open_engine
 from tests.database import Database
@@ -52,6 +54,10 @@ WISH = claims.ClaimWish(ID, "fleet", "fleet:one", ID, 30, 1)
 RUN_WISH = claims.RunWish(ID, "fleet", "fleet:one", ID, 30, ID, None)
 ORPHANS = leases.Reconciliation("fleet", ID, (ID,), THEN)
 REQUEST = claim_requests.ClaimRequest("fleet", ID, ID, b"h")
+DEFINITION = workflows.NewDefinition("refund", "{}", "a", '{"a": {}}', b"h", "ops")
+SCHEDULE = schedules.NewSchedule(
+    "nightly", "report", "0 2 * * *", "UTC", "{}", "default", "skip", False, THEN, "ops"
+)
 FILTER = runs.RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
 
 CALLS: dict[str, Callable[[Connection], object]] = {
@@ -66,6 +72,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     ),
     "events.events_of": lambda c: events.events_of(c, ID),
     "steps.steps_of": lambda c: steps.steps_of(c, ID),
+    "steps.used_outputs": lambda c: steps.used_outputs(c, [ID]),
     "claim_requests.register": lambda c: claim_requests.register(c, [REQUEST]),
     "claim_requests.settle": lambda c: claim_requests.settle(
         c, "fleet", ID, run_ids=[ID], lease_ids=[ID]
@@ -78,6 +85,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "claims.still_held": lambda c: claims.still_held(
         c, token_name="fleet", run_ids=[ID], lease_ids=[ID], lease_seconds=30
     ),
+    "claims.held_dispatches": lambda c: claims.held_dispatches(c, run_ids=[ID], lease_ids=[ID]),
     "claims.something_pending": lambda c: claims.something_pending(c, ["default"]),
     "leases.server_time": leases.server_time,
     "leases.renew": lambda c: leases.renew(c, HELD),
@@ -94,11 +102,11 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "reports.current_steps": lambda c: reports.current_steps(c, REPORT),
     "acts.abort": lambda c: acts.abort(c, ACT),
     "acts.retry": lambda c: acts.retry(c, ACT),
-    "acts.resume": lambda c: acts.resume(c, ACT, input_json="{}"),
-    "acts.resolve_done": lambda c: acts.resolve_done(c, ACT, output_json="{}"),
+    "acts.resume": lambda c: acts.resume(c, ACT, input_json="{}", seen_version=1),
+    "acts.resolve_done": lambda c: acts.resolve_done(c, ACT, output_json="{}", next_step=None),
     "acts.resolve_run_again": lambda c: acts.resolve_run_again(c, ACT),
     "acts.resolve_abort": lambda c: acts.resolve_abort(c, ACT),
-    "acts.was_done": lambda c: acts.was_done(c, ACT, kinds=("aborted",)),
+    "acts.kind_done": lambda c: acts.kind_done(c, ACT),
     "keeper.take_turn": keeper.take_turn,
     "keeper.tick": lambda c: keeper.tick(c, every_seconds=0.2, prune_every_seconds=60),
     "keeper.make_due": lambda c: keeper.make_due(c, limit=1),
@@ -115,6 +123,18 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "queues.list_queues": queues.list_queues,
     "queues.set_paused": lambda c: queues.set_paused(c, "default", paused=True, actor="ops"),
     "queues.paused_among": lambda c: queues.paused_among(c, ["default"]),
+    "workflows.put": lambda c: workflows.put(c, DEFINITION),
+    "workflows.find": lambda c: workflows.find(c, "refund"),
+    "workflows.list_current": workflows.list_current,
+    "workflows.versions": lambda c: workflows.versions(c, "refund"),
+    "workflows.served_step_types": workflows.served_step_types,
+    "schedules.put": lambda c: schedules.put(c, SCHEDULE),
+    "schedules.find": lambda c: schedules.find(c, "nightly"),
+    "schedules.list_schedules": schedules.list_schedules,
+    "schedules.delete": lambda c: schedules.delete(c, "nightly"),
+    "schedules.due_names": lambda c: schedules.due_names(c, limit=1),
+    "schedules.due": lambda c: schedules.due(c, limit=1),
+    "schedules.fired": lambda c: schedules.fired(c, "nightly", at=THEN, run_id=ID, next_at=THEN),
     "tokens.find": lambda c: tokens.find(c, "k"),
     "tokens.list_tokens": tokens.list_tokens,
     "tokens.lock_name": lambda c: tokens.lock_name(c, "web"),

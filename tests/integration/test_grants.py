@@ -17,11 +17,14 @@ MAY = {
     "alembic_version": {"SELECT"},
     "claimRequests": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "executors": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "currentWorkflows": {"SELECT", "INSERT", "UPDATE"},
     "keeper": {"SELECT", "UPDATE"},
     "queues": {"SELECT", "INSERT", "UPDATE"},
     "runEvents": {"SELECT", "INSERT"},
+    "schedules": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "workflowRuns": {"SELECT", "INSERT", "UPDATE"},
     "workflowSteps": {"SELECT", "INSERT", "UPDATE"},
+    "workflows": {"SELECT", "INSERT"},
 }
 
 
@@ -69,6 +72,9 @@ def test_the_service_has_these_rights_on_tables_and_no_others(
         "INSERT INTO keeper (id) VALUES (true)",
         "DELETE FROM queues",
         "UPDATE alembic_version SET version_num = '0001'",
+        "UPDATE workflows SET definition = '{}'",
+        "DELETE FROM workflows",
+        'DELETE FROM "currentWorkflows"',
         "CREATE ROLE mine",
         "COPY queues TO PROGRAM 'true'",
     ],

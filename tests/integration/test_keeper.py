@@ -108,7 +108,7 @@ def test_one_bad_row_never_stops_the_rest(dibs: Dibs, executor: Executor) -> Non
         "loading",
         "pending",
     ]
-    assert [line["run_id"] for line in logs if line["event"] == "keeper_run_failed"] == [
+    assert [line["item"] for line in logs if line["event"] == "keeper_item_failed"] == [
         str(bad.run.id)
     ]
 

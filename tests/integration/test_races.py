@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
-from typing import TypeVar
 from uuid import UUID
 
 import psycopg
@@ -20,10 +17,8 @@ from orchestrator.store import leases
 from orchestrator.store.transaction import transact
 from tests.database import Database
 from tests.integration.dibs import Dibs
+from tests.integration.racing import at_once, both_at_once
 from tests.integration.wishes import Executor, outcome
-
-Result = TypeVar("Result")
-Other = TypeVar("Other")
 
 THREADS = 64
 
@@ -33,33 +28,6 @@ def crowded(database: Database, owner: psycopg.Connection, dibs: Dibs) -> Iterat
     """An orchestrator that serves 64 requests at once."""
     with closing(Dibs(database.service_url, owner, connections=THREADS)) as crowded:
         yield crowded
-
-
-def at_once(*works: Callable[[], Result]) -> list[Result]:
-    """Begin all of them at the same instant; their results in the same order."""
-    barrier = threading.Barrier(len(works))
-
-    def begin(work: Callable[[], Result]) -> Result:
-        barrier.wait(30)
-        return work()
-
-    with ThreadPoolExecutor(len(works)) as threads:
-        return [future.result() for future in [threads.submit(begin, work) for work in works]]
-
-
-def both_at_once(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Result, Other]:
-    """Begin two different things at the same instant."""
-    barrier = threading.Barrier(2)
-
-    def begin() -> Result:
-        barrier.wait(30)
-        return first()
-
-    with ThreadPoolExecutor(1) as thread:
-        other = thread.submit(begin)
-        barrier.wait(30)
-        done = second()
-        return other.result(), done
 
 
 def test_of_64_claims_at_once_by_poll_and_by_id_one_gets_the_run(crowded: Dibs) -> None:

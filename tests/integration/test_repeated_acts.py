@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
 
+import psycopg
 import pytest
 
-from orchestrator.errors import RunOver, StateConflict
+from orchestrator.errors import IdempotencyKeyReused, RunOver, StateConflict
+from orchestrator.store import acts, claims, leases, reports
+from orchestrator.store.acts import Act
+from orchestrator.store.claims import RunWish
+from tests.integration.blocking import waits_for_a_lock
 from tests.integration.dibs import Dibs
-from tests.integration.wishes import Executor
+from tests.integration.wishes import Executor, held, outcome
 
 
 def test_a_repeated_abort_gets_the_run_as_it_is_now(dibs: Dibs) -> None:
@@ -70,6 +76,39 @@ def test_a_key_belongs_to_the_token_that_used_it(dibs: Dibs) -> None:
 
     with pytest.raises(RunOver):
         dibs.abort(run.id, key="k", actor="ops")
+
+
+def test_a_key_that_another_act_used_is_refused_by_name(dibs: Dibs) -> None:
+    run = dibs.pending()
+    dibs.abort(run.id, key="k", actor="ops")
+
+    with pytest.raises(IdempotencyKeyReused, match="aborted"):
+        dibs.retry(run.id, key="k")
+    assert dibs.state(run.id) == "aborted"
+
+
+def test_a_retry_that_waited_sees_what_began_meanwhile(
+    dibs: Dibs, executor: Executor, owner: psycopg.Connection
+) -> None:
+    """A mutating step that began while a retry waited for the row takes the next index."""
+    dispatch = dibs.dispatch(executor)
+    dibs.tell(dispatch, executor, "error", message="no", retryable=False)
+    run_id = dispatch.run.id
+    act = Act(run_id, actor="ops", request_id=None, idempotency_key=None)
+    wish = RunWish(uuid4(), executor.token, executor.name, executor.session, 30, run_id, None)
+
+    with ThreadPoolExecutor(1) as asker, dibs.database.work.begin() as connection:
+        acts.retry(connection, act)
+        second = claims.claim_run(connection, wish)
+        assert second is not None
+        late = asker.submit(dibs.retry, run_id)
+        assert waits_for_a_lock(owner)
+        leases.start_step(connection, [held(second, executor)], step_indexes=[0])
+        reports.report(connection, [outcome(second, executor, "error", message="no")])
+        connection.commit()
+        run = late.result()
+
+    assert (run.run_state, run.step_index) == ("pending", 1)
 
 
 def test_a_key_of_another_act_repeats_nothing(dibs: Dibs) -> None:

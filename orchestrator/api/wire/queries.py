@@ -61,3 +61,9 @@ class RunQuery(Body):
     """How long to wait for a run to be over or waiting."""
 
     wait_seconds: WholeNumber = Field(0, ge=0, le=30)
+
+
+class WorkflowQuery(Body):
+    """Which version of a workflow; the current one by default."""
+
+    version: WholeNumber | None = Field(None, ge=1, le=2**31 - 1)

@@ -75,6 +75,7 @@ class Resolution(Body):
 
     as_: Literal["done", "run-again", "abort"] = Field(alias="as")
     output: Json = None
+    next: Name | None = Field(None, description="with done: the step to go on with, of several")
 
 
 class RunError(View):

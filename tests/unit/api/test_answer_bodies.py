@@ -1,6 +1,6 @@
 """What is written by hand has exactly the members that the document describes."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
@@ -34,6 +34,9 @@ RUN = record(
     records.Run, id=AN_ID, input=orjson.Fragment(b'{"n": 18446744073709551616}'), step_index=0
 )
 LEASE = records.Lease(AN_ID, 7, AN_INSTANT, 30)
+DISPATCH = records.Dispatch(
+    RUN, LEASE, resume_input=None, params=None, mutating=False, timeout_seconds=None
+)
 
 
 def members(model):
@@ -44,7 +47,7 @@ def members(model):
     ("body", "model"),
     [
         (bodies.run_body(RUN), RunView),
-        (bodies.dispatch_body(records.Dispatch(RUN, LEASE, None)), Dispatch),
+        (bodies.dispatch_body(DISPATCH), Dispatch),
         (bodies.event_body(record(Event)), RunEvent),
         (bodies.step_body(record(Step)), RunStep),
         (bodies.executor_body(record(Executor)), ExecutorView),
@@ -58,7 +61,7 @@ def test_an_answer_has_the_members_of_its_model(body, model):
 
 
 def test_the_parts_of_a_dispatch_have_the_members_of_their_models():
-    body = bodies.dispatch_body(records.Dispatch(RUN, LEASE, None))
+    body = bodies.dispatch_body(DISPATCH)
 
     for part, field in Dispatch.model_fields.items():
         assert set(body[part]) == members(field.annotation)
@@ -71,7 +74,7 @@ def test_only_a_dispatch_shows_the_id_of_a_lease():
 
 
 def test_a_resumed_step_gets_the_input_that_resumed_it():
-    resumed = bodies.dispatch_body(records.Dispatch(RUN, LEASE, orjson.Fragment(b"null")))
+    resumed = bodies.dispatch_body(replace(DISPATCH, resume_input=orjson.Fragment(b"null")))
 
     assert resumed["step"]["resumed"]
     assert orjson.loads(to_json(resumed))["step"]["input"] is None

@@ -41,6 +41,14 @@ MAY = {
     "GET /v1/queues": {OPERATOR, VIEWER},
     "POST /v1/queues/<name>/pause": {OPERATOR},
     "POST /v1/queues/<name>/resume": {OPERATOR},
+    "PUT /v1/workflows/<name>": {OPERATOR},
+    "GET /v1/workflows": {OPERATOR, VIEWER},
+    "GET /v1/workflows/<name>": {OPERATOR, VIEWER},
+    "PUT /v1/schedules/<name>": {OPERATOR},
+    "GET /v1/schedules": {OPERATOR, VIEWER},
+    "GET /v1/schedules/<name>": {OPERATOR, VIEWER},
+    "DELETE /v1/schedules/<name>": {OPERATOR},
+    "POST /v1/schedules/<name>/run-now": {OPERATOR},
 }
 
 NEEDS_TOKEN = [route for route, roles in MAY.items() if roles]

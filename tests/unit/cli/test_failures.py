@@ -29,6 +29,9 @@ NOBODY_LISTENS = "postgresql://somebody:secret@127.0.0.1:1/dibs"
         (["runs", "list"], {}, 78, "DIBS_TOKEN is not set"),
         (["runs", "list"], {"DIBS_TOKEN": "x", "DIBS_URL": "http://127.0.0.1:1"}, 69, "No answer"),
         (["runs", "list"], {"DIBS_TOKEN": "x", "DIBS_URL": "127.0.0.1"}, 78, "not a URL"),
+        (["workflows", "apply", "/nowhere"], {}, 2, "does not exist"),
+        (["schedules", "put", "x", "--cron", "* * * * *"], {}, 2, "--workflow"),
+        (["runs", "create", "x", "--on-conflict", "shrug"], {}, 2, "is not one of"),
         (["demo", "race", "--url", "http://127.0.0.1:1"], {}, 78, "EXECUTOR_TOKEN"),
     ],
 )

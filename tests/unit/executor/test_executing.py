@@ -2,12 +2,18 @@
 
 import asyncio
 import threading
+from dataclasses import dataclass
 
 import pytest
 
 from executor import App, AwaitInput
 
 WAIT_SECONDS = 10
+
+
+@dataclass
+class Order:
+    amount: int
 
 
 @pytest.fixture
@@ -311,6 +317,86 @@ def test_a_chain_goes_on_under_one_lease_and_one_entry(
     until_idle(executors[0], answers)
     assert [body["reports"][0]["stepIndex"] for body in bodies] == [0, 1]
     assert entries[0] is entries[1] is not None
+
+
+@pytest.mark.parametrize(("limit", "steps"), [("2", 3), ("0", 5)])
+def test_a_chain_ends_at_its_limit_and_0_is_none(
+    app, answers, start_executor, hand_out, dispatch, limit, steps
+):
+    made = dispatch()
+    app.step("refund")(lambda context: context.step.index)
+
+    def go_on(body):
+        index = body["reports"][0]["stepIndex"] + 1
+        if not body["chain"] or index == 5:
+            status = "pending" if index < 5 else "finished"
+            return 200, {"results": [{"runId": made.run.id, "status": status}]}
+        step = made.step.model_copy(update={"index": index})
+        following = made.model_copy(update={"step": step}).model_dump(mode="json", by_alias=True)
+        continued = {"runId": made.run.id, "status": "continue", "next": following}
+        return 200, {"results": [continued]}
+
+    answers.say("reports", go_on)
+    hand_out(made)
+    until_idle(start_executor(app, EXECUTOR_CHAIN_LIMIT=limit), answers)
+
+    chains = [body["chain"] for body in answers.bodies("reports")]
+    assert chains == [True] * (steps - 1) + [limit == "0"]
+
+
+def test_a_drain_ends_a_chain_between_two_steps(app, answers, start_executor, hand_out, dispatch):
+    made = dispatch()
+    executed = []
+    executors = []
+    app.step("refund")(lambda context: executed.append(context.step.index))
+    following = made.model_dump(mode="json", by_alias=True)
+    following["step"]["index"] = 1
+
+    def go_on_while_draining(body):
+        executors[0].runner.drain()
+        go_on = {"runId": made.run.id, "status": "continue", "next": following}
+        return 200, {"results": [go_on]}
+
+    answers.say("reports", go_on_while_draining)
+    executors.append(start_executor(app))
+    hand_out(made)
+    (released,) = answers.wait_for("release")
+
+    assert executors[0].runner.wait_until_idle(WAIT_SECONDS)
+    assert executed == [0]
+    assert released["reason"] == "draining"
+
+
+def test_an_input_that_does_not_fit_is_an_error_before_a_mutating_step_is_begun(
+    app, answers, start_executor, hand_out, dispatch
+):
+    charged = []
+
+    @app.step("refund", mutating=True)
+    def refund(context, order: Order):
+        charged.append(order.amount)
+
+    hand_out(dispatch(input={"amount": "much"}))
+    until_idle(start_executor(app), answers)
+
+    outcome = only_report(answers)["outcome"]
+    assert outcome["status"] == "error"
+    assert outcome["retryable"] is False
+    assert "amount: Input should be a valid integer" in outcome["message"]
+    assert charged == answers.bodies("start") == []
+
+
+def test_a_typed_input_reaches_the_handler_together_with_earlier_outputs(
+    app, answers, start_executor, hand_out, dispatch
+):
+    @app.step("refund", input=Order)
+    def refund(context):
+        return [context.input.amount, context.outputs["check"]["limit"], context.resumed]
+
+    hand_out(dispatch(input={"amount": 7}, outputs={"check": {"limit": 9}}, resumed=True))
+    until_idle(start_executor(app), answers)
+
+    assert only_report(answers)["outcome"]["output"] == [7, 9, True]
 
 
 @pytest.mark.parametrize(

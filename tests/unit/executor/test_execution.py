@@ -77,11 +77,20 @@ def test_a_decided_step_cannot_be_cancelled(execution, context):
 def test_an_interrupt_that_comes_after_the_cancellation_is_done_at_once(execution, context):
     interrupted = threading.Event()
     execution.begin(context, timeout_seconds=None)
-    execution.cancel(Cancellation.TIMEOUT)
+    execution.cancel(Cancellation.ABORT)
 
     execution.interrupt_with(interrupted.set)
 
     assert interrupted.is_set()
+
+
+def test_a_time_out_that_comes_too_late_does_not_cancel_the_next_step(execution, context):
+    execution.begin(context, timeout_seconds=0.0)
+    execution.handler_ended()
+    execution.begin(context, timeout_seconds=60.0)
+
+    assert not execution.cancel(Cancellation.TIMEOUT)
+    assert execution.cancellation is None
 
 
 def test_a_run_is_over_when_both_its_handler_and_its_lease_are(execution, context):

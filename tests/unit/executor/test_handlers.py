@@ -77,3 +77,16 @@ def test_progress_must_be_small_json(context):
         context.progress("x" * 5000)
     with pytest.raises(UnfitOutputError):
         context.progress(object())
+
+
+def test_a_handler_is_called_with_the_input_only_if_it_wants_it(context):
+    app = App()
+    app.step("one")(lambda context: context.input)
+    app.step("two")(lambda _, given: given["orderId"])
+
+    assert app.find("one").call(context) == {"orderId": 7}
+    assert app.find("two").call(context) == 7
+
+
+def test_a_context_says_whether_the_step_was_resumed(context):
+    assert not context.resumed

@@ -6,6 +6,7 @@ import pytest
 from executor.client import Identity, Orchestrator
 from executor.heartbeat import LEASES_PER_REQUEST, Heartbeat
 from executor.leases import HeldLeases
+from executor.transport import UnansweredError
 
 SERVER_TIME = "2027-01-01T00:00:00.000Z"
 
@@ -99,6 +100,40 @@ def test_more_leases_than_fit_are_renewed_in_parts_that_free_nothing(
     assert len(second["leases"]) == 1
     assert first["asOf"] is None
     assert second["asOf"] is None
+
+
+def test_progress_of_a_renewal_that_was_not_answered_travels_again(
+    answers, leases, heartbeat, dispatch
+):
+    lease = leases.hold(dispatch(), sent_at=0.0)
+    leases.set_progress(lease.id, b'{"done":1}')
+    answers.say("renew", {}, 503)
+
+    for _ in range(2):
+        with pytest.raises(UnansweredError):
+            heartbeat.beat()
+
+    told = [body["leases"][0]["progress"] for body in answers.bodies("renew")]
+    assert told == [{"done": 1}, {"done": 1}]
+
+
+def test_progress_said_while_a_renewal_is_under_way_travels_with_the_next(
+    answers, leases, heartbeat, dispatch
+):
+    lease = leases.hold(dispatch(), sent_at=0.0)
+    leases.set_progress(lease.id, b'{"done":1}')
+
+    def renew(body):
+        if body["leases"][0].get("progress") == {"done": 1}:
+            leases.set_progress(lease.id, b'{"done":2}')
+        return 200, {"renewed": [], "serverTime": SERVER_TIME}
+
+    answers.say("renew", renew)
+    heartbeat.beat()
+    heartbeat.beat()
+
+    told = [body["leases"][0]["progress"] for body in answers.bodies("renew")]
+    assert told == [{"done": 1}, {"done": 2}]
 
 
 def test_progress_travels_once(answers, leases, heartbeat, dispatch):

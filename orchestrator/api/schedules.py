@@ -1,0 +1,151 @@
+"""Schedules: put, read, delete, and run now."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+from flask import Response
+from sqlalchemy import Connection
+
+from orchestrator.api.access import OPERATORS, WATCHERS, allow, caller
+from orchestrator.api.answer import answer
+from orchestrator.api.blueprint import blueprint, refuses, takes
+from orchestrator.api.context import services
+from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, name_of
+from orchestrator.api.payload import payload_text
+from orchestrator.api.queue_access import require_queues
+from orchestrator.api.wire.members import NoMembers
+from orchestrator.api.wire.schedules import (
+    RunNow,
+    ScheduleDefinition,
+    ScheduleList,
+    ScheduleView,
+)
+from orchestrator.desk.schedules import create_run, next_due
+from orchestrator.errors import IdempotencyKeyInvalid, NotFound, ValidationFailed
+from orchestrator.firing import BadSchedule
+from orchestrator.lifecycle import covers
+from orchestrator.store import schedules as store
+from orchestrator.store.transaction import transact
+
+schedules = blueprint("schedules")
+
+
+@schedules.put("/v1/schedules/<name>")
+@allow(OPERATORS)
+@refuses(NotFound)
+@schedules.input(ScheduleDefinition, arg_name="asked")
+@schedules.output(ScheduleView)
+def put(name: str, asked: ScheduleDefinition) -> Response:
+    """Create a schedule, or change it. It fires at the next due time from now on."""
+    require_queues(caller(), [asked.queue])
+    known, actor = name_of(name), caller().name
+
+    def write(connection: Connection) -> store.Schedule:
+        if store.find(connection, known) is not None:
+            _require_visible(connection, known)
+        store.put(
+            connection,
+            store.NewSchedule(
+                name=known,
+                workflow=asked.workflow,
+                cron=asked.cron,
+                time_zone=asked.time_zone,
+                input=payload_text(asked.input, "/input"),
+                queue=asked.queue,
+                overlap=asked.overlap,
+                paused=asked.paused,
+                next_at=next_due(connection, asked.cron, asked.time_zone),
+                actor=actor,
+            ),
+        )
+        return _require_visible(connection, known)
+
+    try:
+        return answer(_body(transact(services().database.work, write)))
+    except BadSchedule as wrong:
+        path = "/timeZone" if "time zone" in str(wrong) else "/cron"
+        raise ValidationFailed([{"path": path, "message": str(wrong)}]) from None
+
+
+@schedules.get("/v1/schedules")
+@allow(WATCHERS)
+@schedules.output(ScheduleList)
+def list_all() -> Response:
+    """Every schedule of the token's queues, by name."""
+    found = transact(services().database.work, store.list_schedules)
+    seen = [schedule for schedule in found if covers(caller().queues, schedule.queue)]
+    return answer({"items": [_body(schedule) for schedule in seen]})
+
+
+@schedules.get("/v1/schedules/<name>")
+@allow(WATCHERS)
+@refuses(NotFound)
+@schedules.output(ScheduleView)
+def show(name: str) -> Response:
+    """One schedule."""
+    known = name_of(name)
+    found = transact(
+        services().database.work, lambda connection: _require_visible(connection, known)
+    )
+    return answer(_body(found))
+
+
+@schedules.delete("/v1/schedules/<name>")
+@allow(OPERATORS)
+@refuses(NotFound)
+@schedules.output({}, 204)
+def delete(name: str) -> Response:
+    """Forget a schedule; the runs that it created stay."""
+    known = name_of(name)
+
+    def write(connection: Connection) -> None:
+        _require_visible(connection, known)
+        store.delete(connection, known)
+
+    transact(services().database.work, write)
+    return Response(status=204)
+
+
+@schedules.post("/v1/schedules/<name>/run-now")
+@allow(OPERATORS)
+@refuses(NotFound, IdempotencyKeyInvalid)
+@takes(IDEMPOTENCY_KEY)
+@schedules.input(NoMembers, arg_name="_asked")
+@schedules.output(RunNow)
+def run_now(name: str, _asked: NoMembers) -> Response:
+    """Create a run of a schedule beside its times; paused or not, overlap counts."""
+    known = name_of(name)
+    key = f"run-now:{caller().name}:{idempotency_key() or uuid4()}"
+
+    def write(connection: Connection) -> dict[str, Any]:
+        schedule = _require_visible(connection, known)
+        return {"runId": create_run(connection, schedule, key=key)}
+
+    return answer(transact(services().database.work, write))
+
+
+def _require_visible(connection: Connection, name: str) -> store.Schedule:
+    found = store.find(connection, name)
+    if found is None or not covers(caller().queues, found.queue):
+        raise NotFound(f"There is no schedule {name} among the queues of this token.")
+    return found
+
+
+def _body(schedule: store.Schedule) -> dict[str, Any]:
+    return {
+        "name": schedule.name,
+        "workflow": schedule.workflow,
+        "cron": schedule.cron,
+        "timeZone": schedule.time_zone,
+        "input": schedule.input,
+        "queue": schedule.queue,
+        "overlap": schedule.overlap,
+        "paused": schedule.paused,
+        "nextAt": schedule.next_at,
+        "lastAt": schedule.last_at,
+        "lastRunId": schedule.last_run_id,
+        "changedBy": schedule.changed_by,
+        "changedAt": schedule.changed_at,
+    }
