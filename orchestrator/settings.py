@@ -51,7 +51,7 @@ class Settings(BaseModel):
     workers: int = Field(1, ge=1, le=64, description="server processes")
     threads: int = Field(64, ge=4, le=1024, description="request threads of each process")
     parked_claims: int = Field(
-        48,
+        default_factory=lambda given: given.get("threads", 64) * 3 // 4,
         ge=0,
         le=1000,
         description="requests of each process that may wait (`waitSeconds`)",

@@ -4,6 +4,8 @@ import click
 import rich_click
 
 from orchestrator import settings
+from orchestrator.cli.failure import UNAVAILABLE, Failure
+from orchestrator.server import ListenError
 from orchestrator.server import serve as serve_until_told
 
 
@@ -13,4 +15,8 @@ from orchestrator.server import serve as serve_until_told
 @click.option("--workers", type=click.IntRange(1, 64), help="Server processes (DIBS_WORKERS, 1).")
 def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve until SIGTERM; needs DATABASE_URL and DIBS_SECRET_KEY."""
-    serve_until_told(settings.load(host=host, port=port, workers=workers))
+    wanted = settings.load(host=host, port=port, workers=workers)
+    try:
+        serve_until_told(wanted)
+    except ListenError as error:
+        raise Failure(str(error), UNAVAILABLE) from error

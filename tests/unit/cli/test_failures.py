@@ -1,5 +1,6 @@
 """Every mistake on the command line is one sentence and a code that says what kind it is."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,32 @@ def test_dev_says_when_it_cannot_keep_its_data(command_line: CommandLine, tmp_pa
 
     assert ended.code == 69
     assert "Cannot keep data in" in ended.err
+
+
+def test_serve_says_that_its_port_is_taken(command_line: CommandLine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = command_line.run(
+            "serve", "--port", port, DATABASE_URL=NOBODY_LISTENS, DIBS_SECRET_KEY="k" * 32
+        )
+
+    assert (ended.code, ended.out) == (69, "")
+    assert ended.err == f"dibs: Cannot listen on 127.0.0.1:{port}: Address already in use.\n"
+
+
+def test_requests_that_wait_must_leave_threads_for_those_that_do_not(
+    command_line: CommandLine,
+) -> None:
+    ended = command_line.run(
+        "serve",
+        DATABASE_URL=NOBODY_LISTENS,
+        DIBS_SECRET_KEY="k" * 32,
+        DIBS_THREADS="32",
+        DIBS_PARKED_CLAIMS="25",
+    )
+
+    assert ended.code == 78
+    assert "DIBS_PARKED_CLAIMS: at most 24 of 32 threads" in ended.err
 
 
 def test_the_module_is_the_command() -> None:
