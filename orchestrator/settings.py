@@ -150,6 +150,9 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
         settings = Settings(**values)
     except ValidationError as invalid:
         for error in invalid.errors(include_input=False, include_context=False):
+            if error["type"] == "default_factory_not_called":
+                # A default that follows from a setting that is named already.
+                continue
             sentence = _sentence(error["type"], error["msg"])
             if not error["loc"]:
                 problems.append(sentence)
