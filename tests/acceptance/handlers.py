@@ -8,9 +8,12 @@ import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, model_validator
 
 from executor import App, AwaitInput, Later, StepContext, StepError
+from tests.acceptance.downstream import DOWNSTREAM, Effect, cause
 from tests.acceptance.journal import GATES, JOURNAL, Entry, Gates, Journal
 
 LOOK_AGAIN_SECONDS = 0.01
@@ -76,6 +79,49 @@ def charge(context: StepContext) -> dict[str, Any]:
     while not gate_is_open(context):
         context.stop_if_aborted()
         time.sleep(LOOK_AGAIN_SECONDS)
+    return by_whom()
+
+
+class Payment(BaseModel):
+    """
+    When `pay` waits for a gate: the one named after the moment and its executor.
+
+    Attributes:
+        before: The moment; "mark" is before the orchestrator knows that the step begins.
+        stubborn: Whether it goes on waiting when it is told to stop.
+    """
+
+    before: Literal["mark", "effect", "return"]
+    stubborn: bool = False
+
+    @model_validator(mode="after")
+    def hold_before_mark(self) -> Self:
+        # Input is read before the write-ahead: what does not fit has not begun.
+        while self.is_held("mark"):
+            time.sleep(LOOK_AGAIN_SECONDS)
+        return self
+
+    def hold(self, context: StepContext, before: str) -> None:
+        while self.is_held(before):
+            if not self.stubborn:
+                context.stop_if_aborted()
+            time.sleep(LOOK_AGAIN_SECONDS)
+
+    def is_held(self, before: str) -> bool:
+        gates = Gates(Path(os.environ[GATES]))
+        gate_name = f"{before}-{os.environ['EXECUTOR_NAME']}"
+        return before == self.before and not gates.is_open(gate_name)
+
+
+@app.step("pay", mutating=True)
+def pay(context: StepContext, payment: Payment) -> dict[str, Any]:
+    """An effect downstream, with a gate on either side of it."""
+    note(context)
+    payment.hold(context, "effect")
+    effect = Effect(context.run.id, context.idempotency_key, context.fence)
+    if not cause(os.environ[DOWNSTREAM], effect):
+        raise StepError("somebody has been there with a later lease")
+    payment.hold(context, "return")
     return by_whom()
 
 

@@ -119,11 +119,11 @@ def test_an_installed_executor_executes_what_an_installed_orchestrator_serves(
             EXECUTOR_HTTP_PORT="0",
         ):
             web.headers["Authorization"] = f"Bearer {client_token}"
-            made = web.post("/v1/runs", json={"workflow": "refund", "input": {"amount": 1250}})
+            made = web.post("/v1/runs", json={"workflow": "fetch-orders", "input": {"rows": 3}})
             run = web.get(f"/v1/runs/{made.json()['id']}", params={"waitSeconds": 30}).json()
 
     assert run["runState"] == "finished", run
-    assert run["output"]["refunded"] == 1250
+    assert [row["order"] for row in run["output"]] == [1, 2, 3]
 
 
 def test_an_executor_has_no_database_packages_and_imports_none(executing: Installed) -> None:
