@@ -28,6 +28,7 @@ GRANTS = {
     "workflowSteps": "SELECT, INSERT, UPDATE",
     "runEvents": "SELECT, INSERT",
     "claimRequests": "SELECT, INSERT, UPDATE, DELETE",
+    "lostSessions": "SELECT, INSERT, UPDATE, DELETE",
     "executors": "SELECT, INSERT, UPDATE, DELETE",
     "queues": "SELECT, INSERT, UPDATE",
     "accessTokens": "SELECT",

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.errors import RequestIdReused
-from orchestrator.store import claim_requests, claims
+from orchestrator.store import claim_requests, claims, lost_sessions
 from orchestrator.store.claim_requests import ClaimRequest
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Dispatch
@@ -58,6 +58,10 @@ class ClaimAnswer:
     dispatches: Sequence[Dispatch]
     next_poll_after_ms: int
     replayed: bool
+
+
+class _PresumedDead(Exception):
+    """Whoever parked this wish has lost a lease since: the runs are for the living."""
 
 
 class ClaimDesk:
@@ -104,7 +108,8 @@ class ClaimDesk:
             self._parked.release()
 
     def _wait(self, wish: Wish) -> ClaimAnswer:
-        deadline = time.monotonic() + wish.wait_seconds
+        began = time.monotonic()
+        deadline = began + wish.wait_seconds
         while (left := deadline - time.monotonic()) > 0:
             if self._draining.wait(min(left, ASK_AGAIN_SECONDS)):
                 break
@@ -112,16 +117,20 @@ class ClaimDesk:
                 self._database.work,
                 lambda connection: claims.something_pending(connection, wish.queues),
             ):
-                answer = self._ask(wish)
+                try:
+                    answer = self._ask(wish, parked_at=began)
+                except _PresumedDead:
+                    return ClaimAnswer((), EMPTY_POLL_MS, replayed=False)
                 if answer.dispatches or answer.replayed:
                     return answer
-        self._signs.note(wish.executor, wish.session)
         return ClaimAnswer((), 0, replayed=False)
 
-    def _ask(self, wish: Wish) -> ClaimAnswer:
+    def _ask(self, wish: Wish, *, parked_at: float | None = None) -> ClaimAnswer:
         turn = next(self._turns) % len(wish.queues)
         queues = wish.queues[turn:] + wish.queues[:turn]
-        return transact(self._database.work, lambda connection: _claim(connection, wish, queues))
+        return transact(
+            self._database.work, lambda connection: _claim(connection, wish, queues, parked_at)
+        )
 
 
 def replay(
@@ -150,7 +159,9 @@ def replay(
     )
 
 
-def _claim(connection: Connection, wish: Wish, queues: tuple[str, ...]) -> ClaimAnswer:
+def _claim(
+    connection: Connection, wish: Wish, queues: tuple[str, ...], parked_at: float | None
+) -> ClaimAnswer:
     request = ClaimRequest(wish.token_name, wish.request_id, wish.session, wish.body_hash)
     replayed = replay(connection, request, lease_seconds=wish.lease_seconds)
     if replayed is not None:
@@ -178,6 +189,10 @@ def _claim(connection: Connection, wish: Wish, queues: tuple[str, ...]) -> Claim
         )
         dispatches += [each.dispatch for each in dealt]
         answer_bytes -= sum(each.bytes for each in dealt)
+    if parked_at is not None and lost_sessions.lost_while_waiting(
+        connection, wish.session, waited_seconds=time.monotonic() - parked_at
+    ):
+        raise _PresumedDead
     if not dispatches:
         # Nothing to keep: the request's row goes with the transaction.
         connection.rollback()

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.desk.schedules import fire_due
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.errors import DibsError
-from orchestrator.store import claim_requests, executors, keeper, leases, schedules
+from orchestrator.store import claim_requests, executors, keeper, leases, lost_sessions, schedules
 from orchestrator.store.engine import Database
 from orchestrator.store.transaction import constraint_of, transact
 
@@ -181,3 +181,4 @@ class Keeper:
                     break
         self._turn(lambda connection: claim_requests.drop_old(connection, limit=5_000))
         self._turn(executors.drop_unseen)
+        self._turn(lost_sessions.drop_old)

@@ -317,6 +317,14 @@ executors = Table(
     PrimaryKeyConstraint("full_name", "session", name="executors_pkey"),
 )
 
+lost_sessions = Table(
+    "lostSessions",
+    metadata,
+    _column("session", "session", Uuid, "a process start that lost a lease"),
+    _column("at", "at", Instant, "when it last did; what it asked before gets nothing"),
+    PrimaryKeyConstraint("session", name="lostSessions_pkey"),
+)
+
 queues = Table(
     "queues",
     metadata,

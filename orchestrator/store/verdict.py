@@ -98,7 +98,8 @@ ended AS (
     FROM judged j
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
-    j."lockedBy" AS executor, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
     j.actor, clock_timestamp() AS ended_at),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -117,7 +118,12 @@ stepped AS (
          CASE "runState" WHEN 'failed' THEN ended_at END
     FROM ended WHERE "runState" IN ('waiting', 'failed')
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
-    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt")
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO "lostSessions" AS l (session, at)
+  SELECT lost_session, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY lost_session ORDER BY lost_session
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at)
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id
 """)

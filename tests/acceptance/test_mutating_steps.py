@@ -25,12 +25,10 @@ def downstream() -> Iterator[Downstream]:
 
 @pytest.fixture
 def start(fleet: Fleet, downstream: Downstream) -> Start:
-    """Starts executors that know the system downstream, with one slot unless told otherwise."""
+    """Starts executors that know the system downstream."""
 
     def start(name: str, **options: object) -> Executor:
-        # One whose slots are taken has no claim parked: such a claim outlives its
-        # process for a while, and would be given the run once more.
-        return fleet.start(name, **{"slots": 1, DOWNSTREAM: downstream.url, **options})
+        return fleet.start(name, **{DOWNSTREAM: downstream.url, **options})
 
     return start
 

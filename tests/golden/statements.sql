@@ -356,7 +356,8 @@ ended AS (
     FROM judged j
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
-    j."lockedBy" AS executor, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
     j.actor, clock_timestamp() AS ended_at),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -375,7 +376,12 @@ stepped AS (
          CASE "runState" WHEN 'failed' THEN ended_at END
     FROM ended WHERE "runState" IN ('waiting', 'failed')
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
-    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt")
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO "lostSessions" AS l (session, at)
+  SELECT lost_session, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY lost_session ORDER BY lost_session
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at)
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id;
 
@@ -441,7 +447,8 @@ ended AS (
     FROM judged j
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
-    j."lockedBy" AS executor, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
     j.actor, clock_timestamp() AS ended_at),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -460,7 +467,12 @@ stepped AS (
          CASE "runState" WHEN 'failed' THEN ended_at END
     FROM ended WHERE "runState" IN ('waiting', 'failed')
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
-    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt")
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO "lostSessions" AS l (session, at)
+  SELECT lost_session, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY lost_session ORDER BY lost_session
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at)
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id;
 
@@ -511,7 +523,8 @@ ended AS (
     FROM judged j
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
-    j."lockedBy" AS executor, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
     j.actor, clock_timestamp() AS ended_at),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -530,7 +543,12 @@ stepped AS (
          CASE "runState" WHEN 'failed' THEN ended_at END
     FROM ended WHERE "runState" IN ('waiting', 'failed')
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
-    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt")
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO "lostSessions" AS l (session, at)
+  SELECT lost_session, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY lost_session ORDER BY lost_session
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at)
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id;
 
@@ -585,7 +603,8 @@ ended AS (
     FROM judged j
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
-    j."lockedBy" AS executor, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
     j.actor, clock_timestamp() AS ended_at),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -604,7 +623,12 @@ stepped AS (
          CASE "runState" WHEN 'failed' THEN ended_at END
     FROM ended WHERE "runState" IN ('waiting', 'failed')
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
-    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt")
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO "lostSessions" AS l (session, at)
+  SELECT lost_session, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY lost_session ORDER BY lost_session
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at)
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id;
 
@@ -1161,6 +1185,14 @@ DELETE FROM executors e
  WHERE e."seenAt" < clock_timestamp() - interval '7 days'
    AND NOT EXISTS (SELECT FROM "workflowRuns" r
      WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session);
+
+-- lost_sessions.lost_while_waiting
+SELECT EXISTS (SELECT FROM "lostSessions" l
+  WHERE l.session = %(session)s
+    AND l.at > clock_timestamp() - make_interval(secs => %(waited_seconds)s));
+
+-- lost_sessions.drop_old
+DELETE FROM "lostSessions" WHERE at < clock_timestamp() - interval '24 hours';
 
 -- queues.list_queues
 WITH depths AS (

@@ -22,6 +22,7 @@ from orchestrator.store import (
     executors,
     keeper,
     leases,
+    lost_sessions,
     queues,
     reports,
     runs,
@@ -120,6 +121,10 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "executors.is_serving": lambda c: executors.is_serving(c, "fleet:one", ID),
     "executors.seen": lambda c: executors.seen(c, [("fleet:one", ID)]),
     "executors.drop_unseen": executors.drop_unseen,
+    "lost_sessions.lost_while_waiting": lambda c: lost_sessions.lost_while_waiting(
+        c, ID, waited_seconds=1
+    ),
+    "lost_sessions.drop_old": lost_sessions.drop_old,
     "queues.list_queues": queues.list_queues,
     "queues.set_paused": lambda c: queues.set_paused(c, "default", paused=True, actor="ops"),
     "queues.paused_among": lambda c: queues.paused_among(c, ["default"]),

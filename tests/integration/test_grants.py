@@ -19,6 +19,7 @@ MAY = {
     "executors": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "currentWorkflows": {"SELECT", "INSERT", "UPDATE"},
     "keeper": {"SELECT", "UPDATE"},
+    "lostSessions": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "queues": {"SELECT", "INSERT", "UPDATE"},
     "runEvents": {"SELECT", "INSERT"},
     "schedules": {"SELECT", "INSERT", "UPDATE", "DELETE"},

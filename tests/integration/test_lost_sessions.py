@@ -1,0 +1,71 @@
+"""What a process asked before it lost a lease gets nothing: it is presumed dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import event
+
+from orchestrator.desk.claim_desk import ClaimAnswer
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
+
+
+@pytest.fixture
+def askers() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as askers:
+        yield askers
+
+
+def park(dibs: Dibs, executor: Executor, askers: ThreadPoolExecutor) -> Future[ClaimAnswer]:
+    """A claim that has found nothing and waits; its second look is the proof."""
+    looks: list[str] = []
+    event.listen(
+        dibs.database.work,
+        "before_cursor_execute",
+        lambda _c, _k, statement, *_: looks.append(statement) if "LIMIT 1) one" in statement else 0,
+    )
+    parked = askers.submit(dibs.claim, executor, limit=5, wait_seconds=20)
+    while not looks and not parked.done():
+        pass
+    return parked
+
+
+def test_a_parked_claim_of_a_process_that_lost_a_lease_does_not_get_the_run_back(
+    dibs: Dibs, executor: Executor, askers: ThreadPoolExecutor
+) -> None:
+    dispatch = dibs.dispatch(executor)
+    parked = park(dibs, executor, askers)
+    dibs.expire(dispatch.run.id)
+    dibs.tick()
+
+    assert parked.result().dispatches == ()
+    assert dibs.row(dispatch.run.id)["attempt"] == 1
+    assert dibs.state(dispatch.run.id) == "pending"
+
+
+def test_a_parked_claim_of_another_process_gets_it(
+    dibs: Dibs, executor: Executor, askers: ThreadPoolExecutor
+) -> None:
+    dispatch = dibs.dispatch(executor)
+    parked = park(dibs, Executor("fleet:two"), askers)
+    dibs.expire(dispatch.run.id)
+    dibs.tick()
+
+    assert [each.run.id for each in parked.result().dispatches] == [dispatch.run.id]
+
+
+def test_a_request_that_comes_after_the_loss_is_a_sign_of_life(
+    dibs: Dibs, executor: Executor, askers: ThreadPoolExecutor
+) -> None:
+    dispatch = dibs.dispatch(executor)
+    dibs.expire(dispatch.run.id)
+    dibs.tick()
+    at_once = dibs.claim(executor, limit=1)
+    parked = park(dibs, executor, askers)
+    run = dibs.pending()
+
+    assert [each.run.id for each in at_once.dispatches] == [dispatch.run.id]
+    assert [each.run.id for each in parked.result().dispatches] == [run.id]
