@@ -72,7 +72,7 @@ def test_a_second_up_keeps_the_tokens_and_starts_what_was_killed(
     assert compose.prepare("cat", OPERATOR_TOKEN) == token
     with closing(Client(compose.url, token)) as operator:
         assert operator.ask("GET", "/v1/whoami")["role"] == "operator"
-    run = web.wait_for(web.create(QUEUE, "refund", input={"orderId": 7, "amount": 1250}))
+    run = web.wait_for(web.create(QUEUE, "fetch-orders", input={"rows": 1}))
     assert run["runState"] == "finished"
 
 
