@@ -16,7 +16,6 @@ from executor.process import Executor
 from executor.registration import NotWelcomeError
 from executor.settings import BadSettingsError, read_settings
 
-EX_CONFIG = 78
 LAST_RESORT_SECONDS = 5.0
 
 

@@ -224,12 +224,6 @@ class OutcomeUnknown(Unavailable):
     code = "outcome-unknown"
 
 
-class Draining(Unavailable):
-    """The service is shutting down."""
-
-    code = "unavailable"
-
-
 # Reading what was sent.
 
 

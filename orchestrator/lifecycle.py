@@ -22,7 +22,6 @@ class RunState(StrEnum):
 
 LEASED = frozenset({RunState.LOADING, RunState.STARTED})
 OVER = frozenset({RunState.FINISHED, RunState.FAILED, RunState.ABORTED})
-LIVE = frozenset(RunState) - OVER
 
 
 class Ending(StrEnum):
@@ -71,9 +70,6 @@ class Role(StrEnum):
 
 # A name of a queue, workflow, step, token or executor's instance.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
-
-# A token's queues: exact names, or a prefix that ends in `.*` (or `*` for all).
-QUEUE_PATTERN = r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,60}(\.\*)?)$"
 
 # Releases in a row (for another reason than draining) that end a run.
 MAX_RELEASES_IN_A_ROW = 20

@@ -88,16 +88,6 @@ UPDATE "claimRequests" SET "runIds" = :run_ids, "leaseIds" = :lease_ids
     )
 
 
-def forget(connection: Connection, token_name: str, request_id: UUID) -> None:
-    """Drop a request that got nothing."""
-    connection.execute(
-        text("""
-DELETE FROM "claimRequests" WHERE "tokenName" = :token_name AND "requestId" = :request_id
-"""),
-        {"token_name": token_name, "request_id": request_id},
-    )
-
-
 def granted(connection: Connection, token_name: str, request_id: UUID) -> Granted | None:
     """What this request got, if it was asked before."""
     row = connection.execute(

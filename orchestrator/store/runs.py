@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select, text
 
-from orchestrator.lifecycle import OVER, PRIORITY_SECONDS, RunState
+from orchestrator.lifecycle import PRIORITY_SECONDS, RunState
 from orchestrator.store.records import RUN_FIELDS, Run, run_columns, run_of
 from orchestrator.store.tables import workflow_runs
 
@@ -201,10 +201,6 @@ def list_runs(
         .limit(limit)
     )
     return [run_of(row) for row in connection.execute(statement)]
-
-
-def is_over(run: Run) -> bool:
-    return run.run_state in OVER
 
 
 def _covered(pattern: str) -> ColumnElement[bool]:

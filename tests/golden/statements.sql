@@ -98,9 +98,6 @@ RETURNING "tokenName", "requestId";
 UPDATE "claimRequests" SET "runIds" = %(run_ids)s, "leaseIds" = %(lease_ids)s
  WHERE "tokenName" = %(token_name)s AND "requestId" = %(request_id)s;
 
--- claim_requests.forget
-DELETE FROM "claimRequests" WHERE "tokenName" = %(token_name)s AND "requestId" = %(request_id)s;
-
 -- claim_requests.granted
 SELECT "bodyHash", coalesce("runIds", '{}'), coalesce("leaseIds", '{}') FROM "claimRequests"
  WHERE "tokenName" = %(token_name)s AND "requestId" = %(request_id)s;

@@ -78,7 +78,6 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "claim_requests.settle": lambda c: claim_requests.settle(
         c, "fleet", ID, run_ids=[ID], lease_ids=[ID]
     ),
-    "claim_requests.forget": lambda c: claim_requests.forget(c, "fleet", ID),
     "claim_requests.granted": lambda c: claim_requests.granted(c, "fleet", ID),
     "claim_requests.drop_old": lambda c: claim_requests.drop_old(c, limit=1),
     "claims.claim": lambda c: claims.claim(c, "default", [WISH]),
