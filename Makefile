@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-all lint format lock clean bench
 bin := .venv/bin
+WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
 
 help: ## Show this list
@@ -14,10 +15,10 @@ run: setup ## Run everything on this machine until Ctrl-C (ARGS="--port 9000 --e
 	@exec $(bin)/dibs dev $(ARGS)
 
 test: lint ## Check the code and run every test that this machine can run (ARGS="-k claim")
-	@$(bin)/python -m pytest -m 'not compose' $(ARGS)
+	@$(bin)/python -m pytest -n $(WORKERS) -m 'not compose and not chaos' $(ARGS)
 
-test-all: lint ## The same, and docker-compose.yml (DIBS_TEST_REQUIRE=all: nothing may be missing)
-	@$(bin)/python -m pytest $(ARGS)
+test-all: lint ## The same, docker-compose.yml and chaos (DIBS_TEST_REQUIRE=all: nothing may be missing)
+	@$(bin)/python -m pytest -n $(WORKERS) $(ARGS)
 
 bench: setup ## Measure Dibs beside pgbench: a table of ratios, and bench.json (ARGS="--quick")
 	@exec $(bin)/python -m tests.bench $(ARGS)

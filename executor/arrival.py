@@ -1,6 +1,7 @@
 """Runs that have just been claimed, until they may begin."""
 
 from collections.abc import Sequence
+from uuid import uuid4
 
 import structlog
 
@@ -49,6 +50,7 @@ class Arrival:
     def _renew(self, orchestrator: Orchestrator, leases: Sequence[HeldLease]) -> None:
         named = [{"leaseId": lease.id, "runId": lease.run_id} for lease in leases]
         renewed: set[str] = set()
+        request_id = str(uuid4())
         sent_at = monotonic_seconds()
 
         def attempt() -> Renewed:
@@ -58,6 +60,7 @@ class Arrival:
                 named,
                 claiming=(),
                 as_of=None,
+                request_id=request_id,
                 answer_seconds=max(1.0, min(lease.seconds for lease in leases) / 3),
             )
 

@@ -2,13 +2,15 @@
 
 Every method makes one attempt. It returns the answer, or raises `RefusedError`
 when the orchestrator said no, or `UnansweredError` when nobody can know what it
-did. Repeating is `executor.retry`'s; a request keeps its id over all attempts.
+did. Repeating is `executor.retry`'s; a request keeps its id over all attempts:
+whoever may repeat one makes the id before the first.
 """
 
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -48,12 +50,13 @@ class Orchestrator:
         """Close the pool's connections."""
         self._transport.close()
 
-    def register(self, facts: Mapping[str, Any]) -> None:
+    def register(self, facts: Mapping[str, Any], *, request_id: str) -> None:
         """Say what this executor serves; the last word of a session counts."""
         self._transport.send(
             "PUT",
             f"/v1/executors/{self._identity.instance}",
             {"session": self._identity.session, **facts},
+            request_id=request_id,
         )
 
     def claim(
@@ -74,7 +77,11 @@ class Orchestrator:
             "waitSeconds": wait_seconds,
         }
         answer = self._transport.send(
-            "POST", "/v1/claims", self._spoken(body), answer_seconds=wait_seconds + ANSWER_SECONDS
+            "POST",
+            "/v1/claims",
+            self._spoken(body),
+            request_id=request_id,
+            answer_seconds=wait_seconds + ANSWER_SECONDS,
         )
         return _read(Claimed, answer)
 
@@ -98,6 +105,7 @@ class Orchestrator:
             "POST",
             f"/v1/runs/{run_id}/claim",
             self._spoken(body),
+            request_id=request_id,
             headers=_on_behalf_of(caller_token),
         )
         return _read(Dispatch, answer)
@@ -108,35 +116,47 @@ class Orchestrator:
         *,
         claiming: Sequence[str],
         as_of: str | None,
+        request_id: str,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> Renewed:
         """Renew leases, each for its own length."""
         body = self._spoken({"leases": list(leases), "claiming": list(claiming), "asOf": as_of})
         answer = self._transport.send(
-            "POST", "/v1/leases/renew", body, answer_seconds=answer_seconds
+            "POST",
+            "/v1/leases/renew",
+            body,
+            request_id=request_id,
+            answer_seconds=answer_seconds,
         )
         return _read(Renewed, answer)
 
-    def release(self, leases: Sequence[Mapping[str, str]], reason: str) -> Released:
+    def release(
+        self, leases: Sequence[Mapping[str, str]], reason: str, *, request_id: str
+    ) -> Released:
         """Give leases back unfinished."""
-        body = {"leases": list(leases), "reason": reason}
-        return _read(
-            Released, self._transport.send("POST", "/v1/leases/release", self._spoken(body))
-        )
+        body = self._spoken({"leases": list(leases), "reason": reason})
+        answer = self._transport.send("POST", "/v1/leases/release", body, request_id=request_id)
+        return _read(Released, answer)
 
-    def report(self, reports: Sequence[bytes], *, chain: bool) -> Reported:
+    def report(self, reports: Sequence[bytes], *, chain: bool, request_id: str) -> Reported:
         """Tell outcomes; each report is JSON already, so that none is encoded twice."""
-        body = {"chain": chain, "reports": [orjson.Fragment(report) for report in reports]}
-        return _read(Reported, self._transport.send("POST", "/v1/reports", self._spoken(body)))
+        fragments = [orjson.Fragment(report) for report in reports]
+        body = self._spoken({"chain": chain, "reports": fragments})
+        answer = self._transport.send("POST", "/v1/reports", body, request_id=request_id)
+        return _read(Reported, answer)
 
-    def start_step(self, run_id: str, step_index: int, lease_id: str) -> None:
+    def start_step(self, run_id: str, step_index: int, lease_id: str, *, request_id: str) -> None:
         """Write ahead that a mutating step begins."""
-        body = self._spoken({"leaseId": lease_id})
-        self._transport.send("POST", f"/v1/runs/{run_id}/steps/{step_index}/start", body)
+        path = f"/v1/runs/{run_id}/steps/{step_index}/start"
+        self._transport.send(
+            "POST", path, self._spoken({"leaseId": lease_id}), request_id=request_id
+        )
 
     def whoami(self, caller_token: str) -> Caller:
         """Ask who a caller is, with this executor's own credential beside the caller's."""
-        answer = self._transport.send("GET", "/v1/whoami", headers=_on_behalf_of(caller_token))
+        answer = self._transport.send(
+            "GET", "/v1/whoami", request_id=str(uuid4()), headers=_on_behalf_of(caller_token)
+        )
         return _read(Caller, answer)
 
     def _spoken(self, body: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a step ends for the orchestrator: reported, given back, or not to be written."""
+"""How a step ends for the orchestrator: reported, given back, or not to be written (yet)."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from executor import outcomes
 from executor.execution import Cancellation, Execution
 from executor.leases import HeldLeases
 from executor.releaser import Release, Releaser
-from executor.reporter import Report, Reporter, Unwritten, report_text
+from executor.reporter import Overdue, Report, Reporter, Unwritten, report_text
 from executor.transport import RefusedError
 from executor.wire import Dispatch, ReportResult
 
@@ -48,15 +48,21 @@ class Ending:
         self._chain_limit = chain_limit
         self._on_next = on_next
         self._on_over = on_over
+        self._suspended: dict[str, Callable[[], None]] = {}
         self._draining = False
+        self._process_ends = False
 
     def stop_chaining(self) -> None:
         """Let every run end at the step it is at."""
         self._draining = True
 
+    def stop_suspending(self) -> None:
+        """Wait for no renewal any more: the process ends."""
+        self._process_ends = True
+
     def give_back(self, execution: Execution, reason: str) -> None:
         """Release the lease, unless the step has been decided already."""
-        if execution.decide():
+        if execution.decide() or self._suspended.pop(execution.lease.id, None) is not None:
             self.release(execution, reason)
 
     def release(self, execution: Execution, reason: str) -> None:
@@ -76,21 +82,49 @@ class Ending:
             outcome=outcome["status"],
             message=outcome.get("message"),
         )
-        self._reporter.submit(
-            Report(
-                execution.lease,
-                report_text(execution.lease, step.index, outcome),
-                chain=self._may_chain(execution),
-                on_answer=partial(self._answered, execution),
-            )
-        )
+        text = report_text(execution.lease, step.index, outcome)
+
+        def send() -> None:
+            on_answer = partial(self._answered, execution, send)
+            chain = self._may_chain(execution)
+            self._reporter.submit(Report(execution.lease, text, chain, on_answer))
+
+        send()
 
     def _may_chain(self, execution: Execution) -> bool:
         within_limit = self._chain_limit == 0 or execution.depth < self._chain_limit
         return within_limit and not self._draining
 
+    def suspend(self, execution: Execution, go_on: Callable[[], None]) -> None:
+        """
+        Wait until a renewal tells whose the lease is, which is past its own deadline.
+
+        Args:
+            execution: Its step is decided: nobody else goes on with it.
+            go_on: Called when the lease has been renewed; never when it is lost.
+        """
+        log.info("suspended", run=execution.entry.run_id)
+        self._suspended[execution.lease.id] = go_on
+        # Looked at again: both may have come true before anybody waited.
+        if self._process_ends:
+            self.give_back(execution, Cancellation.DRAINING.value)
+        elif not execution.is_overdue():
+            self.renewed(execution.lease.id)
+
+    def renewed(self, lease_id: str) -> None:
+        """Go on with what waits for the renewal of this lease, if anything does."""
+        go_on = self._suspended.pop(lease_id, None)
+        if go_on is not None:
+            go_on()
+
+    def lost(self, execution: Execution) -> None:
+        """Wait no longer for the renewal of a lease that is lost."""
+        if execution.lease.id in self._suspended:
+            self.settle(execution)
+
     def settle(self, execution: Execution) -> None:
         """Note that the lease is over; the execution is too when its handler is."""
+        self._suspended.pop(execution.lease.id, None)
         self._leases.drop(execution.lease.id)
         execution.end_lease()
         self.leave_if_over(execution)
@@ -100,8 +134,15 @@ class Ending:
         if execution.is_over:
             self._on_over(execution)
 
-    def _answered(self, execution: Execution, answer: ReportResult | Unwritten) -> None:
-        if isinstance(answer, Unwritten):
+    def _answered(
+        self,
+        execution: Execution,
+        send_again: Callable[[], None],
+        answer: ReportResult | Overdue | Unwritten,
+    ) -> None:
+        if isinstance(answer, Overdue):
+            self.suspend(execution, send_again)
+        elif isinstance(answer, Unwritten):
             self._unwritten(execution, answer.refusal)
         elif answer.status == "continue" and answer.next is not None:
             self._go_on(execution, answer.next)
@@ -129,7 +170,7 @@ class Ending:
             self._on_next(execution)
 
     def _unwritten(self, execution: Execution, refusal: RefusedError | None) -> None:
-        reason = "the lease's time was up" if refusal is None else str(refusal)
+        reason = "it failed here" if refusal is None else str(refusal)
         log.warning("report-not-written", run=execution.entry.run_id, reason=reason)
         if refusal is None:
             self.settle(execution)

@@ -22,11 +22,6 @@ class Cancellation(Enum):
     LOST = "lease-lost"
     DEADLINE = "own-deadline"
 
-    @property
-    def lease_is_gone(self) -> bool:
-        """Whether nothing may be written any more."""
-        return self in (Cancellation.LOST, Cancellation.DEADLINE)
-
 
 @dataclass(eq=False)
 class Execution:
@@ -96,8 +91,9 @@ class Execution:
         """
         Tell the handler to stop.
 
-        The first cause stays, but for one that says that the lease is gone: it
-        overrules the others, since then nothing may be written.
+        The first cause stays, but for a lost lease: that overrules the others,
+        since then nothing may be written. A deadline stops a handler only; what
+        has not begun, or waits for an answer, looks at the deadline by itself.
 
         Returns:
             Whether this call changed anything.
@@ -110,8 +106,10 @@ class Execution:
             ):
                 # The step whose time was up has ended; this is the next one.
                 return False
-            if self.cancellation is not None and (
-                self.cancellation.lease_is_gone or not cause.lease_is_gone
+            if cause is Cancellation.DEADLINE and not self.handler_running:
+                return False
+            if self.cancellation is Cancellation.LOST or (
+                self.cancellation is not None and cause is not Cancellation.LOST
             ):
                 return False
             self.cancellation = cause
@@ -151,15 +149,27 @@ class Execution:
 
     def advance(self, dispatch: Dispatch) -> None:
         """Go on with the next step under the same lease and the same entry."""
+        self.start_over()
         with self.lock:
             self.dispatch = dispatch
             self.depth += 1
+
+    def start_over(self) -> None:
+        """Let the present step be executed as if it had not begun; its lease has been renewed."""
+        with self.lock:
             self.context = None
             self.decided = False
             self.mutating = False
             self.report_refused = False
             self.timeout_seconds = None
+            self.ignoring = False
             self.step_since = datetime.now(UTC)
+            if self.cancellation is Cancellation.DEADLINE:
+                self.cancellation = None
+
+    def is_overdue(self) -> bool:
+        """Whether the lease is past its deadline: nothing may begin or be written now."""
+        return monotonic_seconds() > self.lease.deadline
 
     @property
     def is_over(self) -> bool:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import structlog
@@ -17,6 +18,7 @@ log = structlog.get_logger()
 LONGEST_PERIOD_SECONDS = 10.0
 FIRST_BEAT_SECONDS = 0.5
 """After an idle time: a run that is shorter than this costs no renewal."""
+ORPHANS_KEPT_PERIOD_SECONDS = 2.0
 
 LEASES_PER_REQUEST = 500
 PROGRESS_BYTES_PER_REQUEST = 256 * 1024
@@ -27,8 +29,10 @@ class Heartbeat:
     A thread and a connection pool of its own, so that no handler can hold it up.
 
     It beats every third of the shortest lease, at most 10 s apart, while a lease
-    is held or a claim given up is not settled. What it learns it passes on:
-    leases that are lost, and leases whose run shall stop.
+    is held or a claim given up is not settled. A lease past its own deadline is
+    named on: after an outage it is ours still, unless the answer says otherwise.
+    What it learns it passes on: leases that are renewed, that are lost, and
+    whose run shall stop.
     """
 
     def __init__(
@@ -36,14 +40,17 @@ class Heartbeat:
         orchestrator: Orchestrator,
         leases: HeldLeases,
         *,
+        on_renewed: Callable[[str], None],
         on_lost: Callable[[str], None],
         on_abort: Callable[[str], None],
     ) -> None:
         self._orchestrator = orchestrator
         self._leases = leases
+        self._on_renewed = on_renewed
         self._on_lost = on_lost
         self._on_abort = on_abort
         self._as_of: str | None = None
+        self._orphans_kept = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -69,7 +76,8 @@ class Heartbeat:
     def _period_seconds(self) -> float:
         shortest = self._leases.shortest_seconds()
         if shortest is None:
-            return 0.2  # Only claims given up are left to settle: soon done.
+            # Only claims given up are left to settle: soon done, but for an amnesty.
+            return ORPHANS_KEPT_PERIOD_SECONDS if self._orphans_kept else 0.2
         return min(shortest / 3, LONGEST_PERIOD_SECONDS)
 
     def _beat_safely(self) -> bool:
@@ -102,14 +110,19 @@ class Heartbeat:
             leases[start : start + LEASES_PER_REQUEST]
             for start in range(0, len(leases), LEASES_PER_REQUEST)
         ] or [()]
-        for part in parts:
-            # A part does not name the others' leases, so it must free nothing.
-            self._renew(part, claiming, as_of if len(parts) == 1 else None)
-        self._leases.renewed()
+        if len(parts) > 1:
+            for part in parts:
+                # A part does not name the others' leases, so it must free nothing.
+                self._renew(part, claiming, None)
+            return
+        self._orphans_kept = self._renew(parts[0], claiming, as_of)
+        if not self._orphans_kept:
+            self._leases.renewed()
 
     def _renew(
         self, leases: Sequence[HeldLease], claiming: Sequence[str], as_of: str | None
-    ) -> None:
+    ) -> bool:
+        """Renew these; says whether the orchestrator keeps orphans of ours that it may not free."""
         answer_seconds = min((lease.seconds for lease in leases), default=10.0) / 2
         told = _progress_to_tell(leases)
         sent_at = monotonic_seconds()
@@ -117,21 +130,24 @@ class Heartbeat:
             [_named(lease, told.get(lease.id)) for lease in leases],
             claiming=claiming,
             as_of=as_of,
+            request_id=str(uuid4()),
             answer_seconds=min(max(answer_seconds, 1.0), LONGEST_PERIOD_SECONDS),
         )
         self._as_of = answer.server_time
         # The lease of an aborted run goes no further than one lease after the request.
         aborted = set(answer.abort)
-        self._leases.extend(
-            [one.lease_id for one in answer.renewed if one.lease_id not in aborted], sent_at
-        )
+        renewed = [one.lease_id for one in answer.renewed if one.lease_id not in aborted]
+        self._leases.extend(renewed, sent_at)
         self._leases.progress_told(told)
         if answer.released:
             log.info("orphans-released", runs=answer.released)
+        for lease_id in renewed:
+            self._on_renewed(lease_id)
         for lease_id in answer.lost:
             self._on_lost(lease_id)
         for lease_id in answer.abort:
             self._on_abort(lease_id)
+        return answer.orphans_kept
 
 
 def _progress_to_tell(leases: Sequence[HeldLease]) -> dict[str, bytes]:

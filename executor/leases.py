@@ -13,7 +13,8 @@ SETTLING_RENEWALS = 3
 """
 Answered renewals after which an orphan is gone: one brings a server time later
 than the orphan's grant, the next sends it back as `asOf`, and one more because
-the first may have been composed before the claim was given up.
+the first may have been composed before the claim was given up. A renewal after
+which orphans are kept, because of an amnesty, is none of them.
 """
 
 
@@ -23,8 +24,8 @@ class HeldLease:
     One lease of ours.
 
     Attributes:
-        deadline: When this process must assume that the lease is gone, on the
-            clock of `executor.deadline`.
+        deadline: After this nothing is executed or written under the lease until it
+            has been renewed, on the clock of `executor.deadline`.
         progress: What the handler last said of itself, as JSON, until it has been told.
     """
 
@@ -122,7 +123,7 @@ class HeldLeases:
             return tuple(self._claiming), tuple(self._leases.values())
 
     def renewed(self) -> None:
-        """Note one answered renewal that named everything."""
+        """Note one answered renewal that named everything, and left no orphan of ours."""
         with self._changed:
             self._settling_renewals = max(0, self._settling_renewals - 1)
             self._changed.notify_all()

@@ -14,7 +14,7 @@ from executor.leases import HeldLeases
 from executor.retry import until_answered
 from executor.runner import Runner
 from executor.transport import RefusedError, UnansweredError
-from executor.wire import Claimed
+from executor.wire import Claimed, OutOfService
 
 log = structlog.get_logger()
 
@@ -48,6 +48,7 @@ class Poller:
         self._queues = queues
         self._lease_seconds = lease_seconds
         self._poll_interval_seconds = poll_interval_seconds
+        self._out_of_service: OutOfService | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
 
@@ -121,7 +122,17 @@ class Poller:
         for dispatch, lease in arrival.confirmed(self._orchestrator):
             log.debug("claimed", run=dispatch.run.id)
             self._runner.begin(dispatch, lease)
+        self._note_service(claimed.out_of_service)
         if not claimed.dispatches and (monotonic_seconds() - began_at < SHORT_PAUSE_SECONDS):
             jittered = random.uniform(SHORT_PAUSE_SECONDS / 2, SHORT_PAUSE_SECONDS)  # noqa: S311
             return max(jittered, claimed.next_poll_after_ms / 1000)
         return claimed.next_poll_after_ms / 1000
+
+    def _note_service(self, out: OutOfService | None) -> None:
+        """Say it once when the orchestrator takes this executor out of service or puts it back."""
+        if out != self._out_of_service:
+            if out:
+                log.warning("out-of-service", state=out.state, reason=out.reason)
+            else:
+                log.info("in-service-again")
+            self._out_of_service = out

@@ -74,6 +74,7 @@ class Executor:
         self._heartbeat = Heartbeat(
             connect(),
             self._leases,
+            on_renewed=self.runner.renewed,
             on_lost=lambda lease_id: self.runner.cancel(lease_id, Cancellation.LOST),
             on_abort=lambda lease_id: self.runner.cancel(lease_id, Cancellation.ABORT),
         )
@@ -106,6 +107,7 @@ class Executor:
             "queues": list(settings.queues),
             "stepTypes": list(app.step_types),
             "url": self.url,
+            "replaces": settings.replaces,
         }
         self._registration = Registration(self._orchestrator, facts)
         self._threads = (reporter, releaser, self._heartbeat, self._watch, self._face)

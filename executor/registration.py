@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 import structlog
 
@@ -27,6 +28,7 @@ class Registration:
     def __init__(self, orchestrator: Orchestrator, facts: Mapping[str, Any]) -> None:
         self._orchestrator = orchestrator
         self._facts = facts
+        self._request_id = str(uuid4())
         self._withdrawn = threading.Event()
         self._withdrawal: threading.Thread | None = None
 
@@ -38,7 +40,7 @@ class Registration:
             NotWelcomeError: The token is not good for an executor.
         """
         try:
-            self._orchestrator.register(self._facts)
+            self._orchestrator.register(self._facts, request_id=self._request_id)
         except RefusedError as refusal:
             if refusal.status in (401, 403):
                 raise NotWelcomeError(
@@ -63,7 +65,7 @@ class Registration:
     def _announce_until_answered(self) -> None:
         try:
             until_answered(
-                lambda: self._orchestrator.register(self._facts),
+                lambda: self._orchestrator.register(self._facts, request_id=self._request_id),
                 give_up=self._withdrawn.is_set,
                 longest_pause_seconds=LONGEST_PAUSE_SECONDS,
             )
@@ -76,7 +78,9 @@ class Registration:
 
     def _withdraw_once(self) -> None:
         try:
-            self._orchestrator.register({**self._facts, "draining": True})
+            self._orchestrator.register(
+                {**self._facts, "draining": True, "replaces": None}, request_id=str(uuid4())
+            )
         except (RefusedError, UnansweredError) as error:
             log.info("withdrawal-failed", reason=str(error))
 

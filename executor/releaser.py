@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import uuid4
 
 import structlog
 
@@ -11,7 +12,8 @@ from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease
 from executor.retry import until_answered
-from executor.transport import RefusedError, UnansweredError
+from executor.transport import RefusedError
+from executor.wire import Released
 
 log = structlog.get_logger()
 
@@ -51,16 +53,24 @@ class Releaser:
                 self._send([one for one in waiting if one.reason == reason], reason)
 
     def _send(self, releases: list[Release], reason: str) -> None:
-        named = [{"leaseId": one.lease.id, "runId": one.lease.run_id} for one in releases]
         runs = [one.lease.run_id for one in releases]
-        last_deadline = max(one.lease.deadline for one in releases)
+        request_id = str(uuid4())
+
+        def attempt() -> Released:
+            now = monotonic_seconds()
+            named = [
+                {"leaseId": one.lease.id, "runId": one.lease.run_id}
+                for one in releases
+                if now <= one.lease.deadline
+            ]
+            if not named:
+                return Released()
+            return self._orchestrator.release(named, reason, request_id=request_id)
+
         try:
-            answer = until_answered(
-                lambda: self._orchestrator.release(named, reason),
-                give_up=lambda: monotonic_seconds() > last_deadline,
-            )
-        except (RefusedError, UnansweredError) as error:
-            log.warning("release-failed", runs=runs, reason=reason, error=str(error))
+            answer = until_answered(attempt, give_up=lambda: False)
+        except RefusedError as error:
+            log.warning("release-refused", runs=runs, reason=reason, error=str(error))
         except Exception:  # The next release must still be sent.
             log.exception("release-failed", runs=runs, reason=reason)
         else:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import structlog
@@ -25,13 +26,18 @@ BYTES_PER_BATCH = 8 * 1024 * 1024 - 64 * 1024
 
 
 @dataclass(frozen=True)
+class Overdue:
+    """The lease passed its own deadline before any answer: not to be sent until it is renewed."""
+
+
+@dataclass(frozen=True)
 class Unwritten:
     """
     The report was not stored, and repeating it changes nothing.
 
     Attributes:
-        refusal: What the orchestrator had against the request; None when the
-            lease passed its deadline before any answer.
+        refusal: What the orchestrator had against the request; None when it
+            failed here.
     """
 
     refusal: RefusedError | None
@@ -51,7 +57,7 @@ class Report:
     lease: HeldLease
     text: bytes
     chain: bool
-    on_answer: Callable[[ReportResult | Unwritten], None]
+    on_answer: Callable[[ReportResult | Overdue | Unwritten], None]
 
 
 def report_text(lease: HeldLease, step_index: int, outcome: dict[str, Any]) -> bytes:
@@ -116,7 +122,7 @@ class Reporter:
         return batch
 
     def _send(self, batch: Sequence[Report]) -> None:
-        under_way = list(batch)
+        under_way, request_id = list(batch), str(uuid4())
 
         def attempt() -> tuple[list[Report], Sequence[ReportResult], float]:
             self._drop_overdue(under_way)
@@ -124,7 +130,9 @@ class Reporter:
                 return [], [], 0.0
             sent_at = monotonic_seconds()
             texts = [report.text for report in under_way]
-            answer = self._orchestrator.report(texts, chain=under_way[0].chain)
+            answer = self._orchestrator.report(
+                texts, chain=under_way[0].chain, request_id=request_id
+            )
             if len(answer.results) != len(texts):
                 raise UnansweredError("the orchestrator answered another number of reports")
             return under_way, answer.results, sent_at
@@ -143,7 +151,7 @@ class Reporter:
         now = monotonic_seconds()
         for report in [report for report in under_way if now > report.lease.deadline]:
             under_way.remove(report)
-            report.on_answer(Unwritten(None))
+            report.on_answer(Overdue())
 
     def _refused(self, batch: Sequence[Report], refusal: RefusedError) -> None:
         """A request is refused as a whole: find whose fault it is, one by one."""

@@ -11,6 +11,8 @@ from executor.transport import UnansweredError
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
+LONGEST_RETRY_AFTER_SECONDS = 60.0
+"""Whatever something in between may say: the orchestrator never asks for as much."""
 
 Answer = TypeVar("Answer")
 
@@ -26,7 +28,8 @@ def until_answered(
 
     The pauses grow exponentially and are drawn at random below their bound, so
     that executors that lost the orchestrator together do not return together.
-    A Retry-After is waited for as it is.
+    A Retry-After is waited for, if it is no longer than a minute, and never less
+    than one of these pauses.
 
     Args:
         attempt: Sends the same request, under the same id, each time.
@@ -41,9 +44,9 @@ def until_answered(
     def pause_after(error: Exception) -> bool | float:
         if not isinstance(error, UnansweredError) or give_up():
             return False
-        if error.retry_after_seconds is not None:
-            return error.retry_after_seconds
-        return random.uniform(0.01, min(longest_pause_seconds, next(bounds)))  # noqa: S311
+        pause = random.uniform(0.01, min(longest_pause_seconds, next(bounds)))  # noqa: S311
+        asked = min(error.retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)
+        return max(asked, pause)
 
     for again in stamina.retry_context(pause_after, attempts=None, timeout=None):
         with again:

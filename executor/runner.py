@@ -112,16 +112,22 @@ class Runner:
         """Tell the handler under a lease to stop, for this cause."""
         execution = self._executions.get(lease_id)
         if execution is None:
-            if cause.lease_is_gone:
+            if cause in (Cancellation.LOST, Cancellation.DEADLINE):
                 self._leases.drop(lease_id)
             return
         if not execution.cancel(cause):
+            if cause is Cancellation.LOST:
+                self._ending.lost(execution)
             return
         log.info("cancelled", run=execution.entry.run_id, cause=cause.value)
-        if cause.lease_is_gone:
+        if cause is Cancellation.LOST:
             self._ending.settle(execution)
         elif execution in self._queued:
             self._ending.give_back(execution, cause.value)
+
+    def renewed(self, lease_id: str) -> None:
+        """Go on with what could not be written before this lease was renewed."""
+        self._ending.renewed(lease_id)
 
     def note_ignoring(self, execution: Execution) -> None:
         """Note that a handler ignores that it was told to stop."""
@@ -147,6 +153,7 @@ class Runner:
 
     def release_running(self) -> None:
         """Give back what is still being executed, whether its handler stops or not."""
+        self._ending.stop_suspending()
         for execution in self.executions():
             self._ending.give_back(execution, Cancellation.DRAINING.value)
 

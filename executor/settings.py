@@ -51,6 +51,12 @@ def _in_flight_status(status: int) -> int:
     return status
 
 
+def _others(replaces: str | None) -> str | None:
+    if replaces not in (None, "others"):
+        raise ValueError("must be others, or not set")
+    return replaces
+
+
 def _log_level(text: str) -> str:
     if text.lower() not in _LOG_LEVELS:
         raise ValueError(f"must be one of {', '.join(_LOG_LEVELS)}")
@@ -93,6 +99,9 @@ class Settings(BaseSettings):
     http_port: int = Field(default=3400, ge=0, le=65535, validation_alias="EXECUTOR_HTTP_PORT")
     in_flight_status: Annotated[int, AfterValidator(_in_flight_status)] = Field(
         default=400, validation_alias="EXECUTOR_IN_FLIGHT_STATUS"
+    )
+    replaces: Annotated[str | None, AfterValidator(_others)] = Field(
+        default=None, validation_alias="EXECUTOR_REPLACES"
     )
     log_level: Annotated[str, AfterValidator(_log_level)] = Field(
         default="info", validation_alias="LOG_LEVEL"

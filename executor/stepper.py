@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import structlog
 
@@ -58,6 +59,9 @@ class Stepper:
         if execution.cancellation is not None:
             self._ending.give_back(execution, execution.cancellation.value)
             return
+        if execution.is_overdue():
+            self._suspend(execution)
+            return
         handler = self._app.find(dispatch.step.type)
         if handler is None:
             self._ending.give_back(execution, "no-handler")
@@ -74,6 +78,9 @@ class Stepper:
             return
         set_progress = partial(self._leases.set_progress, execution.lease.id)
         context = _context(dispatch, step_input, set_progress)
+        if execution.is_overdue():
+            self._suspend(execution)
+            return
         timeout_seconds = dispatch.step.timeout_seconds or handler.timeout_seconds
         if not execution.begin(context, timeout_seconds=timeout_seconds):
             return
@@ -81,7 +88,7 @@ class Stepper:
 
     def _write_ahead(self, execution: Execution) -> bool:
         """Have the orchestrator note that a mutating step begins, or do not begin it."""
-        dispatch = execution.dispatch
+        dispatch, request_id = execution.dispatch, str(uuid4())
 
         def give_up() -> bool:
             return execution.decided or monotonic_seconds() > execution.lease.deadline
@@ -89,7 +96,10 @@ class Stepper:
         try:
             until_answered(
                 lambda: self._orchestrator.start_step(
-                    dispatch.run.id, dispatch.step.index, execution.lease.id
+                    dispatch.run.id,
+                    dispatch.step.index,
+                    execution.lease.id,
+                    request_id=request_id,
                 ),
                 give_up=give_up,
             )
@@ -99,8 +109,7 @@ class Stepper:
             return False
         except UnansweredError as unanswered:
             log.warning("step-start-unanswered", run=dispatch.run.id, reason=str(unanswered))
-            if execution.decide():
-                self._ending.settle(execution)
+            self._suspend(execution)
             return False
         if execution.cancellation is not None and execution.decide():
             # The one moment at which it is known that nothing has happened.
@@ -130,10 +139,21 @@ class Stepper:
             self._ending.leave_if_over(execution)
             return
         outcome = self._outcome(execution, result, raised)
-        if outcome is None:
-            self._ending.release(execution, Cancellation.DRAINING.value)
-        else:
+        if outcome is not None:
             self._ending.report(execution, outcome)
+        elif execution.cancellation is Cancellation.DEADLINE:
+            self._ending.suspend(execution, lambda: self._start_over(execution))
+        else:
+            self._ending.release(execution, Cancellation.DRAINING.value)
+
+    def _suspend(self, execution: Execution) -> None:
+        """Begin the step when its lease has been renewed, and not before."""
+        if execution.decide():
+            self._ending.suspend(execution, lambda: self._start_over(execution))
+
+    def _start_over(self, execution: Execution) -> None:
+        execution.start_over()
+        self.execute(execution)
 
     def _outcome(
         self, execution: Execution, result: Any, raised: BaseException | None

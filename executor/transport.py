@@ -3,6 +3,7 @@
 import ssl
 import threading
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,17 +71,22 @@ class Transport:
         path: str,
         body: Mapping[str, Any] | None = None,
         *,
+        request_id: str,
         headers: Mapping[str, str] | None = None,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> bytes:
         """
         Send one request and return the body of its answer.
 
+        Args:
+            request_id: The same for every attempt at one request. It stands in the
+                orchestrator's log and in the events that the request caused.
+
         Raises:
             RefusedError: The orchestrator said no, and has done nothing.
             UnansweredError: Nobody knows what it has done, if anything.
         """
-        sent_headers = dict(headers or {})
+        sent_headers = {"X-Request-Id": request_id, **(headers or {})}
         if body is not None:
             sent_headers["Content-Type"] = "application/json"
         try:
@@ -127,8 +133,16 @@ def _problem_of(response: httpx2.Response) -> Problem:
 
 
 def _retry_after_seconds(response: httpx2.Response) -> float | None:
+    """When to come back: in so many seconds, or at a time that the sender's own clock shows."""
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
+    if text.isascii() and text.isdigit() and len(text) < 7:
+        return float(text)
+    try:
+        wait = parsedate_to_datetime(text) - parsedate_to_datetime(response.headers["Date"])
+    except (KeyError, ValueError, TypeError):
+        # Nothing of the kind, and no clock of ours to measure a bare time by.
+        return None
+    return max(0.0, wait.total_seconds())
 
 
 def _is_loopback(url: str) -> bool:

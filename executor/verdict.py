@@ -25,7 +25,8 @@ def outcome_of(
     result: Any, raised: BaseException | None, cause: Cancellation | None, *, mutating: bool
 ) -> dict[str, Any] | None:
     """
-    The outcome to report, or None to give the lease back instead.
+    The outcome to report, or None when the step is to be executed again: elsewhere,
+    or here once the lease is known to be ours still.
 
     A handler that was told to stop and yet returned an output, or raised one of
     the exceptions that steer a run, has said how its step ended, and that is
@@ -36,7 +37,7 @@ def outcome_of(
         return _success(result, mutating=mutating)
     if cause is None or isinstance(raised, _DELIBERATE):
         return _of_exception(raised, mutating=mutating)
-    if cause is Cancellation.DRAINING:
+    if cause is Cancellation.DRAINING or (cause is Cancellation.DEADLINE and not mutating):
         return None
     message = f"stopped: {cause.value}"
     return outcomes.unknown(message) if mutating else outcomes.error(message, retryable=False)

@@ -63,12 +63,20 @@ class Dispatch(_Answer):
     lease: Lease
 
 
+class OutOfService(_Answer):
+    """Why the orchestrator hands this executor nothing, until an operator resumes it."""
+
+    state: str
+    reason: str | None = None
+
+
 class Claimed(_Answer):
     """The answer to a claim from queues."""
 
     dispatches: tuple[Dispatch, ...]
     next_poll_after_ms: int = 0
     replayed: bool = False
+    out_of_service: OutOfService | None = None
 
 
 class Renewal(_Answer):
@@ -84,6 +92,7 @@ class Renewed(_Answer):
     lost: tuple[str, ...] = ()
     abort: tuple[str, ...] = ()
     released: tuple[str, ...] = ()
+    orphans_kept: bool = False
     server_time: str
 
 

@@ -9,6 +9,7 @@ from typing import cast
 from apiflask import APIFlask
 
 from orchestrator.api.access import register_access, require_declarations
+from orchestrator.api.bulk import bulk
 from orchestrator.api.claims import claims
 from orchestrator.api.context import EXTENSION, Services
 from orchestrator.api.docs import docs
@@ -39,6 +40,7 @@ VERSION = "0.1.0"
 _BLUEPRINTS = (
     runs,
     run_acts,
+    bulk,
     claims,
     leases,
     reports,

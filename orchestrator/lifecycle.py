@@ -31,6 +31,7 @@ class Ending(StrEnum):
     RELEASED = "released"
     ORPHANED = "orphaned"
     REPLACED = "replaced"
+    REVOKED = "revoked"
 
 
 class WaitingReason(StrEnum):
@@ -75,6 +76,9 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 MAX_RELEASES_IN_A_ROW = 20
 # The pause after the n-th such release is 2^(n-1) seconds, at most this.
 MAX_RELEASE_PAUSE_SECONDS = 60
+
+# An executor that lost leases so many times without a success in between gets no more.
+MAX_INCIDENTS = 5
 
 # Back-off of a run whose workflow says nothing: full jitter below
 # base x factor^(failures-1), at most the cap.

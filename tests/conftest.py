@@ -2,8 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
+from xdist.remote import Producer
+from xdist.workermanage import WorkerController
 
 from tests.command_line import CommandLine
 from tests.database import (
@@ -14,6 +17,7 @@ from tests.database import (
     fresh_database,
     template_on,
 )
+from tests.workers import Units
 
 REQUIRE = "DIBS_TEST_REQUIRE"
 
@@ -24,8 +28,25 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
     """Say which Postgres the tests use, before the first of them."""
     if not any("template" in getattr(item, "fixturenames", ()) for item in items):
         return "Postgres: not needed by these tests"
-    config.stash[source_key] = choose_source()
-    return f"Postgres: {config.stash[source_key].description}"
+    return f"Postgres: {_source(config).description}"
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say it here when workers run the tests: they collect them, and print nothing."""
+    shared = config.getoption("numprocesses", None)
+    return f"Postgres: {_source(config).description}, one for each worker" if shared else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell a worker which Postgres to use: looking for one may take a minute."""
+    node.workerinput["postgres"] = asdict(_source(node.config))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units:
+    """Share the tests out by module."""
+    return Units(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -49,7 +70,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def template(pytestconfig: pytest.Config) -> Iterator[Template]:
     """The database that each test's own is copied from."""
-    source = pytestconfig.stash.get(source_key, None) or choose_source()
+    source = _source(pytestconfig)
     with source.run() as owner_url, template_on(owner_url, shared=source.shared) as template:
         yield template
 
@@ -67,6 +88,14 @@ def command_line(
 ) -> CommandLine:
     """The `dibs` command."""
     return CommandLine(monkeypatch, capsys)
+
+
+def _source(config: pytest.Config) -> Source:
+    """The Postgres of this session: chosen once, by the process that was started."""
+    if source_key not in config.stash:
+        told = getattr(config, "workerinput", None)
+        config.stash[source_key] = Source(**told["postgres"]) if told else choose_source()
+    return config.stash[source_key]
 
 
 def _reason(report: pytest.TestReport) -> str:

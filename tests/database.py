@@ -26,6 +26,7 @@ from orchestrator.dev.embedded import NOT_DURABLE, EmbeddedPostgres
 from orchestrator.dev.provision import as_user, create_database, ensure_role, provision
 from orchestrator.settings import database_url
 
+GIVEN = "TEST_DATABASE_URL"
 IMAGE = "postgres:18"
 IMAGE_SECONDS = 60
 SERVICE_ROLE = "dibs_service"
@@ -33,11 +34,25 @@ SERVICE_ROLE = "dibs_service"
 
 @dataclass(frozen=True)
 class Source:
-    """A way to a Postgres; entering `run` gives its owner's URL."""
+    """
+    A way to a Postgres.
 
+    Attributes:
+        kind: A key of `WAYS`, so that who chose can tell other processes.
+        description: In a few words, and why it is no better one.
+    """
+
+    kind: str
     description: str
-    run: Callable[[], AbstractContextManager[str]]
-    shared: bool = False
+
+    @property
+    def shared(self) -> bool:
+        """Whether others use this server too."""
+        return self.kind == "given"
+
+    def run(self) -> AbstractContextManager[str]:
+        """Entering it gives the owner's URL."""
+        return WAYS[self.kind]()
 
 
 @dataclass(frozen=True)
@@ -61,12 +76,12 @@ class Database:
 
 def choose_source() -> Source:
     """The first of the three that this machine can give."""
-    if given := os.environ.get("TEST_DATABASE_URL"):
-        return Source("TEST_DATABASE_URL", lambda: _given(database_url(given)), shared=True)
+    if os.environ.get(GIVEN):
+        return Source("given", GIVEN)
     lacking = _why_no_container()
     if lacking is None:
-        return Source(f"a container of {IMAGE}", _container)
-    return Source(f"embedded ({lacking})", _embedded)
+        return Source("container", f"a container of {IMAGE}")
+    return Source("embedded", f"embedded ({lacking})")
 
 
 @contextmanager
@@ -119,8 +134,8 @@ def drop_database(owner_url: str, name: str) -> None:
 
 
 @contextmanager
-def _given(url: str) -> Iterator[str]:
-    yield url
+def _given() -> Iterator[str]:
+    yield database_url(os.environ[GIVEN])
 
 
 @contextmanager
@@ -140,6 +155,13 @@ def _embedded() -> Iterator[str]:
         EmbeddedPostgres(Path(directory), durable=False) as postgres,
     ):
         yield postgres.owner_url
+
+
+WAYS: dict[str, Callable[[], AbstractContextManager[str]]] = {
+    "given": _given,
+    "container": _container,
+    "embedded": _embedded,
+}
 
 
 def _why_no_container() -> str | None:

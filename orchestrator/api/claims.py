@@ -20,6 +20,7 @@ from orchestrator.api.context import services
 from orchestrator.api.parameters import full_name, run_id_of
 from orchestrator.api.payload import body_hash, json_text
 from orchestrator.api.queue_access import common_patterns, require_queues
+from orchestrator.api.repeats import BY_REQUEST_ID, repeats
 from orchestrator.api.wire.claims import Claimed, ClaimRequest, RunClaimed, RunClaimRequest
 from orchestrator.desk.claim_desk import Wish
 from orchestrator.desk.run_claims import claim_run
@@ -39,6 +40,11 @@ claims = blueprint("claims")
 @claims.post("/v1/claims")
 @allow(EXECUTORS)
 @refuses(RequestIdReused)
+@repeats(
+    BY_REQUEST_ID,
+    "The same `requestId` and body again get the same runs under the same leases, as far as "
+    "they still live, and never more than the first one got. Kept for a day.",
+)
 @claims.input(ClaimRequest, arg_name="asked")
 @claims.output(Claimed)
 def claim(asked: ClaimRequest) -> Response:
@@ -60,11 +66,13 @@ def claim(asked: ClaimRequest) -> Response:
             wait_seconds=asked.wait_seconds,
         )
     )
+    out = got.out_of_service
     return answer(
         {
             "dispatches": [dispatch_body(dispatch) for dispatch in got.dispatches],
             "nextPollAfterMs": got.next_poll_after_ms,
             "replayed": got.replayed,
+            "outOfService": out and {"state": out.state, "reason": out.reason},
         }
     )
 
@@ -72,6 +80,11 @@ def claim(asked: ClaimRequest) -> Response:
 @claims.post("/v1/runs/<run_id>/claim")
 @allow(EXECUTORS)
 @refuses(RunNotFound, RunHeld, RunNotClaimable, RunOver, LeaseLost, RequestIdReused)
+@repeats(
+    BY_REQUEST_ID,
+    "The same `requestId` and body again get the same lease, as far as it still lives. Kept "
+    "for a day.",
+)
 @takes(ON_BEHALF_OF)
 @claims.input(RunClaimRequest, arg_name="asked")
 @claims.output(RunClaimed)

@@ -13,6 +13,7 @@ from orchestrator.api.context import services
 from orchestrator.api.parameters import full_name, name_of, request_id
 from orchestrator.api.payload import json_text
 from orchestrator.api.queue_access import require_queues
+from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.executors import Act, ExecutorList, Registered, Registration
 from orchestrator.errors import NotFound
 from orchestrator.lifecycle import covers
@@ -28,6 +29,7 @@ ACTIVE, DRAINING, QUARANTINED = "active", "draining", "quarantined"
 @executors.put("/v1/executors/<instance>")
 @allow(EXECUTORS)
 @refuses(NotFound)
+@repeats(NATURALLY, "The last word of a session counts; what `replaces` ended is ended.")
 @executors.input(Registration, arg_name="asked")
 @executors.output(Registered)
 def register(instance: str, asked: Registration) -> Response:
@@ -76,6 +78,7 @@ def list_all() -> Response:
 @executors.post("/v1/executors/<name>/drain")
 @allow(OPERATORS)
 @refuses(NotFound)
+@repeats(NATURALLY, "It is draining, however often it is told.")
 @executors.input(Act, arg_name="asked")
 @executors.output(ExecutorList)
 def drain(name: str, asked: Act) -> Response:
@@ -86,6 +89,7 @@ def drain(name: str, asked: Act) -> Response:
 @executors.post("/v1/executors/<name>/quarantine")
 @allow(OPERATORS)
 @refuses(NotFound)
+@repeats(NATURALLY, "It is in quarantine, however often it is told.")
 @executors.input(Act, arg_name="asked")
 @executors.output(ExecutorList)
 def quarantine(name: str, asked: Act) -> Response:
@@ -96,6 +100,7 @@ def quarantine(name: str, asked: Act) -> Response:
 @executors.post("/v1/executors/<name>/resume")
 @allow(OPERATORS)
 @refuses(NotFound)
+@repeats(NATURALLY, "It is active, however often it is told.")
 @executors.input(Act, arg_name="asked")
 @executors.output(ExecutorList)
 def resume(name: str, asked: Act) -> Response:

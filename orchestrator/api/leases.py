@@ -10,6 +10,7 @@ from orchestrator.api.blueprint import blueprint, refuses
 from orchestrator.api.context import services
 from orchestrator.api.parameters import full_name, request_id, run_id_of, step_index_of
 from orchestrator.api.payload import json_text
+from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.leases import (
     Release,
     Released,
@@ -27,6 +28,11 @@ leases = blueprint("leases")
 
 @leases.post("/v1/leases/renew")
 @allow(EXECUTORS)
+@repeats(
+    NATURALLY,
+    "A second copy moves the expiry once more; what it frees depends on `asOf` alone, however"
+    " late it comes.",
+)
 @leases.input(Renewal, arg_name="asked")
 @leases.output(Renewed)
 def renew(asked: Renewal) -> Response:
@@ -62,6 +68,7 @@ def renew(asked: Renewal) -> Response:
             "lost": told.lost,
             "abort": [renewal.lease_id for renewal in told.renewed if renewal.abort],
             "released": told.released,
+            "orphansKept": told.orphans_kept,
             "serverTime": told.server_time,
         }
     )
@@ -69,6 +76,7 @@ def renew(asked: Renewal) -> Response:
 
 @leases.post("/v1/leases/release")
 @allow(EXECUTORS)
+@repeats(NATURALLY, "A lease that is given back already is in `lost`, and nothing else happens.")
 @leases.input(Release, arg_name="asked")
 @leases.output(Released)
 def release(asked: Release) -> Response:
@@ -89,6 +97,7 @@ def release(asked: Release) -> Response:
 @leases.post("/v1/runs/<run_id>/steps/<index>/start")
 @allow(EXECUTORS)
 @refuses(RunNotFound, NotFound, LeaseLost)
+@repeats(NATURALLY, "Under the same lease a step begins once; every copy is answered alike.")
 @leases.input(StepStart, arg_name="asked")
 @leases.output(Started)
 def start_step(run_id: str, index: str, asked: StepStart) -> Response:

@@ -1,7 +1,7 @@
 """The OpenAPI document: what APIFlask collects from the routes, completed.
 
 APIFlask knows paths, bodies and answers. Added here, from what the views
-declare: who may, and every problem that a route can answer with.
+declare: who may, how it repeats, and every problem that a route can answer with.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from orchestrator.api import refusals
 from orchestrator.api.access import roles_of
 from orchestrator.api.blueprint import COMPONENT, header_of, is_needed, refusals_of
 from orchestrator.api.problems import MEDIA_TYPE, status_of
+from orchestrator.api.repeats import repetition_of
 from orchestrator.api.wire.members import Body, View
 from orchestrator.api.wire.service import Problem
 from orchestrator.errors import DibsError
@@ -98,6 +99,10 @@ def _complete_operation(operation: Document, view: Any) -> None:
         operation["x-roles"] = sorted(roles)
     else:
         operation["security"] = []
+    if repetition := repetition_of(view):
+        told = [operation.get("description"), f"Repeatable. {repetition.sentence}"]
+        operation["description"] = "\n\n".join(filter(None, told))
+        operation["x-repeatable"] = repetition.way
     if header := header_of(view):
         operation["parameters"].append(
             {"in": "header", "name": header, "required": False, "schema": {"type": "string"}}

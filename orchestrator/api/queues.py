@@ -11,6 +11,7 @@ from orchestrator.api.bodies import queue_body
 from orchestrator.api.context import services
 from orchestrator.api.parameters import name_of
 from orchestrator.api.queue_access import require_queues
+from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.members import NoMembers
 from orchestrator.api.wire.queues import Paused, QueueList
 from orchestrator.errors import NotFound
@@ -34,6 +35,7 @@ def list_all() -> Response:
 @queues.post("/v1/queues/<name>/pause")
 @allow(OPERATORS)
 @refuses(NotFound)
+@repeats(NATURALLY, "It is paused, however often it is told.")
 @queues.input(NoMembers, arg_name="_asked")
 @queues.output(Paused)
 def pause(name: str, _asked: NoMembers) -> Response:
@@ -44,6 +46,7 @@ def pause(name: str, _asked: NoMembers) -> Response:
 @queues.post("/v1/queues/<name>/resume")
 @allow(OPERATORS)
 @refuses(NotFound)
+@repeats(NATURALLY, "It is not paused, however often it is told.")
 @queues.input(NoMembers, arg_name="_asked")
 @queues.output(Paused)
 def resume(name: str, _asked: NoMembers) -> Response:

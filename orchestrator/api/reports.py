@@ -15,6 +15,7 @@ from orchestrator.api.context import services
 from orchestrator.api.parameters import request_id
 from orchestrator.api.payload import body_hash, json_text, payload_text
 from orchestrator.api.problems import problem_members
+from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.reports import (
     AwaitingInput,
     Later,
@@ -37,6 +38,11 @@ reports = blueprint("reports")
 
 @reports.post("/v1/reports")
 @allow(EXECUTORS)
+@repeats(
+    NATURALLY,
+    "The same outcome under the lease that made it gets the stored answer (`replayed: true`),"
+    " whatever has happened since.",
+)
 @reports.input(Reports, arg_name="asked")
 @reports.output(ReportResults)
 def report(asked: Reports) -> Response:

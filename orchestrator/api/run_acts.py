@@ -11,6 +11,7 @@ from orchestrator.api.bodies import run_body
 from orchestrator.api.context import services
 from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, request_id, run_id_of
 from orchestrator.api.payload import json_text
+from orchestrator.api.repeats import BY_KEY, repeats
 from orchestrator.api.wire.members import NoMembers
 from orchestrator.api.wire.runs import Abortion, Resolution, Resumption, RunView
 from orchestrator.desk import acts
@@ -26,10 +27,16 @@ from orchestrator.store.acts import Act
 
 run_acts = blueprint("run_acts", tag="Acts on runs")
 
+_BY_KEY = (
+    "With an Idempotency-Key it is done once: the key is kept with the event that it causes, and a"
+    " repeat gets the run as it is now. Without one it is a compare-and-set on the state."
+)
+
 
 @run_acts.post("/v1/runs/<run_id>/resume")
 @allow(CLIENTS)
 @refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid, IdempotencyKeyReused)
+@repeats(BY_KEY, _BY_KEY)
 @takes(IDEMPOTENCY_KEY)
 @run_acts.input(Resumption, arg_name="asked")
 @run_acts.output(RunView)
@@ -48,6 +55,7 @@ def resume(run_id: str, asked: Resumption) -> Response:
 @run_acts.post("/v1/runs/<run_id>/abort")
 @allow(CLIENTS)
 @refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid, IdempotencyKeyReused)
+@repeats(BY_KEY, _BY_KEY)
 @takes(IDEMPOTENCY_KEY)
 @run_acts.input(Abortion, arg_name="asked")
 @run_acts.output(RunView)
@@ -67,6 +75,7 @@ def abort(run_id: str, asked: Abortion) -> Response:
     IdempotencyKeyInvalid,
     IdempotencyKeyReused,
 )
+@repeats(BY_KEY, _BY_KEY)
 @takes(IDEMPOTENCY_KEY)
 @run_acts.input(NoMembers, arg_name="_asked")
 @run_acts.output(RunView)
@@ -78,6 +87,7 @@ def retry(run_id: str, _asked: NoMembers) -> Response:
 @run_acts.post("/v1/runs/<run_id>/resolve")
 @allow(OPERATORS)
 @refuses(RunNotFound, RunOver, StateConflict, IdempotencyKeyInvalid, IdempotencyKeyReused)
+@repeats(BY_KEY, _BY_KEY)
 @takes(IDEMPOTENCY_KEY)
 @run_acts.input(Resolution, arg_name="asked")
 @run_acts.output(RunView)

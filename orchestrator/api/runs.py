@@ -14,6 +14,8 @@ from orchestrator.api.cursor import make_cursor, read_cursor
 from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, request_id, run_id_of
 from orchestrator.api.payload import body_hash, payload_text
 from orchestrator.api.queue_access import require_queues
+from orchestrator.api.repeats import BY_KEY, repeats
+from orchestrator.api.run_filter import run_filter
 from orchestrator.api.wire.queries import RunQuery, RunsQuery
 from orchestrator.api.wire.runs import (
     CreatedRuns,
@@ -35,7 +37,7 @@ from orchestrator.errors import (
     RunNotFound,
 )
 from orchestrator.store.events import events_of
-from orchestrator.store.runs import NewRun, RunFilter, list_runs
+from orchestrator.store.runs import NewRun, list_runs
 from orchestrator.store.steps import steps_of
 from orchestrator.store.transaction import transact
 
@@ -45,6 +47,11 @@ runs = blueprint("runs")
 @runs.post("/v1/runs")
 @allow(CLIENTS)
 @refuses(RunAlreadyActive, IdempotencyKeyReused, IdempotencyKeyInvalid)
+@repeats(
+    BY_KEY,
+    "With an Idempotency-Key a repeat gets the run of the first one, with 200. The key counts"
+    " for as long as the run is kept.",
+)
 @takes(IDEMPOTENCY_KEY)
 @runs.input(RunCreation, arg_name="asked")
 @runs.output(RunView, 201)
@@ -61,6 +68,11 @@ def create_run(asked: RunCreation) -> Response:
 @runs.post("/v1/runs/batch")
 @allow(CLIENTS)
 @refuses(RunAlreadyActive, IdempotencyKeyReused, IdempotencyKeyInvalid)
+@repeats(
+    BY_KEY,
+    "Each run that carries an `idempotencyKey` is created once; a repeat finds it (`created: "
+    "false`).",
+)
 @runs.input(RunBatch, arg_name="asked")
 @runs.output(CreatedRuns, 201)
 def create_runs(asked: RunBatch) -> Response:
@@ -115,13 +127,7 @@ def list_all(asked: RunsQuery) -> Response:
     before = None
     if asked.cursor is not None:
         before = read_cursor(key, asked.cursor, token_name=who.name, filters=filters)
-    wanted = RunFilter(
-        states=tuple(sorted(asked.state or ())),
-        queue=asked.queue,
-        workflow=asked.workflow,
-        executor=asked.executor,
-        created_after=asked.created_after,
-    )
+    wanted = run_filter(asked)
     # One more than asked tells whether there is another page.
     found = transact(
         shared.database.work,

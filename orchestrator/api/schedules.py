@@ -15,6 +15,7 @@ from orchestrator.api.context import services
 from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, name_of
 from orchestrator.api.payload import payload_text
 from orchestrator.api.queue_access import require_queues
+from orchestrator.api.repeats import BY_KEY, NATURALLY, repeats
 from orchestrator.api.wire.members import NoMembers
 from orchestrator.api.wire.schedules import (
     RunNow,
@@ -35,6 +36,7 @@ schedules = blueprint("schedules")
 @schedules.put("/v1/schedules/<name>")
 @allow(OPERATORS)
 @refuses(NotFound)
+@repeats(NATURALLY, "The same content is the same schedule.")
 @schedules.input(ScheduleDefinition, arg_name="asked")
 @schedules.output(ScheduleView)
 def put(name: str, asked: ScheduleDefinition) -> Response:
@@ -95,6 +97,7 @@ def show(name: str) -> Response:
 @schedules.delete("/v1/schedules/<name>")
 @allow(OPERATORS)
 @refuses(NotFound)
+@repeats(NATURALLY, "It is gone, and a second copy is answered 404.")
 @schedules.output({}, 204)
 def delete(name: str) -> Response:
     """Forget a schedule; the runs that it created stay."""
@@ -111,6 +114,7 @@ def delete(name: str) -> Response:
 @schedules.post("/v1/schedules/<name>/run-now")
 @allow(OPERATORS)
 @refuses(NotFound, IdempotencyKeyInvalid)
+@repeats(BY_KEY, "With an Idempotency-Key a repeat gets the run of the first one.")
 @takes(IDEMPOTENCY_KEY)
 @schedules.input(NoMembers, arg_name="_asked")
 @schedules.output(RunNow)

@@ -16,6 +16,7 @@ from orchestrator.api.context import services
 from orchestrator.api.parameters import name_of
 from orchestrator.api.payload import body_hash, payload_text
 from orchestrator.api.queue_access import require_queues
+from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.queries import WorkflowQuery
 from orchestrator.api.wire.workflows import (
     Definition,
@@ -34,6 +35,7 @@ workflows = blueprint("workflows")
 @workflows.put("/v1/workflows/<name>")
 @allow(OPERATORS)
 @refuses(NotFound)
+@repeats(NATURALLY, "The same content is the same version.")
 @workflows.input(Definition, arg_name="asked")
 @workflows.output(Put)
 def put(name: str, asked: Definition) -> Response:

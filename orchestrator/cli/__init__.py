@@ -6,7 +6,18 @@ from importlib.metadata import version
 import click
 import rich_click
 
-from orchestrator.cli import demo, dev, migrate, runs, schedules, serve, token, workflows
+from orchestrator.cli import (
+    audit,
+    demo,
+    dev,
+    leases,
+    migrate,
+    runs,
+    schedules,
+    serve,
+    token,
+    workflows,
+)
 from orchestrator.cli.failure import INTERRUPTED, explain
 
 
@@ -40,6 +51,8 @@ for command in (
     workflows.workflows,
     runs.runs,
     schedules.schedules,
+    audit.audit,
+    leases.leases,
 ):
     dibs.add_command(command)
 

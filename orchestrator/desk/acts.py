@@ -1,7 +1,8 @@
 """Acts of clients and operators: each once, and a clear word when it cannot be.
 
 With a key an act can be repeated: the repeat changes nothing and gets the run
-as it is now. Without one it is a compare-and-set on the state.
+as it is now. Without one it is a compare-and-set on the state; only when its own
+COMMIT was not answered does it look for the event that it may have caused.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from orchestrator.store import acts, runs
 from orchestrator.store.acts import Act
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Run
+from orchestrator.store.replication import vouch
 from orchestrator.store.transaction import constraint_of, transact
 
 Change = Callable[[Connection, Act], Run | None]
+Beside = Callable[[Connection, bool], None]
+"""What is written in the act's transaction beside it; is told whether the act changed the run."""
 
 TRIES = 3
 
@@ -37,7 +41,13 @@ class _TryAgain(Exception):
     """The state changed between the act and the look that words the refusal."""
 
 
-def abort(database: Database, act: Act, queue_patterns: tuple[str, ...]) -> Run:
+def abort(
+    database: Database,
+    act: Act,
+    queue_patterns: tuple[str, ...],
+    *,
+    beside: Beside | None = None,
+) -> Run:
     """
     Abort a run; a held one goes on until its holder has heard of it.
 
@@ -57,10 +67,24 @@ def abort(database: Database, act: Act, queue_patterns: tuple[str, ...]) -> Run:
             raise _TryAgain
         return run
 
-    return _act(database, act, queue_patterns, acts.abort, ("aborted", "abort-requested"), refuse)
+    return _act(
+        database,
+        act,
+        queue_patterns,
+        acts.abort,
+        ("aborted", "abort-requested"),
+        refuse,
+        beside=beside,
+    )
 
 
-def retry(database: Database, act: Act, queue_patterns: tuple[str, ...]) -> Run:
+def retry(
+    database: Database,
+    act: Act,
+    queue_patterns: tuple[str, ...],
+    *,
+    beside: Beside | None = None,
+) -> Run:
     """
     Run a failed or aborted run again from the step that failed.
 
@@ -79,7 +103,7 @@ def retry(database: Database, act: Act, queue_patterns: tuple[str, ...]) -> Run:
         raise StateConflict(run.id, run.run_state, "retry", "only failed or aborted runs are.")
 
     try:
-        return _act(database, act, queue_patterns, acts.retry, ("retried",), refuse)
+        return _act(database, act, queue_patterns, acts.retry, ("retried",), refuse, beside=beside)
     except IntegrityError as error:
         if constraint_of(error) != "workflowRuns_dedup":
             raise
@@ -179,16 +203,23 @@ def _act(
     change: Change,
     kinds: tuple[str, ...],
     refuse: Callable[[Run], Run],
+    *,
+    beside: Beside | None = None,
 ) -> Run:
     def work(connection: Connection) -> Run:
         visible_run(connection, act.run_id, queue_patterns)
         changed = change(connection, act)
-        if changed is not None:
-            return changed
+        run = unchanged(connection) if changed is None else changed
+        if beside is not None:
+            beside(connection, changed is not None)
+        return run
+
+    def unchanged(connection: Connection) -> Run:
         run = visible_run(connection, act.run_id, queue_patterns)
         done = acts.kind_done(connection, act)
         if done is None:
             return refuse(run)
+        vouch(connection)
         if done not in kinds:
             raise IdempotencyKeyReused(
                 f"The Idempotency-Key belongs to another act on run {run.id}: {done}.",
@@ -196,9 +227,15 @@ def _act(
             )
         return run
 
+    def look_up(connection: Connection) -> Run:
+        run = visible_run(connection, act.run_id, queue_patterns)
+        if acts.kind_done_lately(connection, act) not in kinds:
+            return work(connection)
+        return visible_run(connection, run.id, queue_patterns)
+
     for _ in range(TRIES):
         try:
-            return transact(database.work, work)
+            return transact(database.work, work, look_up=look_up)
         except _TryAgain:
             continue
     raise Overloaded(f"Run {act.run_id} changed {TRIES} times meanwhile.", retry_after_seconds=1)

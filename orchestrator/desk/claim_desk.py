@@ -18,15 +18,18 @@ from sqlalchemy import Connection
 
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.errors import RequestIdReused
-from orchestrator.store import claim_requests, claims, lost_sessions
+from orchestrator.store import claim_requests, claims, executors, lost_sessions
 from orchestrator.store.claim_requests import ClaimRequest
 from orchestrator.store.engine import Database
+from orchestrator.store.executors import OutOfService
 from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
 
 ASK_AGAIN_SECONDS = 0.25
 # What an executor waits after an empty answer that did not wait here.
 EMPTY_POLL_MS = 1_000
+# And one that is out of service, until somebody has put it back.
+OUT_OF_SERVICE_POLL_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,18 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class ClaimAnswer:
-    """What a wish got; `next_poll_after_ms` is how long to wait before the next."""
+    """
+    What a wish got.
+
+    Attributes:
+        next_poll_after_ms: How long to wait before the next.
+        out_of_service: Why whoever asked gets nothing, whatever there is.
+    """
 
     dispatches: Sequence[Dispatch]
     next_poll_after_ms: int
     replayed: bool
+    out_of_service: OutOfService | None = None
 
 
 class _PresumedDead(Exception):
@@ -88,7 +98,8 @@ class ClaimDesk:
 
     def claim(self, wish: Wish) -> ClaimAnswer:
         """
-        Lease runs to whoever wishes, or wait for some to come.
+        Lease runs to whoever wishes, or wait for some to come; whoever is drained or in
+        quarantine is told so at once.
 
         The same request again gets the same runs under the same leases, as far
         as they still live, and never more.
@@ -98,7 +109,7 @@ class ClaimDesk:
         """
         self._signs.note(wish.executor, wish.session)
         answer = self._ask(wish)
-        if answer.dispatches or answer.replayed or wish.wait_seconds <= 0:
+        if answer.out_of_service or answer.dispatches or answer.replayed or wish.wait_seconds <= 0:
             return answer
         if self._draining.is_set() or self._parked is None or not self._parked.acquire(False):
             return answer
@@ -121,7 +132,7 @@ class ClaimDesk:
                     answer = self._ask(wish, parked_at=began)
                 except _PresumedDead:
                     return ClaimAnswer((), EMPTY_POLL_MS, replayed=False)
-                if answer.dispatches or answer.replayed:
+                if answer.dispatches or answer.replayed or answer.out_of_service:
                     return answer
         return ClaimAnswer((), 0, replayed=False)
 
@@ -196,7 +207,9 @@ def _claim(
     if not dispatches:
         # Nothing to keep: the request's row goes with the transaction.
         connection.rollback()
-        return ClaimAnswer((), EMPTY_POLL_MS, replayed=False)
+        out_of_service = executors.out_of_service(connection, wish.executor, wish.session)
+        pause_ms = OUT_OF_SERVICE_POLL_MS if out_of_service else EMPTY_POLL_MS
+        return ClaimAnswer((), pause_ms, replayed=False, out_of_service=out_of_service)
     claim_requests.settle(
         connection,
         wish.token_name,

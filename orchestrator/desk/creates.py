@@ -11,6 +11,7 @@ from orchestrator.errors import DibsError, IdempotencyKeyReused, Overloaded, Run
 from orchestrator.store import runs
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Run
+from orchestrator.store.replication import vouch
 from orchestrator.store.runs import NewRun
 from orchestrator.store.transaction import transact
 
@@ -66,15 +67,20 @@ def _create(connection: Connection, wanted: Sequence[Wanted]) -> list[Created]:
             answers.append(Created(run, created=True))
             continue
         try:
-            answers.append(Created(_existing(connection, wish), created=False))
+            answers.append(_existing(connection, wish))
         except DibsError as refusal:
             refusal.members["index"] = index
             raise
     return answers
 
 
-def _existing(connection: Connection, wish: Wanted) -> Run:
+def _existing(connection: Connection, wish: Wanted) -> Created:
+    """What was in the way of a run: itself, when its COMMIT was not answered, or another."""
     new = wish.run
+    vouch(connection)
+    own = runs.find(connection, new.id)
+    if own is not None:
+        return Created(own, created=True)
     if new.idempotency_key is not None:
         keyed = runs.find_by_idempotency_key(connection, new.created_by, new.idempotency_key)
         if keyed is not None:
@@ -83,14 +89,14 @@ def _existing(connection: Connection, wish: Wanted) -> Run:
                     f"The Idempotency-Key made run {keyed.run.id} from another body.",
                     runId=str(keyed.run.id),
                 )
-            return keyed.run
+            return Created(keyed.run, created=False)
     if new.dedup_key is not None:
         live = runs.find_live_by_dedup_key(
             connection, queue=new.queue, workflow=new.workflow, dedup_key=new.dedup_key
         )
         if live is not None:
             if wish.return_active:
-                return live
+                return Created(live, created=False)
             raise RunAlreadyActive(
                 f"Run {live.id} is {live.run_state} with this dedupKey.",
                 runId=str(live.id),

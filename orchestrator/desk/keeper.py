@@ -9,6 +9,7 @@ that one bad row never stops the rest.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -21,7 +22,15 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.desk.schedules import fire_due
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.errors import DibsError
-from orchestrator.store import claim_requests, executors, keeper, leases, lost_sessions, schedules
+from orchestrator.store import (
+    bulk_acts,
+    claim_requests,
+    executors,
+    keeper,
+    leases,
+    lost_sessions,
+    schedules,
+)
 from orchestrator.store.engine import Database
 from orchestrator.store.transaction import constraint_of, transact
 
@@ -32,6 +41,9 @@ BATCH = 500
 PRUNE_EVERY_SECONDS = 60.0
 PRUNE_BATCH = 500
 SIGNS_EVERY_TICKS = 4
+# A tick that takes longer goes on at the next: a gap between ticks is an outage to
+# the keeper (`store.keeper.GAP_SECONDS`), and expired leases must not wait for the rest.
+TICK_WORK_SECONDS = 2.0
 STOP_SECONDS = 6.0
 
 log = structlog.get_logger(__name__)
@@ -51,6 +63,8 @@ class Keeper:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._away = False
+        self._until = 0.0
+        self._pruning = False
 
     def start(self) -> None:
         self._thread.start()
@@ -63,7 +77,7 @@ class Keeper:
 
     def tick(self) -> None:
         """
-        Do every duty once, if no other process does it now.
+        Do every duty, if no other process does it now; what takes long goes on next time.
 
         Raises:
             DibsError: The database is away or busy; the next tick tries again.
@@ -77,9 +91,15 @@ class Keeper:
         )
         if beat is None:
             return
+        self._until = time.monotonic() + TICK_WORK_SECONDS
         if beat.amnesty_began:
             log.info("amnesty_began", since=beat.at.isoformat())
-        for lease in self._each(leases.expire, leases.expired_run_ids, "expire"):
+        if beat.in_aftermath:
+            capped = self._each(leases.cap_expiries, leases.far_run_ids, "cap_expiries")
+            if capped:
+                log.info("expiries_capped", runs=len(capped))
+        expire = partial(leases.expire, since=beat.at)
+        for lease in self._each(expire, leases.expired_run_ids, "expire"):
             log.info(
                 "lease_expired",
                 run_id=str(lease.run_id),
@@ -92,7 +112,7 @@ class Keeper:
             log.info("wait_timed_out", run_id=str(moved.run_id), run_state=moved.run_state)
         for schedule in self._each(fire_due, schedules.due_names, "fire_due"):
             log.info("schedule_fired", schedule=schedule.name)
-        if beat.prune_is_due:
+        if beat.prune_is_due or self._pruning:
             self._prune()
 
     def _run(self) -> None:
@@ -134,7 +154,7 @@ class Keeper:
         candidates: Callable[..., Sequence[UUID | str]],
         name: str,
     ) -> Sequence[Item]:
-        """Do a duty batch by batch until there is nothing left of it."""
+        """Do a duty batch by batch until nothing is left of it, or of the time; one at least."""
         done: list[Item] = []
         while not self._stopping.is_set():
             try:
@@ -144,7 +164,7 @@ class Keeper:
                 done += self._one_by_one(duty, candidates, name)
                 break
             done += batch
-            if len(batch) < BATCH:
+            if len(batch) < BATCH or time.monotonic() > self._until:
                 break
         return done
 
@@ -168,17 +188,22 @@ class Keeper:
         return done
 
     def _prune(self) -> None:
-        if self._retention_days:
-            while not self._stopping.is_set():
-                pruned = self._turn(
-                    lambda connection: keeper.prune(
-                        connection, retention_days=self._retention_days, limit=PRUNE_BATCH
-                    )
+        pruned, self._pruning = 0, self._retention_days > 0
+        while self._pruning and not self._stopping.is_set():
+            batch = self._turn(
+                lambda connection: keeper.prune(
+                    connection, retention_days=self._retention_days, limit=PRUNE_BATCH
                 )
-                if pruned:
-                    log.info("runs_pruned", runs=pruned)
-                if not pruned or pruned < PRUNE_BATCH:
-                    break
+            )
+            pruned += batch or 0
+            self._pruning = batch == PRUNE_BATCH
+            if time.monotonic() > self._until:
+                break
+        if pruned:
+            log.info("runs_pruned", runs=pruned)
+        if self._pruning:
+            return
         self._turn(lambda connection: claim_requests.drop_old(connection, limit=5_000))
         self._turn(executors.drop_unseen)
         self._turn(lost_sessions.drop_old)
+        self._turn(bulk_acts.drop_old)

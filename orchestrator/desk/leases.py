@@ -25,12 +25,15 @@ class RenewAnswer:
     Attributes:
         lost: Lease ids that are not the caller's now.
         released: Runs of lost claim replies, freed for anyone.
+        orphans_kept: There are more of them, not to be freed yet: an amnesty holds,
+            or the keeper has not ticked lately.
         server_time: The database's clock; the executor sends it back as `asOf`.
     """
 
     renewed: Sequence[Renewal]
     lost: Sequence[UUID]
     released: Sequence[UUID]
+    orphans_kept: bool
     server_time: datetime
 
 
@@ -53,15 +56,17 @@ def _renew(
 ) -> RenewAnswer:
     renewed = leases.renew(connection, held) if held else []
     released: list[EndedLease] = []
+    orphans_kept = False
     if reconciliation is not None:
-        released = leases.release_orphans(
-            connection, reconciliation, named=[lease.lease_id for lease in held]
-        )
+        named = [lease.lease_id for lease in held]
+        released = leases.release_orphans(connection, reconciliation, named=named)
+        orphans_kept = leases.orphans_are_kept(connection, reconciliation, named=named)
     kept = {renewal.lease_id for renewal in renewed}
     return RenewAnswer(
         renewed=renewed,
         lost=[lease.lease_id for lease in held if lease.lease_id not in kept],
         released=[lease.run_id for lease in released],
+        orphans_kept=orphans_kept,
         server_time=leases.server_time(connection),
     )
 

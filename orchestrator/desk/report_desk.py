@@ -24,6 +24,7 @@ from orchestrator.lifecycle import RunState
 from orchestrator.store import claims, reports
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Dispatch
+from orchestrator.store.replication import vouch
 from orchestrator.store.reports import Report
 from orchestrator.store.transaction import transact
 
@@ -120,6 +121,8 @@ def _explain(connection: Connection, missed: dict[int, Report]) -> dict[int, Rep
     }
     steps = reports.current_steps(connection, items)
     held = _dispatches(connection, [item for item in items if item.run_id in steps])
+    if ledger:
+        vouch(connection)
     answers: dict[int, ReportAnswer] = {}
     for place, item in missed.items():
         line = ledger.get((item.run_id, item.lease_id, item.step_index))

@@ -41,7 +41,6 @@ _WHY = {
     Gate.QUEUE_PAUSED: "its queue is paused.",
     Gate.NEEDS_INPUT: "it waits for input, and the claim brought none.",
     Gate.NOT_WAITING: "the claim brought input, and it does not wait for that.",
-    Gate.EXECUTOR_NOT_SERVING: "an operator has taken this executor out of service.",
     Gate.OUTCOME_UNKNOWN: "whether its last step happened is not known; only resolve moves it.",
 }
 
@@ -147,11 +146,14 @@ def _refuse(connection: Connection, wish: RunWish, queue_patterns: tuple[str, ..
         raise RunOver(run.id, run.run_state)
     if run.run_state in LEASED:
         raise RunHeld(run.id, run.run_state, run.lease_expires_at, _seconds_left(run, now))
-    serving = executors.is_serving(connection, wish.executor, wish.session)
-    gate = _gate(run, paused=paused, brought_input=wish.input is not None, serving=serving)
+    out = executors.out_of_service(connection, wish.executor, wish.session)
+    gate = _gate(run, paused=paused, brought_input=wish.input is not None, serving=out is None)
     if gate is None:
         raise _TryAgain
-    raise RunNotClaimable(run.id, run.run_state, gate, _WHY[gate])
+    why = f"{wish.executor} is {out.state}. {out.reason or ''}".rstrip() if out else ""
+    raise RunNotClaimable(
+        run.id, run.run_state, gate, why if gate == Gate.EXECUTOR_NOT_SERVING else _WHY[gate]
+    )
 
 
 def _gate(run: Run, *, paused: bool, brought_input: bool, serving: bool) -> Gate | None:

@@ -15,6 +15,10 @@ from orchestrator.lifecycle import RunState, WaitingReason
 from orchestrator.store.records import Run, run_columns, run_of
 from orchestrator.store.verdict import FRESH_CLAIM_KEY
 
+# What an act reads of the ledger must be newer than the lock it waited for: a
+# sub-select is as old as its statement, so the lock is a statement of its own.
+_HOLD = text('SELECT FROM "workflowRuns" WHERE id = :run_id FOR UPDATE')
+
 
 @dataclass(frozen=True, slots=True)
 class Act:
@@ -226,6 +230,25 @@ SELECT e.kind FROM "runEvents" e
     return kind
 
 
+def kind_done_lately(connection: Connection, act: Act) -> str | None:
+    """
+    The kind of the event that this very request has caused, if it has.
+
+    For an act whose COMMIT was not answered; waits until that transaction has ended.
+    """
+    connection.execute(_HOLD, {"run_id": act.run_id})
+    kind: str | None = connection.execute(
+        text("""
+SELECT e.kind FROM "runEvents" e
+ WHERE e."runId" = :run_id AND e.actor = :actor AND e."requestId" = :request_id
+   AND e.at > clock_timestamp() - interval '1 minute'
+ ORDER BY e.seq DESC LIMIT 1
+"""),
+        {"run_id": act.run_id, "actor": act.actor, "request_id": act.request_id},
+    ).scalar_one_or_none()
+    return kind
+
+
 def _act(
     *,
     kind: str,
@@ -270,14 +293,9 @@ SELECT {run_columns("c")} FROM changed c
 """)
 
 
-_HOLD = text('SELECT FROM "workflowRuns" WHERE id = :run_id FOR UPDATE')
-
-
 def _changed(
     connection: Connection, act: Act, statement: TextClause, **values: str | int | None
 ) -> Run | None:
-    # What an act reads of the ledger must be newer than the lock it waited for: a
-    # sub-select is as old as its statement, so the lock is a statement of its own.
     connection.execute(_HOLD, {"run_id": act.run_id})
     row = connection.execute(
         statement,

@@ -15,6 +15,8 @@ from psycopg.types.json import set_json_loads
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from orchestrator.store.connection import BoundedConnection
+
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 4_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
@@ -90,7 +92,7 @@ def open_engine(url: str, *, connections: int, name: str) -> Engine:
     """One pool of at most this many connections, each with bounded waits."""
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(url, application_name=name, **_SOCKET),
+        creator=lambda: BoundedConnection.connect(url, application_name=name, **_SOCKET),
         pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_SECONDS,
@@ -114,7 +116,7 @@ def _raw(text: bytes | str) -> orjson.Fragment:
     return orjson.Fragment(text)
 
 
-def _prepare(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -> None:
+def _prepare(connection: BoundedConnection, _entry: ConnectionPoolEntry) -> None:
     # SQLAlchemy has set the loads for jsonb; json alone would still be parsed.
     set_json_loads(_raw, connection)
     backend_pid, in_recovery, *_ = connection.execute(_ON_CONNECT).fetchone() or (0, True)
@@ -125,6 +127,8 @@ def _prepare(connection: psycopg.Connection[Any], _entry: ConnectionPoolEntry) -
     if backend_pid != connection.info.backend_pid:
         # A pooler stands between: the next transaction may run on another
         # backend, which knows nothing of what this one prepared.
+        connection.pooled = True
         connection.prepare_threshold = None
     else:
         connection.prepare_threshold = 2
+    connection.listen_for_warnings()

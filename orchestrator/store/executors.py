@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from orchestrator.store import lost_sessions
 from orchestrator.store.records import Json
 from orchestrator.store.tables import columns, executors
 
@@ -57,6 +58,14 @@ class Executor:
     in_flight: int
 
 
+@dataclass(frozen=True, slots=True)
+class OutOfService:
+    """A session that may not claim: `draining` or `quarantined`, and why, if anyone said."""
+
+    state: str
+    reason: str | None
+
+
 def register(connection: Connection, registration: Registration) -> None:
     """Write a session down, or what has changed of it; an operator's word on it stays."""
     connection.execute(
@@ -103,6 +112,8 @@ SELECT {columns(executors, "e")},
 
 def set_state(connection: Connection, full_name: str, state: str, *, reason: str | None) -> int:
     """Drain, quarantine or resume every session of an executor; returns how many there are."""
+    if state == "active":
+        lost_sessions.forgive(connection, full_name)
     return connection.execute(
         text("""
 UPDATE executors SET state = :state, reason = :reason WHERE "fullName" = :full_name
@@ -111,15 +122,16 @@ UPDATE executors SET state = :state, reason = :reason WHERE "fullName" = :full_n
     ).rowcount
 
 
-def is_serving(connection: Connection, full_name: str, session: UUID) -> bool:
-    """Whether this session may claim: it is neither drained nor in quarantine."""
-    return not connection.execute(
+def out_of_service(connection: Connection, full_name: str, session: UUID) -> OutOfService | None:
+    """Why this session may not claim, or None when it may."""
+    row = connection.execute(
         text("""
-SELECT EXISTS (SELECT FROM executors e
-  WHERE e."fullName" = :full_name AND e.session = :session AND e.state <> 'active')
+SELECT e.state, e.reason FROM executors e
+ WHERE e."fullName" = :full_name AND e.session = :session AND e.state <> 'active'
 """),
         {"full_name": full_name, "session": session},
-    ).scalar_one()
+    ).one_or_none()
+    return None if row is None else OutOfService(row.state, row.reason)
 
 
 def seen(connection: Connection, sessions: Iterable[tuple[str, UUID]]) -> None:

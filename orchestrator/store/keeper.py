@@ -14,14 +14,24 @@ from orchestrator.store.verdict import FRESH_CLAIM_KEY
 ADVISORY_LOCK = 0x6B656570  # "keep"
 # A gap in the ticks longer than this, or a negative one, was an outage.
 GAP_SECONDS = 5
+# So long after a gap every tick looks for times that a clock's step back left too
+# far ahead: longer than any row is locked, and than a killed keeper is missed.
+AFTERMATH_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One beat of the keeper; `amnesty_began` tells that it ended a gap."""
+    """
+    One beat of the keeper.
+
+    Attributes:
+        amnesty_began: It ended a gap.
+        in_aftermath: It, or one a few seconds ago, ended a gap.
+    """
 
     at: datetime
     amnesty_began: bool
+    in_aftermath: bool
     prune_is_due: bool
 
 
@@ -71,15 +81,18 @@ UPDATE keeper k SET "lastTickAt" = n.now,
           FROM keeper, clock_timestamp() AS now FOR UPDATE OF keeper) n
  WHERE n.gap OR n."lastTickAt" IS NULL
     OR n.now - n."lastTickAt" >= make_interval(secs => :every_seconds)
-RETURNING n.now, n.gap, n.prune
+RETURNING n.now, n.gap, n.prune,
+    coalesce(k."amnestySince" > n.now - make_interval(secs => :aftermath_seconds), false)
+      AS aftermath
 """),
         {
             "gap_seconds": GAP_SECONDS,
+            "aftermath_seconds": AFTERMATH_SECONDS,
             "every_seconds": every_seconds,
             "prune_every_seconds": prune_every_seconds,
         },
     ).one_or_none()
-    return None if row is None else Tick(row.now, row.gap, row.prune)
+    return None if row is None else Tick(row.now, row.gap, row.aftermath, row.prune)
 
 
 def make_due(connection: Connection, *, limit: int, only: UUID | None = None) -> list[Moved]:

@@ -36,6 +36,22 @@ _KEEPER_AWAKE = """EXISTS (
         WHERE k."lastTickAt" BETWEEN clock_timestamp() - interval '5 seconds'
                                  AND clock_timestamp() + interval '1 second')"""
 
+# A clock that stepped back leaves times behind that no write could have meant.
+_FURTHEST_EXPIRY = """clock_timestamp() + 2 * make_interval(secs => r."leaseSeconds")"""
+_TOO_FAR_AHEAD = f"""r."leaseId" IS NOT NULL
+     AND (r."leaseExpiresAt" > {_FURTHEST_EXPIRY} OR r."abortRequestedAt" > clock_timestamp())"""
+
+# A lease that nobody can know he holds; what `release_orphans` says of it.
+_ORPHAN = f"""r."leaseId" IS NOT NULL AND r."lockedSession" = :session
+     AND {OWNED} = :token_name
+     AND r."runState" = '{RunState.LOADING}'
+     AND r."lockedAt" < :as_of AND :as_of <= clock_timestamp()
+     AND r."leaseId" <> ALL (CAST(:named AS uuid[]))
+     AND NOT EXISTS (
+       SELECT FROM "claimRequests" c
+        WHERE c."tokenName" = :token_name AND c."requestId" = ANY (CAST(:claiming AS uuid[]))
+          AND r."leaseId" = ANY (c."leaseIds"))"""
+
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
@@ -188,7 +204,8 @@ def release_orphans(
     An orphan is a lease of this session that is still loading, is not named,
     does not come from a claim that the executor waits for, and was granted
     before `as_of`. Right under every delay, repeat and order of heartbeats: a
-    claim sent after this request was composed is granted after `as_of`.
+    claim sent after this request was composed is granted after `as_of`, unless
+    the clock stepped back in between; an `as_of` that is yet to come tells so.
 
     Args:
         named: Every lease id that the executor named.
@@ -202,30 +219,40 @@ def release_orphans(
         )
     }
     FROM "workflowRuns" r
-   WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = :session
-     AND {OWNED} = :token_name
-     AND r."runState" = '{RunState.LOADING}'
-     AND r."lockedAt" < :as_of
-     AND r."leaseId" <> ALL (CAST(:named AS uuid[]))
-     AND NOT EXISTS (
-       SELECT FROM "claimRequests" c
-        WHERE c."tokenName" = :token_name AND c."requestId" = ANY (CAST(:claiming AS uuid[]))
-          AND r."leaseId" = ANY (c."leaseIds"))
+   WHERE {_ORPHAN}
      AND {_AMNESTY_OVER}
      AND {_KEEPER_AWAKE}
    ORDER BY r.id FOR UPDATE OF r SKIP LOCKED""")
     return ended(
         connection,
         statement,
-        {
-            "token_name": reconciliation.token_name,
-            "session": reconciliation.session,
-            "as_of": reconciliation.as_of,
-            "claiming": list(reconciliation.claiming),
-            "request_id": reconciliation.request_id,
-            "named": list(named),
-        },
+        _orphan_values(reconciliation, named) | {"request_id": reconciliation.request_id},
     )
+
+
+def orphans_are_kept(
+    connection: Connection, reconciliation: Reconciliation, *, named: Sequence[UUID]
+) -> bool:
+    """Whether this session has orphans left that `release_orphans` may not free yet."""
+    return bool(
+        connection.execute(
+            text(f"""
+SELECT EXISTS (SELECT FROM "workflowRuns" r
+   WHERE {_ORPHAN})
+"""),
+            _orphan_values(reconciliation, named),
+        ).scalar_one()
+    )
+
+
+def _orphan_values(reconciliation: Reconciliation, named: Sequence[UUID]) -> dict[str, object]:
+    return {
+        "token_name": reconciliation.token_name,
+        "session": reconciliation.session,
+        "as_of": reconciliation.as_of,
+        "claiming": list(reconciliation.claiming),
+        "named": list(named),
+    }
 
 
 def release_replaced(
@@ -250,22 +277,105 @@ def release_replaced(
     )
 
 
-def expire(connection: Connection, *, limit: int, only: UUID | None = None) -> list[EndedLease]:
+def count_live(connection: Connection) -> int:
+    """How many leases there are."""
+    return int(
+        connection.execute(
+            text("""
+SELECT count(*) FROM "workflowRuns" WHERE "leaseId" IS NOT NULL
+""")
+        ).scalar_one()
+    )
+
+
+def revoke(connection: Connection, *, after: UUID | None, limit: int) -> list[EndedLease]:
+    """
+    End leases whoever holds them, without cost to their runs' budgets.
+
+    One pass along the ids ends every lease that lived when it began, also
+    while others are granted. A row that is locked is waited for: none is missed.
+    The ledger names the database's login, which no token's name can be taken for.
+
+    Args:
+        after: The last run of the batch before; None for the first.
+
+    Returns:
+        What became of their runs, in order of id; fewer than `limit`: the pass is over.
+    """
+    statement = end_leases(f"""
+  SELECT r.*, {ending_columns(Ending.REVOKED, actor="'database:' || session_user")}
+    FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL AND (CAST(:after AS uuid) IS NULL OR r.id > :after)
+   ORDER BY r.id LIMIT :limit FOR UPDATE OF r""")
+    return ended(connection, statement, {"after": after, "limit": limit})
+
+
+def cap_expiries(connection: Connection, *, limit: int, only: UUID | None = None) -> list[UUID]:
+    """
+    Pull in what lies too far ahead after the clock stepped back.
+
+    No lease lasts longer than two of its lengths from now, and no abort was
+    requested later than now. A row that is locked is skipped: who holds it
+    writes it anew or is soon done, and the keeper looks again at every tick of
+    the next seconds. Waiting would let one locked row hold up every duty.
+
+    Returns:
+        The ids of the runs that were changed, in no order.
+    """
+    rows = connection.execute(
+        text(f"""
+WITH far AS MATERIALIZED (
+  SELECT r.id, r."leaseId" FROM "workflowRuns" r
+   WHERE {_TOO_FAR_AHEAD}
+     AND (CAST(:only AS uuid) IS NULL OR r.id = :only)
+   ORDER BY r.id LIMIT :limit FOR UPDATE OF r SKIP LOCKED)
+UPDATE "workflowRuns" r SET
+    "leaseExpiresAt" = least(r."leaseExpiresAt", {_FURTHEST_EXPIRY}),
+    "abortRequestedAt" = CASE WHEN r."abortRequestedAt" IS NOT NULL
+      THEN least(r."abortRequestedAt", clock_timestamp()) END
+  FROM far f WHERE r.id = f.id AND r."leaseId" = f."leaseId"
+RETURNING r.id
+"""),
+        {"limit": limit, "only": only},
+    )
+    return list(rows.scalars())
+
+
+def far_run_ids(connection: Connection, *, limit: int) -> list[UUID]:
+    """Runs that `cap_expiries` would change, without locking them; it decides again."""
+    rows = connection.execute(
+        text(f"""
+SELECT r.id FROM "workflowRuns" r WHERE {_TOO_FAR_AHEAD} ORDER BY r.id LIMIT :limit
+"""),
+        {"limit": limit},
+    )
+    return list(rows.scalars())
+
+
+def expire(
+    connection: Connection, *, since: datetime, limit: int, only: UUID | None = None
+) -> list[EndedLease]:
     """
     Take expired leases back, with their budget of crashes.
 
+    Nothing is taken between a jump of the clock, or the end of an outage, and the
+    keeper's tick that notices it: it would be taken from living holders. A server
+    that hangs in the middle of this takes what had expired when it began.
+
     Args:
+        since: When the present tick began: what a session loses in it is one incident.
         limit: At most this many in one statement.
         only: This run alone; for when one bad row fails a batch.
     """
     statement = end_leases(f"""
-  SELECT r.*, {ending_columns(Ending.EXPIRED)}
+  SELECT r.*, {ending_columns(Ending.EXPIRED, incident_since="CAST(:since AS timestamptz)")}
     FROM "workflowRuns" r
-   WHERE r."leaseId" IS NOT NULL AND r."leaseExpiresAt" < clock_timestamp()
+   WHERE r."leaseId" IS NOT NULL AND r."leaseExpiresAt" < statement_timestamp()
      AND (CAST(:only AS uuid) IS NULL OR r.id = :only)
      AND {_AMNESTY_OVER}
+     AND {_KEEPER_AWAKE}
    ORDER BY r.id LIMIT :limit FOR UPDATE OF r SKIP LOCKED""")
-    return ended(connection, statement, {"only": only, "limit": limit})
+    return ended(connection, statement, {"only": only, "limit": limit, "since": since})
 
 
 def expired_run_ids(connection: Connection, *, limit: int) -> list[UUID]:

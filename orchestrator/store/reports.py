@@ -228,9 +228,9 @@ reported AS (
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.id, r."runState", r."stepQueue", r.version, r.error, j."runState" AS was, j.place,
     j.outcome, j.outcome_hash, j.said, j.following, j."leaseId" AS lease_id, j.fence,
-    j."lockedBy" AS executor, j."lockedAt" AS locked_at, j.request_id, j.token_name,
-    j.step_output, j."stepIndex" AS step_index, j."stepName" AS step_name,
-    j."stepType" AS step_type),
+    j."lockedBy" AS executor, j."lockedSession" AS session, j."lockedAt" AS locked_at,
+    j.request_id, j.token_name, j.step_output, j."stepIndex" AS step_index,
+    j."stepName" AS step_name, j."stepType" AS step_type),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
                            executor, "requestId", actor, detail)
@@ -254,7 +254,15 @@ stepped AS (
     FROM reported
   ON CONFLICT ("runId", "stepIndex") DO UPDATE SET
     state = excluded.state, output = excluded.output, error = excluded.error,
-    "finishedAt" = excluded."finishedAt")
+    "finishedAt" = excluded."finishedAt"),
+forgiven AS (
+  UPDATE "lostSessions" l SET incidents = 0
+   WHERE l.session IN (
+     SELECT k.session FROM "lostSessions" k
+      WHERE k.incidents > 0
+        AND (k.session, k.executor) IN (SELECT session, executor FROM reported
+              WHERE outcome = 'success')
+      ORDER BY k.session FOR UPDATE))
 SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM reported
 """),
         {

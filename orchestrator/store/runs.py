@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, literal, or_, select, text
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, text
 
 from orchestrator.lifecycle import PRIORITY_SECONDS, RunState
 from orchestrator.store.records import RUN_FIELDS, Run, run_columns, run_of
@@ -178,6 +178,52 @@ def list_runs(
         queue_patterns: What the token covers: exact names, prefixes, or *.
         before: The last id of the previous page.
     """
+    statement = (
+        select(*(workflow_runs.c[name].label(name) for name in RUN_FIELDS))
+        .where(_matching(queue_patterns, wanted, before))
+        .order_by(workflow_runs.c.id.desc())
+        .limit(limit)
+    )
+    return [run_of(row) for row in connection.execute(statement)]
+
+
+def list_run_ids(
+    connection: Connection,
+    *,
+    queue_patterns: Sequence[str],
+    wanted: RunFilter,
+    before: UUID,
+    limit: int,
+) -> list[UUID]:
+    """The same runs by their ids alone."""
+    statement = (
+        select(workflow_runs.c.id)
+        .where(_matching(queue_patterns, wanted, before))
+        .order_by(workflow_runs.c.id.desc())
+        .limit(limit)
+    )
+    return list(connection.execute(statement).scalars())
+
+
+def count_runs(
+    connection: Connection, *, queue_patterns: Sequence[str], wanted: RunFilter, limit: int
+) -> int:
+    """How many runs `list_runs` would list, counted up to `limit`."""
+    some = select(workflow_runs.c.id).where(_matching(queue_patterns, wanted, None)).limit(limit)
+    return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+
+
+def newest_id(connection: Connection) -> UUID | None:
+    """The newest run's id."""
+    newest: UUID | None = connection.execute(
+        text('SELECT id FROM "workflowRuns" ORDER BY id DESC LIMIT 1')
+    ).scalar_one_or_none()
+    return newest
+
+
+def _matching(
+    queue_patterns: Sequence[str], wanted: RunFilter, before: UUID | None
+) -> ColumnElement[bool]:
     table = workflow_runs
     conditions: list[ColumnElement[bool]] = []
     if "*" not in queue_patterns:
@@ -194,13 +240,7 @@ def list_runs(
         conditions.append(table.c.created_at > wanted.created_after)
     if before is not None:
         conditions.append(table.c.id < before)
-    statement = (
-        select(*(table.c[name].label(name) for name in RUN_FIELDS))
-        .where(and_(literal(value=True), *conditions))
-        .order_by(table.c.id.desc())
-        .limit(limit)
-    )
-    return [run_of(row) for row in connection.execute(statement)]
+    return and_(literal(value=True), *conditions)
 
 
 def _covered(pattern: str) -> ColumnElement[bool]:

@@ -298,6 +298,24 @@ claim_requests = Table(
 )
 Index("claimRequests_at", claim_requests.c.at)
 
+bulk_acts = Table(
+    "bulkActs",
+    metadata,
+    _column("tokenName", "token_name", Text, "who acts"),
+    _column("idempotencyKey", "idempotency_key", Text, "the act's own key, the same when repeated"),
+    _column("bodyHash", "body_hash", LargeBinary, "SHA-256 of the body: another body is refused"),
+    _column("at", "at", Instant, "when it was first asked; kept for a week"),
+    _column("before", "before", Uuid, "every matching run from this id on has been passed"),
+    _column("isOver", "is_over", Boolean, "all of them have been"),
+    _column("matched", "matched", Integer, "runs passed"),
+    _column("changed", "changed", Integer, "of them, those that this act changed"),
+    _column("refused", "refused", Integer, "of them, those whose state did not allow it"),
+    PrimaryKeyConstraint("token_name", "idempotency_key", name="bulkActs_pkey"),
+    CheckConstraint(
+        "changed >= 0 AND refused >= 0 AND changed + refused <= matched", name="bulkActs_counters"
+    ),
+)
+
 executors = Table(
     "executors",
     metadata,
@@ -322,6 +340,13 @@ lost_sessions = Table(
     metadata,
     _column("session", "session", Uuid, "a process start that lost a lease"),
     _column("at", "at", Instant, "when it last did; what it asked before gets nothing"),
+    _column("executor", "executor", Text, "its full name", nullable=True),
+    _column(
+        "incidents",
+        "incidents",
+        Integer,
+        "times that it did without a success in between; what one tick takes is one",
+    ),
     PrimaryKeyConstraint("session", name="lostSessions_pkey"),
 )
 

@@ -2,11 +2,13 @@
 
 Nothing is answered before COMMIT. What the database says is told in three
 words: do it again here (deadlock, serialisation), try later (503), or: whether
-it took effect is not known (503 `outcome-unknown`, ask again with the same key).
+it took effect is not known. Then it is looked up, and only what cannot be
+looked up is 503 `outcome-unknown`: ask again with the same key.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable
@@ -19,6 +21,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.errors import DibsError, OutcomeUnknown, Overloaded, Unavailable
+from orchestrator.store.connection import PATIENCE_SECONDS, BoundedConnection
+from orchestrator.store.replication import vouch
 
 Result = TypeVar("Result")
 
@@ -39,27 +43,53 @@ _BUSY = {
 _AWAY_CLASSES = ("08", "53", "57", "58", "XX", "25")
 
 
-def transact(engine: Engine, work: Callable[[Connection], Result]) -> Result:
+def transact(
+    engine: Engine,
+    work: Callable[[Connection], Result],
+    *,
+    look_up: Callable[[Connection], Result] | None = None,
+) -> Result:
     """
-    Run `work` in one transaction and commit it.
+    Run `work` in one transaction and commit it, within `PATIENCE_SECONDS`.
 
-    `work` is called again after a deadlock, and once more after a connection
-    that turned out to be dead before anything was committed, so it must keep
-    what it changes outside the database to itself. It may call
-    `connection.rollback()` when it found nothing to do.
+    `work` is called again after a deadlock or a connection that turned out to be
+    dead before anything was committed, so it must keep what it changes outside
+    the database to itself. It may call `connection.rollback()` when it found
+    nothing to do.
+
+    Args:
+        look_up: Called when a COMMIT was not answered: does the work if it was not
+            done, and gives what it gave if it was. `work` itself unless told
+            otherwise, which must then recognise what it did before. Whatever it
+            locks waits for the end of the first.
 
     Raises:
-        Unavailable: The database is away, or this server is a standby.
+        Unavailable: The database is away or hangs, or this server is a standby.
         Overloaded: No connection was free, or a lock or statement took too long.
-        OutcomeUnknown: The COMMIT was sent and not answered.
+        OutcomeUnknown: A COMMIT was sent and not answered, and could not be looked up.
     """
-    for last in (False,) * (TRIES - 1) + (True,):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    unknown: OutcomeUnknown | None = None
+    for tries in itertools.count(1):
         try:
-            return _once(engine, work)
+            if unknown is None:
+                return _once(engine, work, deadline)
+            return _once(engine, look_up or work, deadline, vouching=True)
         except _Again as again:
-            if last:
-                raise again.refusal from again.__cause__
-            time.sleep(random.uniform(0, 0.02))  # noqa: S311
+            failure, cause = unknown or again.refusal, again.__cause__
+        except OutcomeUnknown as error:
+            unknown = failure = error
+            cause = error.__cause__
+        except Unavailable as error:
+            if unknown is None:
+                raise
+            failure, cause = unknown, error.__cause__
+        # A COMMIT is looked up for as long as the time allows: the server may be starting.
+        pause_seconds = 0.1 if unknown else random.uniform(0, 0.02)  # noqa: S311
+        given_up = unknown is None and tries == TRIES
+        if given_up or time.monotonic() + pause_seconds >= deadline:
+            raise failure from cause
+        time.sleep(pause_seconds)
     raise AssertionError("unreachable")
 
 
@@ -71,7 +101,13 @@ class _Again(Exception):
         self.refusal = refusal
 
 
-def _once(engine: Engine, work: Callable[[Connection], Result]) -> Result:
+def _once(
+    engine: Engine,
+    work: Callable[[Connection], Result],
+    deadline: float,
+    *,
+    vouching: bool = False,
+) -> Result:
     try:
         connection = engine.connect()
     except PoolTimeout as error:
@@ -79,8 +115,11 @@ def _once(engine: Engine, work: Callable[[Connection], Result]) -> Result:
     except DBAPIError as error:
         raise _refusal(error) from error
     with connection:
+        _link(connection).deadline = deadline
         try:
             result = work(connection)
+            if vouching:
+                vouch(connection)
         except DBAPIError as error:
             if _sqlstate(error) in _TRY_AGAIN_HERE or error.connection_invalidated:
                 raise _Again(_refusal(error)) from error
@@ -88,15 +127,44 @@ def _once(engine: Engine, work: Callable[[Connection], Result]) -> Result:
                 raise
             raise _refusal(error) from error
         try:
-            connection.commit()
+            _commit(connection)
         except DBAPIError as error:
             if _sqlstate(error) in _TRY_AGAIN_HERE:
                 raise _Again(_refusal(error)) from error
-            raise OutcomeUnknown(
-                "The database did not say whether this was stored: ask again with the same key.",
-                retry_after_seconds=1,
-            ) from error
+            raise _unknown() from error
         return result
+
+
+def _commit(connection: Connection) -> None:
+    """Commit, and believe it when the server had nothing to add."""
+    if not _committed_with_a_warning(connection):
+        return
+    # The wait for a synchronous standby was cancelled: committed here, perhaps not
+    # there. A later COMMIT of the same server is answered when both are there.
+    if _link(connection).pooled:
+        raise _unknown()
+    vouch(connection)
+    if _committed_with_a_warning(connection):
+        raise _unknown()
+
+
+def _committed_with_a_warning(connection: Connection) -> bool:
+    link = _link(connection)
+    link.warned = False
+    connection.commit()
+    return link.warned
+
+
+def _link(connection: Connection) -> BoundedConnection:
+    link: BoundedConnection = connection.connection.dbapi_connection  # type: ignore[assignment]
+    return link
+
+
+def _unknown() -> OutcomeUnknown:
+    return OutcomeUnknown(
+        "The database did not say whether this was stored: ask again with the same key.",
+        retry_after_seconds=1,
+    )
 
 
 def is_the_items_fault(error: DBAPIError) -> bool:

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, TextClause, text
 
 from orchestrator.lifecycle import (
+    MAX_INCIDENTS,
     MAX_RELEASE_PAUSE_SECONDS,
     MAX_RELEASES_IN_A_ROW,
     PRIORITY_SECONDS,
@@ -36,6 +37,14 @@ VERDICT = f"""CASE
 # A run that comes back goes behind what waits already: a poison run never heads
 # its queue again and again.
 FRESH_CLAIM_KEY = f"clock_timestamp() - make_interval(secs => r.priority * {PRIORITY_SECONDS})"
+
+# The executors that lost a run's last leases, the present one among them.
+_WHO_LOST_IT = f"""(
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('{Ending.EXPIRED}', '{Ending.REPLACED}')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l)"""
 
 NO_LEASE = """"leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
       "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL"""
@@ -86,12 +95,13 @@ ended AS (
       "claimKey" = CASE j.verdict WHEN 'pending' THEN {FRESH_CLAIM_KEY} ELSE r."claimKey" END,
       "waitingFor" = CASE j.verdict WHEN 'waiting'
         THEN jsonb_build_object('reason', '{WaitingReason.OUTCOME_UNKNOWN}') END,
-      error = CASE j.verdict WHEN 'failed' THEN jsonb_build_object(
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
           'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN {_WHO_LOST_IT} END,
           'message', CASE WHEN j.crashed
             THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
                  || j."lockedBy" || '.'
-            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END)
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
         ELSE r.error END,
       "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
       version = r.version + 1
@@ -99,7 +109,7 @@ ended AS (
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
     j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
-    j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
     j.actor, clock_timestamp() AS ended_at),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -120,10 +130,25 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, at)
-  SELECT lost_session, clock_timestamp() FROM ended WHERE crashed
-   GROUP BY lost_session ORDER BY lost_session
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at)
+  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
+  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
+    FROM ended WHERE crashed ORDER BY lost_session, executor
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
+    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
+      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
+  RETURNING l.session, l.executor, l.incidents),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1), 1,
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.lost_session = lost.session),
+         '{{}}', '{{}}', 'quarantined',
+         'Lost leases ' || incidents || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE incidents >= {MAX_INCIDENTS} ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id
 """)
@@ -136,12 +161,19 @@ def ending_columns(
     unwanted: str = "false",
     request_id: str = "NULL::text",
     actor: str = "NULL::text",
+    incident_since: str = "clock_timestamp()",
 ) -> str:
-    """The columns that say how leases end; the arguments are SQL expressions."""
+    """
+    The columns that say how leases end; the arguments are SQL expressions.
+
+    Args:
+        incident_since: What a session has lost since then is one incident with this.
+    """
     crashed = "true" if ending in (Ending.EXPIRED, Ending.REPLACED) else "false"
     return (
         f"'{ending}'::text AS ending, {crashed} AS crashed, {unwanted} AS unwanted, "
-        f"{reason} AS reason, {request_id} AS request_id, {actor} AS actor"
+        f"{reason} AS reason, {request_id} AS request_id, {actor} AS actor, "
+        f"{incident_since} AS incident_since"
     )
 
 

@@ -47,7 +47,8 @@ def ask_nothing_all_the_time(stage: Stage, *, clients: int, seconds: float) -> O
 
 
 def _generate(stage: Stage, request: str, clients: int, seconds: float) -> Outcome:
-    load = Load(LOOPBACK, stage.port, request, clients, WARM_UP_SECONDS, seconds)
+    warm_up_seconds = min(WARM_UP_SECONDS, seconds / 2)
+    load = Load(LOOPBACK, stage.port, request, clients, warm_up_seconds, seconds)
     ended = subprocess.run(
         [sys.executable, "-m", "tests.bench.load"],
         input=orjson.dumps(load),

@@ -94,9 +94,15 @@ class Figures:
 
     def _pgbench(self, work: Work, script: Script, table: str, state: str) -> float:
         """Run the script on a new backlog; its runs must be in this state afterwards."""
-        backlog.fill(self.stage.owner, work.runs, table=table)
+        cycles = self.sizes.pgbench_cycles
+        # One more than the cycles take: a backlog that ran dry is worth nothing.
+        runs = work.clients * work.limit * cycles + 1 if cycles else work.runs
+        backlog.fill(self.stage.owner, runs, table=table)
         measured = self.stage.pgbench.run(
-            script, connections=work.clients, seconds=self.sizes.load_seconds
+            script,
+            connections=work.clients,
+            seconds=self.sizes.load_seconds,
+            cycles=cycles,
         )
         backlog.check(
             self.stage.owner, measured.transactions * work.limit, state=state, table=table

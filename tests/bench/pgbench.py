@@ -48,9 +48,15 @@ class Pgbench:
         self._program = program
         self._url = urlsplit(url)
 
-    def run(self, script: Script, *, connections: int, seconds: float) -> Measured:
+    def run(
+        self, script: Script, *, connections: int, seconds: float, cycles: int | None = None
+    ) -> Measured:
         """
         Run a script with prepared statements.
+
+        Args:
+            seconds: How long; a second at least.
+            cycles: How often on each connection instead.
 
         Raises:
             BenchError: It failed, even once.
@@ -59,7 +65,11 @@ class Pgbench:
             file.write(script.text)
             file.flush()
             ended = subprocess.run(
-                [str(self._program), *self._options(script, connections, seconds), file.name],
+                [
+                    str(self._program),
+                    *self._options(script, connections, seconds, cycles),
+                    file.name,
+                ],
                 env=server_environment() | self._connection(),
                 capture_output=True,
                 text=True,
@@ -74,13 +84,16 @@ class Pgbench:
             raise BenchError(f"pgbench failed: {ended.stderr[-2_000:]}{ended.stdout}")
         return Measured(int(done[1]), float(rate[1]))
 
-    def _options(self, script: Script, connections: int, seconds: float) -> list[str]:
+    def _options(
+        self, script: Script, connections: int, seconds: float, cycles: int | None
+    ) -> list[str]:
+        until = f"--transactions={cycles}" if cycles else f"--time={max(1, round(seconds))}"
         return [
             "--no-vacuum",
             "--protocol=prepared",
             f"--client={connections}",
             f"--jobs={min(THREADS, connections)}",
-            f"--time={max(1, round(seconds))}",
+            until,
             *(f"--define={name}={value}" for name, value in script.variables.items()),
             "--file",
         ]

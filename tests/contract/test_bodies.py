@@ -213,7 +213,7 @@ def test_a_claim_and_its_replay(web: Client, holder: Client, queue: str, documen
     again = holder.ask("POST", "/v1/claims", body)
     other = holder.send("POST", "/v1/claims", {**body, "limit": 9})
 
-    assert answer.keys() == {"dispatches", "nextPollAfterMs", "replayed"}
+    assert answer.keys() == {"dispatches", "nextPollAfterMs", "replayed", "outOfService"}
     assert answer["replayed"] is False
     (dispatch,) = answer["dispatches"]
     assert dispatch.keys() == {"run", "step", "lease"}
@@ -335,7 +335,14 @@ def test_renewals(web: Client, holder: Client, queue: str, document: Json) -> No
         },
     )
 
-    assert answer.keys() == {"renewed", "lost", "abort", "released", "serverTime"}
+    assert answer.keys() == {
+        "renewed",
+        "lost",
+        "abort",
+        "released",
+        "orphansKept",
+        "serverTime",
+    }
     assert [one.keys() for one in answer["renewed"]] == [{"leaseId", "expiresAt"}] * 2
     assert {one["leaseId"] for one in answer["renewed"]} == {
         first["lease"]["id"],

@@ -44,7 +44,7 @@ class Speaker:
     def report(self, dispatch: Dispatch, outcome: dict[str, Any]) -> Reported:
         lease = HeldLease(dispatch.lease.id, dispatch.run.id, dispatch.lease.seconds, deadline=0.0)
         text = report_text(lease, dispatch.step.index, outcome)
-        return self.orchestrator.report([text], chain=True)
+        return self.orchestrator.report([text], chain=True, request_id=str(uuid4()))
 
 
 @pytest.fixture
@@ -64,9 +64,9 @@ def test_the_executor_registers_and_withdraws(speaker: Speaker, ops: Client, que
         "url": "http://127.0.0.1:3400",
     }
 
-    speaker.orchestrator.register(facts)
+    speaker.orchestrator.register(facts, request_id="r-1")
     registered = ops.ask("GET", "/v1/executors")["items"]
-    speaker.orchestrator.register({**facts, "draining": True})
+    speaker.orchestrator.register({**facts, "draining": True}, request_id="r-2")
 
     assert [queue] in [one["queues"] for one in registered]
 
@@ -125,13 +125,24 @@ def test_the_executor_renews_releases_and_starts_steps(
     ]
     web.ask("POST", f"/v1/runs/{second.run.id}/abort", {})
 
-    renewed = speaker.orchestrator.renew(named, claiming=[str(uuid4())], as_of=None)
-    again = speaker.orchestrator.renew(named, claiming=[], as_of=renewed.server_time)
-    speaker.orchestrator.start_step(first.run.id, 0, first.lease.id)
+    renewed = speaker.orchestrator.renew(
+        named, claiming=[str(uuid4())], as_of=None, request_id="r-1"
+    )
+    again = speaker.orchestrator.renew(
+        named, claiming=[], as_of=renewed.server_time, request_id="r-2"
+    )
+    speaker.orchestrator.start_step(first.run.id, 0, first.lease.id, request_id="r-3")
     speaker.report(first, {"status": "success", "output": {}})
-    released = speaker.orchestrator.release(names, "draining")
+    released = speaker.orchestrator.release(names, "draining", request_id="r-4")
 
     assert {one.lease_id for one in renewed.renewed} == {first.lease.id, second.lease.id}
+    kinds = {
+        event["kind"]: event["requestId"]
+        for event in web.ask("GET", f"/v1/runs/{first.run.id}/events")["items"]
+    }
+    # The executor's own ids, so that its log and the ledger can be read together.
+    assert (kinds["started"], kinds["step-started"]) == ("r-1", "r-3")
+    assert not renewed.orphans_kept
     assert (renewed.lost, renewed.abort, renewed.released) == ((), (second.lease.id,), ())
     assert datetime.fromisoformat(again.server_time) >= datetime.fromisoformat(renewed.server_time)
     assert (released.released, released.lost) == ((second.run.id,), (first.lease.id,))
@@ -173,7 +184,7 @@ def test_the_orchestrator_takes_every_outcome_that_the_executor_makes(
     run_id = web.create(queue)
     (dispatch,) = speaker.claim()
     if mutating:
-        speaker.orchestrator.start_step(run_id, 0, dispatch.lease.id)
+        speaker.orchestrator.start_step(run_id, 0, dispatch.lease.id, request_id="r-3")
     outcome = outcome_of(result, raised, None, mutating=mutating)
     assert outcome is not None
 
@@ -191,7 +202,7 @@ def test_the_orchestrator_takes_the_outcome_of_a_step_that_was_stopped(
     run_id = web.create(queue)
     (dispatch,) = speaker.claim()
     if mutating:
-        speaker.orchestrator.start_step(run_id, 0, dispatch.lease.id)
+        speaker.orchestrator.start_step(run_id, 0, dispatch.lease.id, request_id="r-3")
     outcome = (
         timed_out(1.5, mutating=mutating)
         if cause is Cancellation.TIMEOUT

@@ -26,6 +26,8 @@ ROLES: dict[tuple[str, str], set[Role]] = {
     ("POST", "/v1/runs/{run_id}/abort"): {CLIENT, OPERATOR},
     ("POST", "/v1/runs/{run_id}/retry"): {CLIENT, OPERATOR},
     ("POST", "/v1/runs/{run_id}/resolve"): {OPERATOR},
+    ("POST", "/v1/bulk/abort"): {CLIENT, OPERATOR},
+    ("POST", "/v1/bulk/retry"): {CLIENT, OPERATOR},
     ("POST", "/v1/claims"): {EXECUTOR},
     ("POST", "/v1/runs/{run_id}/claim"): {EXECUTOR},
     ("POST", "/v1/leases/renew"): {EXECUTOR},

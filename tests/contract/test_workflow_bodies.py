@@ -67,7 +67,12 @@ def test_a_chained_step_is_a_dispatch_that_the_executor_reads(
     check_shape(
         document,
         answer_schema(document, "POST", "/v1/claims", 200),
-        {"dispatches": [following], "nextPollAfterMs": 0, "replayed": False},
+        {
+            "dispatches": [following],
+            "nextPollAfterMs": 0,
+            "replayed": False,
+            "outOfService": None,
+        },
     )
     check_shape(
         document, answer_schema(document, "POST", "/v1/reports", 200), {"results": [result]}

@@ -55,6 +55,22 @@ FROM "workflowRuns"
 WHERE %(param_1)s AND ("workflowRuns".queue = %(queue_1)s::VARCHAR OR ("workflowRuns".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "workflowRuns"."runState" IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "workflowRuns".queue = %(queue_3)s::VARCHAR AND "workflowRuns".workflow = %(workflow_1)s::VARCHAR AND "workflowRuns"."lockedBy" = %(locked_by_1)s::VARCHAR AND "workflowRuns"."createdAt" > %(created_at_1)s::TIMESTAMP WITH TIME ZONE AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
  LIMIT %(param_2)s::INTEGER;
 
+-- runs.list_run_ids
+SELECT "workflowRuns".id
+FROM "workflowRuns"
+WHERE %(param_1)s AND ("workflowRuns".queue = %(queue_1)s::VARCHAR OR ("workflowRuns".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "workflowRuns"."runState" IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "workflowRuns".queue = %(queue_3)s::VARCHAR AND "workflowRuns".workflow = %(workflow_1)s::VARCHAR AND "workflowRuns"."lockedBy" = %(locked_by_1)s::VARCHAR AND "workflowRuns"."createdAt" > %(created_at_1)s::TIMESTAMP WITH TIME ZONE AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_2)s::INTEGER;
+
+-- runs.count_runs
+SELECT count(*) AS count_1
+FROM (SELECT "workflowRuns".id AS id
+FROM "workflowRuns"
+WHERE %(param_1)s AND ("workflowRuns".queue = %(queue_1)s::VARCHAR OR ("workflowRuns".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "workflowRuns"."runState" IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "workflowRuns".queue = %(queue_3)s::VARCHAR AND "workflowRuns".workflow = %(workflow_1)s::VARCHAR AND "workflowRuns"."lockedBy" = %(locked_by_1)s::VARCHAR AND "workflowRuns"."createdAt" > %(created_at_1)s::TIMESTAMP WITH TIME ZONE
+ LIMIT %(param_2)s::INTEGER) AS anon_1;
+
+-- runs.newest_id
+SELECT id FROM "workflowRuns" ORDER BY id DESC LIMIT 1;
+
 -- events.events_of
 SELECT seq, kind, at, "fromState" AS from_state, "toState" AS to_state, fence, executor, actor,
        "requestId" AS request_id, detail
@@ -108,6 +124,29 @@ DELETE FROM "claimRequests" c USING (
    WHERE at < clock_timestamp() - interval '24 hours'
    ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) o
  WHERE c."tokenName" = o."tokenName" AND c."requestId" = o."requestId";
+
+-- bulk_acts.begin
+INSERT INTO "bulkActs" ("tokenName", "idempotencyKey", "bodyHash", at, before, "isOver",
+                        matched, changed, refused)
+VALUES (%(token_name)s, %(idempotency_key)s, %(body_hash)s, clock_timestamp(), %(before)s, false, 0, 0, 0)
+ON CONFLICT DO NOTHING;
+
+-- bulk_acts.progress
+SELECT "bodyHash", before, "isOver", matched, changed, refused FROM "bulkActs"
+ WHERE "tokenName" = %(token_name)s AND "idempotencyKey" = %(idempotency_key)s;
+
+-- bulk_acts.advance
+UPDATE "bulkActs" SET before = %(past)s, matched = matched + 1,
+    changed = changed + CAST(%(changed)s AS boolean)::integer,
+    refused = refused + CAST(%(refused)s AS boolean)::integer
+ WHERE "tokenName" = %(token_name)s AND "idempotencyKey" = %(idempotency_key)s AND before > %(past)s;
+
+-- bulk_acts.end
+UPDATE "bulkActs" SET "isOver" = true
+ WHERE "tokenName" = %(token_name)s AND "idempotencyKey" = %(idempotency_key)s;
+
+-- bulk_acts.drop_old
+DELETE FROM "bulkActs" WHERE at < clock_timestamp() - interval '7 days';
 
 -- claims.claim
 WITH wishes AS MATERIALIZED (
@@ -305,7 +344,7 @@ SELECT "leaseId" AS lease_id, "leaseExpiresAt" AS expires_at,
 
 -- leases.release
 WITH doomed AS MATERIALIZED (
-  SELECT r.*, 'released'::text AS ending, false AS crashed, CAST(%(reason)s AS text) <> 'draining' AS unwanted, CAST(%(reason)s AS text) AS reason, n.request_id AS request_id, n.token_name AS actor
+  SELECT r.*, 'released'::text AS ending, false AS crashed, CAST(%(reason)s AS text) <> 'draining' AS unwanted, CAST(%(reason)s AS text) AS reason, n.request_id AS request_id, n.token_name AS actor, clock_timestamp() AS incident_since
     FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(run_ids)s AS uuid[]),
       CAST(%(lease_ids)s AS uuid[]), CAST(%(request_ids)s AS text[]))
       AS n(token_name, run_id, lease_id, request_id)
@@ -341,12 +380,18 @@ ended AS (
       "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
       "waitingFor" = CASE j.verdict WHEN 'waiting'
         THEN jsonb_build_object('reason', 'outcome-unknown') END,
-      error = CASE j.verdict WHEN 'failed' THEN jsonb_build_object(
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
           'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN (
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l) END,
           'message', CASE WHEN j.crashed
             THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
                  || j."lockedBy" || '.'
-            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END)
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
         ELSE r.error END,
       "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
       version = r.version + 1
@@ -354,7 +399,7 @@ ended AS (
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
     j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
-    j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
     j.actor, clock_timestamp() AS ended_at),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -375,21 +420,36 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, at)
-  SELECT lost_session, clock_timestamp() FROM ended WHERE crashed
-   GROUP BY lost_session ORDER BY lost_session
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at)
+  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
+  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
+    FROM ended WHERE crashed ORDER BY lost_session, executor
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
+    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
+      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
+  RETURNING l.session, l.executor, l.incidents),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1), 1,
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.lost_session = lost.session),
+         '{}', '{}', 'quarantined',
+         'Lost leases ' || incidents || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE incidents >= 5 ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id;
 
 -- leases.release_orphans
 WITH doomed AS MATERIALIZED (
-  SELECT r.*, 'orphaned'::text AS ending, false AS crashed, false AS unwanted, NULL::text AS reason, CAST(%(request_id)s AS text) AS request_id, CAST(%(token_name)s AS text) AS actor
+  SELECT r.*, 'orphaned'::text AS ending, false AS crashed, false AS unwanted, NULL::text AS reason, CAST(%(request_id)s AS text) AS request_id, CAST(%(token_name)s AS text) AS actor, clock_timestamp() AS incident_since
     FROM "workflowRuns" r
    WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = %(session)s
      AND split_part(r."lockedBy", ':', 1) = %(token_name)s
      AND r."runState" = 'loading'
-     AND r."lockedAt" < %(as_of)s
+     AND r."lockedAt" < %(as_of)s AND %(as_of)s <= clock_timestamp()
      AND r."leaseId" <> ALL (CAST(%(named)s AS uuid[]))
      AND NOT EXISTS (
        SELECT FROM "claimRequests" c
@@ -432,12 +492,18 @@ ended AS (
       "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
       "waitingFor" = CASE j.verdict WHEN 'waiting'
         THEN jsonb_build_object('reason', 'outcome-unknown') END,
-      error = CASE j.verdict WHEN 'failed' THEN jsonb_build_object(
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
           'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN (
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l) END,
           'message', CASE WHEN j.crashed
             THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
                  || j."lockedBy" || '.'
-            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END)
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
         ELSE r.error END,
       "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
       version = r.version + 1
@@ -445,7 +511,7 @@ ended AS (
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
     j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
-    j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
     j.actor, clock_timestamp() AS ended_at),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -466,16 +532,43 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, at)
-  SELECT lost_session, clock_timestamp() FROM ended WHERE crashed
-   GROUP BY lost_session ORDER BY lost_session
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at)
+  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
+  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
+    FROM ended WHERE crashed ORDER BY lost_session, executor
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
+    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
+      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
+  RETURNING l.session, l.executor, l.incidents),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1), 1,
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.lost_session = lost.session),
+         '{}', '{}', 'quarantined',
+         'Lost leases ' || incidents || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE incidents >= 5 ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id;
 
+-- leases.orphans_are_kept
+SELECT EXISTS (SELECT FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = %(session)s
+     AND split_part(r."lockedBy", ':', 1) = %(token_name)s
+     AND r."runState" = 'loading'
+     AND r."lockedAt" < %(as_of)s AND %(as_of)s <= clock_timestamp()
+     AND r."leaseId" <> ALL (CAST(%(named)s AS uuid[]))
+     AND NOT EXISTS (
+       SELECT FROM "claimRequests" c
+        WHERE c."tokenName" = %(token_name)s AND c."requestId" = ANY (CAST(%(claiming)s AS uuid[]))
+          AND r."leaseId" = ANY (c."leaseIds")));
+
 -- leases.release_replaced
 WITH doomed AS MATERIALIZED (
-  SELECT r.*, 'replaced'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, CAST(%(request_id)s AS text) AS request_id, CAST(%(actor)s AS text) AS actor
+  SELECT r.*, 'replaced'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, CAST(%(request_id)s AS text) AS request_id, CAST(%(actor)s AS text) AS actor, clock_timestamp() AS incident_since
     FROM "workflowRuns" r
    WHERE r."leaseId" IS NOT NULL AND r."lockedSession" <> %(session)s AND r."lockedBy" = %(executor)s
    ORDER BY r.id FOR UPDATE OF r),
@@ -508,12 +601,18 @@ ended AS (
       "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
       "waitingFor" = CASE j.verdict WHEN 'waiting'
         THEN jsonb_build_object('reason', 'outcome-unknown') END,
-      error = CASE j.verdict WHEN 'failed' THEN jsonb_build_object(
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
           'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN (
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l) END,
           'message', CASE WHEN j.crashed
             THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
                  || j."lockedBy" || '.'
-            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END)
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
         ELSE r.error END,
       "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
       version = r.version + 1
@@ -521,7 +620,7 @@ ended AS (
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
     j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
-    j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
     j.actor, clock_timestamp() AS ended_at),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -542,22 +641,159 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, at)
-  SELECT lost_session, clock_timestamp() FROM ended WHERE crashed
-   GROUP BY lost_session ORDER BY lost_session
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at)
+  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
+  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
+    FROM ended WHERE crashed ORDER BY lost_session, executor
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
+    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
+      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
+  RETURNING l.session, l.executor, l.incidents),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1), 1,
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.lost_session = lost.session),
+         '{}', '{}', 'quarantined',
+         'Lost leases ' || incidents || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE incidents >= 5 ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id;
 
+-- leases.count_live
+SELECT count(*) FROM "workflowRuns" WHERE "leaseId" IS NOT NULL;
+
+-- leases.revoke
+WITH doomed AS MATERIALIZED (
+  SELECT r.*, 'revoked'::text AS ending, false AS crashed, false AS unwanted, NULL::text AS reason, NULL::text AS request_id, 'database:' || session_user AS actor, clock_timestamp() AS incident_since
+    FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL AND (CAST(%(after)s AS uuid) IS NULL OR r.id > %(after)s)
+   ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r),
+judged AS (
+  SELECT d.*, CASE
+    WHEN d."mutatingSince" IS NOT NULL THEN 'waiting'
+    WHEN d."abortRequestedAt" IS NOT NULL THEN 'aborted'
+    WHEN d.crashed AND d.crashes + 1 >= d."maxCrashes" THEN 'failed'
+    WHEN d.unwanted AND d.releases + 1 >= 20 THEN 'failed'
+    WHEN d.unwanted THEN 'scheduled'
+    ELSE 'pending' END AS verdict,
+         least(60, power(2, d.releases)) AS pause_seconds,
+         CASE WHEN d.crashed THEN 'crashed-too-often'
+              WHEN d.reason = 'no-handler' AND NOT EXISTS (
+                SELECT FROM executors e WHERE d."stepType" = ANY (e."stepTypes"))
+              THEN 'no-handler'
+              ELSE 'released-too-often' END AS failure_code
+    FROM doomed d),
+ended AS (
+  UPDATE "workflowRuns" r SET
+      "runState" = j.verdict,
+      "leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
+      "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL,
+      crashes = r.crashes + j.crashed::integer,
+      releases = CASE WHEN j.unwanted THEN r.releases + 1 ELSE r.releases END,
+      "availableAt" = CASE j.verdict
+        WHEN 'waiting' THEN NULL
+        WHEN 'scheduled' THEN clock_timestamp() + make_interval(secs => j.pause_seconds)
+        ELSE r."availableAt" END,
+      "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
+      "waitingFor" = CASE j.verdict WHEN 'waiting'
+        THEN jsonb_build_object('reason', 'outcome-unknown') END,
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
+          'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN (
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l) END,
+          'message', CASE WHEN j.crashed
+            THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
+                 || j."lockedBy" || '.'
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
+        ELSE r.error END,
+      "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
+      version = r.version + 1
+    FROM judged j
+   WHERE r.id = j.id AND r."leaseId" = j."leaseId"
+  RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.actor, clock_timestamp() AS ended_at),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version, ending, ended_at, was, "runState", lease_id, lease_fence, executor,
+         request_id, actor, jsonb_strip_nulls(jsonb_build_object(
+           'reason', reason, 'stepIndex', "stepIndex",
+           'code', CASE "runState" WHEN 'failed' THEN error->>'code' END))
+    FROM ended),
+stepped AS (
+  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, error, "startedAt",
+                               "finishedAt")
+  SELECT id, "stepIndex", "stepName", "stepType",
+         CASE "runState" WHEN 'waiting' THEN 'unknown' ELSE 'failed' END,
+         CASE "runState" WHEN 'failed' THEN error END, locked_at,
+         CASE "runState" WHEN 'failed' THEN ended_at END
+    FROM ended WHERE "runState" IN ('waiting', 'failed')
+  ON CONFLICT ("runId", "stepIndex") DO UPDATE
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
+  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
+    FROM ended WHERE crashed ORDER BY lost_session, executor
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
+    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
+      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
+  RETURNING l.session, l.executor, l.incidents),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1), 1,
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.lost_session = lost.session),
+         '{}', '{}', 'quarantined',
+         'Lost leases ' || incidents || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE incidents >= 5 ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
+  FROM ended ORDER BY id;
+
+-- leases.cap_expiries
+WITH far AS MATERIALIZED (
+  SELECT r.id, r."leaseId" FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL
+     AND (r."leaseExpiresAt" > clock_timestamp() + 2 * make_interval(secs => r."leaseSeconds") OR r."abortRequestedAt" > clock_timestamp())
+     AND (CAST(%(only)s AS uuid) IS NULL OR r.id = %(only)s)
+   ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED)
+UPDATE "workflowRuns" r SET
+    "leaseExpiresAt" = least(r."leaseExpiresAt", clock_timestamp() + 2 * make_interval(secs => r."leaseSeconds")),
+    "abortRequestedAt" = CASE WHEN r."abortRequestedAt" IS NOT NULL
+      THEN least(r."abortRequestedAt", clock_timestamp()) END
+  FROM far f WHERE r.id = f.id AND r."leaseId" = f."leaseId"
+RETURNING r.id;
+
+-- leases.far_run_ids
+SELECT r.id FROM "workflowRuns" r WHERE r."leaseId" IS NOT NULL
+     AND (r."leaseExpiresAt" > clock_timestamp() + 2 * make_interval(secs => r."leaseSeconds") OR r."abortRequestedAt" > clock_timestamp()) ORDER BY r.id LIMIT %(limit)s;
+
 -- leases.expire
 WITH doomed AS MATERIALIZED (
-  SELECT r.*, 'expired'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, NULL::text AS request_id, NULL::text AS actor
+  SELECT r.*, 'expired'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, NULL::text AS request_id, NULL::text AS actor, CAST(%(since)s AS timestamptz) AS incident_since
     FROM "workflowRuns" r
-   WHERE r."leaseId" IS NOT NULL AND r."leaseExpiresAt" < clock_timestamp()
+   WHERE r."leaseId" IS NOT NULL AND r."leaseExpiresAt" < statement_timestamp()
      AND (CAST(%(only)s AS uuid) IS NULL OR r.id = %(only)s)
      AND NOT EXISTS (
        SELECT FROM keeper k
         WHERE k."amnestySince" + make_interval(secs => r."leaseSeconds") > clock_timestamp())
+     AND EXISTS (
+       SELECT FROM keeper k
+        WHERE k."lastTickAt" BETWEEN clock_timestamp() - interval '5 seconds'
+                                 AND clock_timestamp() + interval '1 second')
    ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED),
 judged AS (
   SELECT d.*, CASE
@@ -588,12 +824,18 @@ ended AS (
       "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
       "waitingFor" = CASE j.verdict WHEN 'waiting'
         THEN jsonb_build_object('reason', 'outcome-unknown') END,
-      error = CASE j.verdict WHEN 'failed' THEN jsonb_build_object(
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
           'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN (
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l) END,
           'message', CASE WHEN j.crashed
             THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
                  || j."lockedBy" || '.'
-            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END)
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
         ELSE r.error END,
       "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
       version = r.version + 1
@@ -601,7 +843,7 @@ ended AS (
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
     j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
-    j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
     j.actor, clock_timestamp() AS ended_at),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
@@ -622,10 +864,25 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, at)
-  SELECT lost_session, clock_timestamp() FROM ended WHERE crashed
-   GROUP BY lost_session ORDER BY lost_session
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at)
+  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
+  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
+    FROM ended WHERE crashed ORDER BY lost_session, executor
+  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
+    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
+      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
+  RETURNING l.session, l.executor, l.incidents),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1), 1,
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.lost_session = lost.session),
+         '{}', '{}', 'quarantined',
+         'Lost leases ' || incidents || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE incidents >= 5 ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id;
 
@@ -786,9 +1043,9 @@ reported AS (
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
   RETURNING r.id, r."runState", r."stepQueue", r.version, r.error, j."runState" AS was, j.place,
     j.outcome, j.outcome_hash, j.said, j.following, j."leaseId" AS lease_id, j.fence,
-    j."lockedBy" AS executor, j."lockedAt" AS locked_at, j.request_id, j.token_name,
-    j.step_output, j."stepIndex" AS step_index, j."stepName" AS step_name,
-    j."stepType" AS step_type),
+    j."lockedBy" AS executor, j."lockedSession" AS session, j."lockedAt" AS locked_at,
+    j.request_id, j.token_name, j.step_output, j."stepIndex" AS step_index,
+    j."stepName" AS step_name, j."stepType" AS step_type),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
                            executor, "requestId", actor, detail)
@@ -812,7 +1069,15 @@ stepped AS (
     FROM reported
   ON CONFLICT ("runId", "stepIndex") DO UPDATE SET
     state = excluded.state, output = excluded.output, error = excluded.error,
-    "finishedAt" = excluded."finishedAt")
+    "finishedAt" = excluded."finishedAt"),
+forgiven AS (
+  UPDATE "lostSessions" l SET incidents = 0
+   WHERE l.session IN (
+     SELECT k.session FROM "lostSessions" k
+      WHERE k.incidents > 0
+        AND (k.session, k.executor) IN (SELECT session, executor FROM reported
+              WHERE outcome = 'success')
+      ORDER BY k.session FOR UPDATE))
 SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM reported;
 
 -- reports.stored
@@ -1057,6 +1322,13 @@ SELECT e.kind FROM "runEvents" e
    AND e.detail->>'idempotencyKey' = %(idempotency_key)s
  LIMIT 1;
 
+-- acts.kind_done_lately
+SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
+SELECT e.kind FROM "runEvents" e
+ WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s AND e."requestId" = %(request_id)s
+   AND e.at > clock_timestamp() - interval '1 minute'
+ ORDER BY e.seq DESC LIMIT 1;
+
 -- keeper.take_turn
 SELECT pg_try_advisory_xact_lock(%(key)s);
 
@@ -1073,7 +1345,9 @@ UPDATE keeper k SET "lastTickAt" = n.now,
           FROM keeper, clock_timestamp() AS now FOR UPDATE OF keeper) n
  WHERE n.gap OR n."lastTickAt" IS NULL
     OR n.now - n."lastTickAt" >= make_interval(secs => %(every_seconds)s)
-RETURNING n.now, n.gap, n.prune;
+RETURNING n.now, n.gap, n.prune,
+    coalesce(k."amnestySince" > n.now - make_interval(secs => %(aftermath_seconds)s), false)
+      AS aftermath;
 
 -- keeper.make_due
 WITH due AS MATERIALIZED (
@@ -1146,6 +1420,9 @@ SELECT id FROM "workflowRuns"
 -- keeper.prune
 SELECT dibs_prune(clock_timestamp() - make_interval(days => %(retention_days)s), %(limit)s);
 
+-- replication.vouch
+SELECT pg_logical_emit_message(true, 'dibs', '');
+
 -- executors.register
 INSERT INTO executors AS e ("fullName", session, "tokenName", version, slots, queues, "stepTypes",
   labels, url, state, "registeredAt", "seenAt")
@@ -1168,9 +1445,9 @@ SELECT e."fullName" AS full_name, e."session" AS session, e."tokenName" AS token
 -- executors.set_state
 UPDATE executors SET state = %(state)s, reason = %(reason)s WHERE "fullName" = %(full_name)s;
 
--- executors.is_serving
-SELECT EXISTS (SELECT FROM executors e
-  WHERE e."fullName" = %(full_name)s AND e.session = %(session)s AND e.state <> 'active');
+-- executors.out_of_service
+SELECT e.state, e.reason FROM executors e
+ WHERE e."fullName" = %(full_name)s AND e.session = %(session)s AND e.state <> 'active';
 
 -- executors.seen
 UPDATE executors e SET "seenAt" = clock_timestamp()
@@ -1186,7 +1463,11 @@ DELETE FROM executors e
 -- lost_sessions.lost_while_waiting
 SELECT EXISTS (SELECT FROM "lostSessions" l
   WHERE l.session = %(session)s
-    AND l.at > clock_timestamp() - make_interval(secs => %(waited_seconds)s));
+    AND l.at BETWEEN clock_timestamp() - make_interval(secs => %(waited_seconds)s)
+                 AND clock_timestamp());
+
+-- lost_sessions.forgive
+UPDATE "lostSessions" SET incidents = 0 WHERE executor = %(executor)s AND incidents > 0;
 
 -- lost_sessions.drop_old
 DELETE FROM "lostSessions" WHERE at < clock_timestamp() - interval '24 hours';
@@ -1298,6 +1579,80 @@ SELECT s."name" AS name, s."workflow" AS workflow, s."cron" AS cron, s."timeZone
 UPDATE schedules SET "lastAt" = %(at)s, "lastRunId" = coalesce(%(run_id)s, "lastRunId"),
        "nextAt" = %(next_at)s
  WHERE name = %(name)s;
+
+-- audit.extent
+SELECT greatest((SELECT id FROM "workflowRuns" ORDER BY id DESC LIMIT 1),
+                (SELECT "runId" FROM "runEvents" ORDER BY "runId" DESC LIMIT 1)) AS last_id,
+       (SELECT reltuples::bigint FROM pg_class
+         WHERE oid = '"workflowRuns"'::regclass) AS about_runs;
+
+-- audit.histories_after
+SELECT r.id, r."runState" AS state, r.version, r."stepIndex" AS step_index, r.attempt, r.fence,
+       r."leaseId" AS lease_id, r."lockedBy" AS executor, CASE WHEN r."leaseId" IS NOT NULL AND EXISTS (
+       SELECT FROM keeper k
+        WHERE k."lastTickAt" > clock_timestamp() - interval '5 seconds'
+          AND coalesce(k."amnestySince" + make_interval(secs => 2 * r."leaseSeconds")
+                       < clock_timestamp(), true))
+       THEN extract(epoch FROM clock_timestamp() - r."leaseExpiresAt")::double precision
+            - r."leaseSeconds" - 1 END AS overdue_seconds
+  FROM "workflowRuns" r WHERE r.id > %(after)s AND r.id <= %(through)s ORDER BY r.id LIMIT %(limit)s;
+SELECT e."runId" AS run_id, e.seq, e.kind, e.at, e."fromState" AS from_state,
+       e."toState" AS to_state, e."leaseId" AS lease_id, e.fence, e.executor,
+       e."requestId" AS request_id, e.actor,
+       CASE WHEN e.detail->>'stepIndex' ~ '^[0-9]{1,9}$'
+         THEN (e.detail->>'stepIndex')::integer END AS step_index,
+       e.detail->>'outcome' AS outcome, e.detail->>'outcomeHash' AS outcome_hash,
+       e.detail->>'next' AS next_step,
+       CASE WHEN e.kind = 'claimed' THEN (
+         SELECT coalesce(e."leaseId" = ANY (c."leaseIds"), false) FROM "claimRequests" c
+          WHERE c."tokenName" = e.actor
+            AND c."requestId" = CASE WHEN e."requestId" ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+              THEN e."requestId"::uuid END) END AS granted
+  FROM "runEvents" e WHERE e."runId" > %(after)s AND e."runId" <= %(through)s ORDER BY e."runId", e.seq;
+SELECT s."runId" AS run_id, s."stepIndex" AS step_index, s.state
+  FROM "workflowSteps" s WHERE s."runId" > %(after)s AND s."runId" <= %(through)s ORDER BY s."runId", s."stepIndex";
+
+-- audit.histories_of
+SELECT r.id, r."runState" AS state, r.version, r."stepIndex" AS step_index, r.attempt, r.fence,
+       r."leaseId" AS lease_id, r."lockedBy" AS executor, CASE WHEN r."leaseId" IS NOT NULL AND EXISTS (
+       SELECT FROM keeper k
+        WHERE k."lastTickAt" > clock_timestamp() - interval '5 seconds'
+          AND coalesce(k."amnestySince" + make_interval(secs => 2 * r."leaseSeconds")
+                       < clock_timestamp(), true))
+       THEN extract(epoch FROM clock_timestamp() - r."leaseExpiresAt")::double precision
+            - r."leaseSeconds" - 1 END AS overdue_seconds
+  FROM "workflowRuns" r WHERE r.id = ANY (CAST(%(run_ids)s AS uuid[])) ORDER BY r.id;
+SELECT e."runId" AS run_id, e.seq, e.kind, e.at, e."fromState" AS from_state,
+       e."toState" AS to_state, e."leaseId" AS lease_id, e.fence, e.executor,
+       e."requestId" AS request_id, e.actor,
+       CASE WHEN e.detail->>'stepIndex' ~ '^[0-9]{1,9}$'
+         THEN (e.detail->>'stepIndex')::integer END AS step_index,
+       e.detail->>'outcome' AS outcome, e.detail->>'outcomeHash' AS outcome_hash,
+       e.detail->>'next' AS next_step,
+       CASE WHEN e.kind = 'claimed' THEN (
+         SELECT coalesce(e."leaseId" = ANY (c."leaseIds"), false) FROM "claimRequests" c
+          WHERE c."tokenName" = e.actor
+            AND c."requestId" = CASE WHEN e."requestId" ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+              THEN e."requestId"::uuid END) END AS granted
+  FROM "runEvents" e WHERE e."runId" = ANY (CAST(%(run_ids)s AS uuid[])) ORDER BY e."runId", e.seq;
+SELECT s."runId" AS run_id, s."stepIndex" AS step_index, s.state
+  FROM "workflowSteps" s WHERE s."runId" = ANY (CAST(%(run_ids)s AS uuid[])) ORDER BY s."runId", s."stepIndex";
+
+-- audit.contents_of
+SELECT r.id AS run_id, r.workflow, r.queue, r.input FROM "workflowRuns" r
+ WHERE r.id = ANY (CAST(%(run_ids)s AS uuid[]));
+
+-- audit.grants_after
+SELECT c."tokenName" AS token_name, c."requestId" AS request_id, g.run_id, g.lease_id,
+       r.id IS NOT NULL AS run_exists, e.actor AS claimed_by, e."requestId" AS claimed_for
+  FROM (SELECT * FROM "claimRequests" q
+         WHERE (q."tokenName", q."requestId") > (%(token_name)s, %(request_id)s)
+         ORDER BY q."tokenName", q."requestId" LIMIT %(limit)s) c
+  LEFT JOIN LATERAL unnest(c."runIds", c."leaseIds") AS g(run_id, lease_id) ON true
+  LEFT JOIN "workflowRuns" r ON r.id = g.run_id
+  LEFT JOIN "runEvents" e
+    ON e."runId" = g.run_id AND e."leaseId" = g.lease_id AND e.kind = 'claimed'
+ ORDER BY c."tokenName", c."requestId";
 
 -- tokens.find
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,

@@ -139,12 +139,21 @@ class Dibs:
         claiming: Sequence[UUID] = (),
     ) -> list[UUID]:
         """Renew these and say that no other lease is known; the runs that were freed."""
-        return list(
-            leases.renew(
-                self.database,
-                [held(each, executor) for each in dispatches],
-                Reconciliation(executor.token, executor.session, tuple(claiming), as_of),
-            ).released
+        answer = self.reconciled(executor, *dispatches, as_of=as_of, claiming=claiming)
+        return list(answer.released)
+
+    def reconciled(
+        self,
+        executor: Executor,
+        *dispatches: Dispatch,
+        as_of: datetime,
+        claiming: Sequence[UUID] = (),
+    ) -> RenewAnswer:
+        """The same, with all that the executor is told."""
+        return leases.renew(
+            self.database,
+            [held(each, executor) for each in dispatches],
+            Reconciliation(executor.token, executor.session, tuple(claiming), as_of),
         )
 
     def release(
@@ -153,8 +162,15 @@ class Dibs:
         named = [held(each, executor) for each in dispatches]
         return leases.release(self.database, named, reason=reason)
 
-    def abort(self, run_id: UUID, *, key: str | None = None, actor: str = "web") -> Run:
-        return acts.abort(self.database, Act(run_id, actor, None, key), ALL)
+    def abort(
+        self,
+        run_id: UUID,
+        *,
+        key: str | None = None,
+        actor: str = "web",
+        request_id: str | None = None,
+    ) -> Run:
+        return acts.abort(self.database, Act(run_id, actor, request_id, key), ALL)
 
     def retry(self, run_id: UUID, *, key: str | None = None) -> Run:
         return acts.retry(self.database, Act(run_id, "ops", None, key), ALL)
@@ -232,6 +248,10 @@ class Dibs:
             " WHERE id = %s",
             run_id,
         )
+
+    def forgive(self) -> None:
+        """Let no executor be on its way into quarantine."""
+        self.sql('UPDATE "lostSessions" SET incidents = 0')
 
     def make_due(self, run_id: UUID) -> None:
         """Let the run's time have come."""

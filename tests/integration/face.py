@@ -247,6 +247,11 @@ class Face:
             ' "prunedAt" = clock_timestamp(), "amnestySince" = NULL'
         )
         Keeper(self.services.database, self.services.signs, retention_days=30).tick()
+        self.forgive()
+
+    def forgive(self) -> None:
+        """Let no executor be on its way into quarantine: a face has one, and expires its leases."""
+        self.sql('UPDATE "lostSessions" SET incidents = 0')
 
     def expire(self, run_id: str) -> None:
         """Let the run's lease have expired, and the keeper have seen it."""

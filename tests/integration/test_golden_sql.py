@@ -16,6 +16,8 @@ from sqlalchemy import Connection, Engine
 from orchestrator import store
 from orchestrator.store import (
     acts,
+    audit,
+    bulk_acts,
     claim_requests,
     claims,
     events,
@@ -24,6 +26,7 @@ from orchestrator.store import (
     leases,
     lost_sessions,
     queues,
+    replication,
     reports,
     runs,
     schedules,
@@ -40,6 +43,7 @@ from tests.integration.wishes import new_run
 ID = UUID("01900000-0000-7000-8000-000000000001")
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 ACT = acts.Act(ID, "web", "request", "key", "reason")
+BULK = bulk_acts.BulkKey("ops", "key")
 HELD = [leases.HeldLease("fleet", ID, ID)]
 REPORT = [reports.Report("fleet", ID, ID, 0, "success", b"h", "{}")]
 TOKEN: dict[str, Any] = {
@@ -71,6 +75,13 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "runs.list_runs": lambda c: runs.list_runs(
         c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, before=ID, limit=50
     ),
+    "runs.list_run_ids": lambda c: runs.list_run_ids(
+        c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, before=ID, limit=50
+    ),
+    "runs.count_runs": lambda c: runs.count_runs(
+        c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, limit=50
+    ),
+    "runs.newest_id": runs.newest_id,
     "events.events_of": lambda c: events.events_of(c, ID),
     "steps.steps_of": lambda c: steps.steps_of(c, ID),
     "steps.used_outputs": lambda c: steps.used_outputs(c, [ID]),
@@ -80,6 +91,11 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     ),
     "claim_requests.granted": lambda c: claim_requests.granted(c, "fleet", ID),
     "claim_requests.drop_old": lambda c: claim_requests.drop_old(c, limit=1),
+    "bulk_acts.begin": lambda c: bulk_acts.begin(c, BULK, body_hash=b"h", before=ID),
+    "bulk_acts.progress": lambda c: bulk_acts.progress(c, BULK),
+    "bulk_acts.advance": lambda c: bulk_acts.advance(c, BULK, past=ID, changed=True, refused=False),
+    "bulk_acts.end": lambda c: bulk_acts.end(c, BULK),
+    "bulk_acts.drop_old": bulk_acts.drop_old,
     "claims.claim": lambda c: claims.claim(c, "default", [WISH]),
     "claims.claim_run": lambda c: claims.claim_run(c, RUN_WISH),
     "claims.still_held": lambda c: claims.still_held(
@@ -91,10 +107,15 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "leases.renew": lambda c: leases.renew(c, HELD),
     "leases.release": lambda c: leases.release(c, HELD, reason="draining"),
     "leases.release_orphans": lambda c: leases.release_orphans(c, ORPHANS, named=[ID]),
+    "leases.orphans_are_kept": lambda c: leases.orphans_are_kept(c, ORPHANS, named=[ID]),
     "leases.release_replaced": lambda c: leases.release_replaced(
         c, executor="fleet:one", session=ID, request_id=None, actor="fleet"
     ),
-    "leases.expire": lambda c: leases.expire(c, limit=1),
+    "leases.count_live": leases.count_live,
+    "leases.revoke": lambda c: leases.revoke(c, after=ID, limit=1),
+    "leases.cap_expiries": lambda c: leases.cap_expiries(c, limit=1),
+    "leases.far_run_ids": lambda c: leases.far_run_ids(c, limit=1),
+    "leases.expire": lambda c: leases.expire(c, since=THEN, limit=1),
     "leases.expired_run_ids": lambda c: leases.expired_run_ids(c, limit=1),
     "leases.start_step": lambda c: leases.start_step(c, HELD, step_indexes=[0]),
     "reports.report": lambda c: reports.report(c, REPORT),
@@ -107,6 +128,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "acts.resolve_run_again": lambda c: acts.resolve_run_again(c, ACT),
     "acts.resolve_abort": lambda c: acts.resolve_abort(c, ACT),
     "acts.kind_done": lambda c: acts.kind_done(c, ACT),
+    "acts.kind_done_lately": lambda c: acts.kind_done_lately(c, ACT),
     "keeper.take_turn": keeper.take_turn,
     "keeper.tick": lambda c: keeper.tick(c, every_seconds=0.2, prune_every_seconds=60),
     "keeper.make_due": lambda c: keeper.make_due(c, limit=1),
@@ -114,15 +136,17 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "keeper.time_out_waits": lambda c: keeper.time_out_waits(c, limit=1),
     "keeper.late_run_ids": lambda c: keeper.late_run_ids(c, limit=1),
     "keeper.prune": lambda c: keeper.prune(c, retention_days=30, limit=1),
+    "replication.vouch": replication.vouch,
     "executors.register": lambda c: executors.register(c, REGISTRATION),
     "executors.list_executors": executors.list_executors,
     "executors.set_state": lambda c: executors.set_state(c, "fleet", "draining", reason=None),
-    "executors.is_serving": lambda c: executors.is_serving(c, "fleet:one", ID),
+    "executors.out_of_service": lambda c: executors.out_of_service(c, "fleet:one", ID),
     "executors.seen": lambda c: executors.seen(c, [("fleet:one", ID)]),
     "executors.drop_unseen": executors.drop_unseen,
     "lost_sessions.lost_while_waiting": lambda c: lost_sessions.lost_while_waiting(
         c, ID, waited_seconds=1
     ),
+    "lost_sessions.forgive": lambda c: lost_sessions.forgive(c, "fleet:one"),
     "lost_sessions.drop_old": lost_sessions.drop_old,
     "queues.list_queues": queues.list_queues,
     "queues.set_paused": lambda c: queues.set_paused(c, "default", paused=True, actor="ops"),
@@ -139,6 +163,13 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "schedules.due_names": lambda c: schedules.due_names(c, limit=1),
     "schedules.due": lambda c: schedules.due(c, limit=1),
     "schedules.fired": lambda c: schedules.fired(c, "nightly", at=THEN, run_id=ID, next_at=THEN),
+    "audit.extent": audit.extent,
+    "audit.histories_after": lambda c: audit.histories_after(
+        c, audit.NOWHERE, through=ID, limit=500
+    ),
+    "audit.histories_of": lambda c: audit.histories_of(c, [ID]),
+    "audit.contents_of": lambda c: audit.contents_of(c, [ID]),
+    "audit.grants_after": lambda c: audit.grants_after(c, ("fleet", ID), limit=500),
     "tokens.find": lambda c: tokens.find(c, "k"),
     "tokens.list_tokens": tokens.list_tokens,
     "tokens.lock_name": lambda c: tokens.lock_name(c, "web"),

@@ -6,13 +6,10 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from orchestrator.desk import leases
 from orchestrator.errors import Conflict, Gone, Overloaded
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor, held
-from tests.ledger import Line, Stand, check_ledger
 
 ROUNDS = 60
 ACTS = ("abort", "retry", "resume", "resolve")
@@ -110,22 +107,3 @@ def test_after_a_long_mixed_history_every_ledger_is_whole(dibs: Dibs) -> None:
         "resolved",
     }
     assert dibs.sql('SELECT count(*) FROM "workflowRuns"') == [{"count": 3 * ROUNDS}]
-
-
-def test_the_check_of_a_ledger_finds_what_is_wrong(dibs: Dibs, executor: Executor) -> None:
-    run_id, lease_id = executor.session, executor.session
-    created = Line(run_id, 1, "created", None, "pending", None, None)
-    claimed = Line(run_id, 2, "claimed", "pending", "loading", lease_id, 7)
-    stand = Stand(run_id, "loading", lease_id, 7, 2)
-    check_ledger(stand, [created, claimed])
-
-    for broken in (
-        [created],
-        [created, Line(run_id, 3, "claimed", "pending", "loading", lease_id, 7)],
-        [created, Line(run_id, 2, "claimed", "scheduled", "loading", lease_id, 7)],
-        [created, Line(run_id, 2, "reported", "pending", "finished", None, None)],
-        [created, Line(run_id, 2, "claimed", "pending", "loading", lease_id, 0)],
-        [created, Line(run_id, 2, "claimed", "pending", "loading", run_id, 8)],
-    ):
-        with pytest.raises(AssertionError):
-            check_ledger(stand, broken)

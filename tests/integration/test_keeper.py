@@ -137,7 +137,7 @@ def test_more_than_a_batch_is_done_in_one_tick(dibs: Dibs, executor: Executor) -
     dibs.sql("""
         INSERT INTO "runEvents" SELECT r.id, e.seq, e.kind, e.at, e."fromState", e."toState",
           CASE WHEN e."leaseId" IS NOT NULL THEN r."leaseId" END, e.fence, e.executor,
-          e."requestId", e.actor, e.detail
+          gen_random_uuid()::text, e.actor, e.detail
           FROM "workflowRuns" r, "runEvents" e
          WHERE NOT EXISTS (SELECT FROM "runEvents" o WHERE o."runId" = r.id)""")
     dibs.sql('UPDATE "workflowRuns" SET "leaseExpiresAt" = clock_timestamp() - interval \'1 s\'')

@@ -69,3 +69,17 @@ def test_a_request_that_comes_after_the_loss_is_a_sign_of_life(
 
     assert [each.run.id for each in at_once.dispatches] == [dispatch.run.id]
     assert [each.run.id for each in parked.result().dispatches] == [run.id]
+
+
+def test_a_loss_noted_before_the_clock_stepped_back_says_nothing(
+    dibs: Dibs, executor: Executor, askers: ThreadPoolExecutor
+) -> None:
+    dispatch = dibs.dispatch(executor)
+    dibs.expire(dispatch.run.id)
+    dibs.tick()
+    dibs.claim(executor, limit=1)
+    dibs.sql("UPDATE \"lostSessions\" SET at = clock_timestamp() + interval '10 minutes'")
+    parked = park(dibs, executor, askers)
+    run = dibs.pending()
+
+    assert [each.run.id for each in parked.result().dispatches] == [run.id]

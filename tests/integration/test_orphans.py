@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import pytest
+
 from orchestrator.store import leases
 from orchestrator.store.leases import Reconciliation
 from tests.integration.dibs import Dibs
@@ -111,6 +113,36 @@ def test_nothing_is_freed_before_the_keeper_could_notice_an_outage(
 
     assert asleep == []
     assert dibs.reconcile(executor, as_of=dibs.now()) == [lost.run.id]
+
+
+@pytest.mark.parametrize("cause", ["amnesty", "keeper asleep"])
+def test_orphans_that_may_not_be_freed_yet_are_told_of(
+    dibs: Dibs, executor: Executor, cause: str
+) -> None:
+    lost, named = dibs.dispatch(executor), dibs.dispatch(executor)
+    if cause == "amnesty":
+        dibs.sql('UPDATE keeper SET "amnestySince" = clock_timestamp()')
+    else:
+        dibs.set_keeper(awake=False)
+    during = dibs.reconciled(executor, named, as_of=dibs.now())
+    without = dibs.renew(executor, named)
+    dibs.set_keeper(awake=True)
+    dibs.sql('UPDATE keeper SET "amnestySince" = NULL')
+    after = dibs.reconciled(executor, named, as_of=dibs.now())
+
+    assert (during.orphans_kept, during.released) == (True, [])
+    assert not without.orphans_kept
+    assert (after.orphans_kept, after.released) == (False, [lost.run.id])
+
+
+def test_during_an_amnesty_a_session_without_orphans_is_told_of_none(
+    dibs: Dibs, executor: Executor
+) -> None:
+    named, confirmed = dibs.dispatch(executor), dibs.dispatch(executor)
+    dibs.renew(executor, confirmed)
+    dibs.sql('UPDATE keeper SET "amnestySince" = clock_timestamp()')
+
+    assert not dibs.reconciled(executor, named, as_of=dibs.now()).orphans_kept
 
 
 def test_a_renewal_without_reconciliation_frees_nothing(dibs: Dibs, executor: Executor) -> None:

@@ -85,11 +85,15 @@ def test_a_report_and_an_expiry_at_the_same_instant_have_one_effect(
     for _ in range(200):
         dispatch = dibs.dispatch(executor)
         dibs.expire(dispatch.run.id)
+        dibs.set_keeper(awake=True)
+        dibs.forgive()
 
         answer, _ = both_at_once(
             partial(dibs.tell, dispatch, executor, "success"),
             # The statement alone: a whole beat of the keeper would nearly always be late.
-            partial(transact, dibs.database.leases, partial(leases.expire, limit=1)),
+            partial(
+                transact, dibs.database.leases, partial(leases.expire, since=dibs.now(), limit=1)
+            ),
         )
 
         state = dibs.state(dispatch.run.id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -229,7 +230,8 @@ class Runs(RuleBasedStateMachine):
             ' AND "leaseId" IS NOT NULL',
             run_id,
         )
-        self._keeper(leases.expire, run_id)
+        self._keeper(partial(leases.expire, since=datetime.now(UTC)), run_id)
+        self.face.forgive()
 
         self.models[run_id].expire()
 
@@ -387,6 +389,7 @@ class Runs(RuleBasedStateMachine):
         assert said == expected, answer.text
 
     def _keeper(self, duty: Any, run_id: str) -> None:
+        self.face.sql('UPDATE keeper SET "lastTickAt" = clock_timestamp()')
         transact(self.face.services.database.leases, partial(duty, limit=1, only=UUID(run_id)))
 
 

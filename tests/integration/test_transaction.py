@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.errors import OutcomeUnknown, Overloaded, Unavailable
+from orchestrator.errors import Overloaded, Unavailable
 from orchestrator.store.engine import open_database
 from orchestrator.store.transaction import constraint_of, transact
 from tests.database import Database
@@ -70,15 +70,6 @@ def test_a_connection_that_died_before_anything_was_committed_is_replaced(
 
     assert dispatch.run.id == run.id
     assert dibs.events(run.id) == ["created", "claimed"]
-
-
-def test_a_commit_that_was_not_answered_is_told_as_unknown(dibs: Dibs) -> None:
-    def work(connection: Connection) -> None:
-        pid = connection.scalar(text("SELECT pg_backend_pid()"))
-        dibs.sql("SELECT pg_terminate_backend(%s, 5000)", pid)
-
-    with pytest.raises(OutcomeUnknown):
-        transact(dibs.database.work, work)
 
 
 def test_a_database_that_is_away_is_unavailable(dibs: Dibs) -> None:

@@ -77,9 +77,17 @@ class RunClaimed(Dispatch):
     replayed: bool
 
 
+class OutOfService(View):
+    """Why an executor gets nothing: `draining` or `quarantined`, until it is resumed."""
+
+    state: str
+    reason: str | None
+
+
 class Claimed(View):
     """What a claim got."""
 
     dispatches: list[Dispatch]
     next_poll_after_ms: int
     replayed: bool
+    out_of_service: OutOfService | None

@@ -88,6 +88,10 @@ class Renewed(View):
     lost: list[UUID]
     abort: list[UUID] = Field(description="leases whose run is to be aborted; also in `renewed`")
     released: list[UUID] = Field(description="runs whose lease was an orphan of this session")
+    orphans_kept: bool = Field(
+        description="this session has orphans that may not be freed yet: after an outage nothing"
+        " is taken from anyone. Ask again"
+    )
     server_time: datetime
 
 

@@ -18,11 +18,9 @@ def _whole_number(text: Any) -> Any:
 
 
 def _states(text: Any) -> Any:
-    if not isinstance(text, str):
-        return text
     try:
         return frozenset(RunState(state) for state in text.split(","))
-    except ValueError:
+    except (AttributeError, ValueError):
         raise ValueError(f"must be states separated by commas: {', '.join(RunState)}") from None
 
 
@@ -35,19 +33,17 @@ States = Annotated[
 ExecutorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,126}$")]
 
 
-class RunsQuery(Body):
-    """Which runs to list."""
+class RunsFilter(Body):
+    """Which runs: each member narrows it."""
 
     state: States | None = None
     queue: Name | None = None
     workflow: Name | None = None
     executor: ExecutorName | None = None
     created_after: Instant | None = None
-    limit: WholeNumber = Field(50, ge=1, le=500)
-    cursor: str | None = Field(None, max_length=500)
 
     def filters(self) -> dict[str, str | datetime | list[str] | None]:
-        """What a cursor is bound to: all but where the page begins and how long it is."""
+        """The members by name, in one order whatever was sent."""
         return {
             "state": sorted(self.state) if self.state else None,
             "queue": self.queue,
@@ -55,6 +51,13 @@ class RunsQuery(Body):
             "executor": self.executor,
             "created_after": self.created_after,
         }
+
+
+class RunsQuery(RunsFilter):
+    """Which runs to list. A cursor is bound to the filter, not to the limit."""
+
+    limit: WholeNumber = Field(50, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=500)
 
 
 class RunQuery(Body):

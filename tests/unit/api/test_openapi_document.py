@@ -69,8 +69,29 @@ def test_what_may_be_left_out_and_what_a_header_does_is_in_the_document(client):
         "/v1/runs",
         "/v1/whoami",
         "/v1/schedules/{name}/run-now",
+        "/v1/bulk/abort",
+        "/v1/bulk/retry",
         *(f"/v1/runs/{{run_id}}/{act}" for act in ("claim", "abort", "retry", "resume", "resolve")),
     }
+
+
+def test_every_request_that_changes_something_says_how_it_repeats(client):
+    for path, operations in client.get("/openapi.json").json["paths"].items():
+        for method, operation in operations.items():
+            way = operation.get("x-repeatable")
+            headers = {p["name"] for p in operation["parameters"] if p["in"] == "header"}
+
+            assert (way is None) == (method == "get"), (method, path)
+            assert way in (None, "requestId", "idempotency-key", "natural"), (method, path)
+            assert way is None or "Repeatable. " in operation["description"], (method, path)
+            assert "Idempotency-Key" not in headers or way == "idempotency-key", (method, path)
+
+
+def test_the_page_says_how_a_request_repeats(client):
+    page = client.get("/docs").text
+
+    assert "With an Idempotency-Key a repeat gets the run of the first one" in page
+    assert "Under the same lease a step begins once" in page
 
 
 def test_the_page_needs_nothing_from_elsewhere(client):

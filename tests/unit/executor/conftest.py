@@ -50,6 +50,7 @@ class Answers:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
+        self._request_ids: list[tuple[str, str]] = []
         self.changed = threading.Condition()
         self._answers: dict[str, list[tuple[int, Any, dict[str, str]]]] = {}
         app = Flask("answers")
@@ -87,6 +88,11 @@ class Answers:
         with self.changed:
             return [body for asked, body in self.asked if asked == route]
 
+    def request_ids(self, route: str) -> list[str]:
+        """The ids under which a route was asked, in order."""
+        with self.changed:
+            return [request_id for asked, request_id in self._request_ids if asked == route]
+
     def wait_for(self, route: str, count: int = 1) -> list[dict[str, Any]]:
         """Wait until a route has been asked so many times."""
         with self.changed:
@@ -103,6 +109,7 @@ class Answers:
         body = orjson.loads(request.get_data() or b"{}")
         with self.changed:
             self.asked.append((route, body))
+            self._request_ids.append((route, request.headers["X-Request-Id"]))
             queued = self._answers[route]
             status, answer, headers = queued.pop(0) if len(queued) > 1 else queued[0]
             self.changed.notify_all()

@@ -138,6 +138,37 @@ def test_a_mutating_handler_begins_only_after_its_write_ahead(
     assert start["leaseId"] == made.lease.id
 
 
+def test_a_write_ahead_keeps_its_id_over_its_repeats(
+    app, answers, start_executor, hand_out, dispatch
+):
+    app.step("refund", mutating=True)(lambda context: None)
+    answers.say("start", {}, 503).then("start", {"started": True})
+    hand_out(dispatch())
+
+    until_idle(start_executor(app), answers)
+
+    asked = answers.request_ids("start")
+    assert (len(asked), len(set(asked))) == (2, 1)
+
+
+def test_claims_stand_in_the_log_under_the_id_that_they_are_repeated_by(
+    app, answers, start_executor
+):
+    start_executor(app)
+    answers.wait_for("claims")
+
+    sent = [body["requestId"] for body in answers.bodies("claims")]
+    assert answers.request_ids("claims")[: len(sent)] == sent
+
+
+def test_a_registration_keeps_its_id_over_its_repeats(app, answers, start_executor):
+    answers.say("register", {}, 503).then("register", {})
+    start_executor(app)
+    answers.wait_for("register", 2)
+
+    assert len(set(answers.request_ids("register"))) == 1
+
+
 def test_a_mutating_handler_whose_write_ahead_is_refused_does_not_begin(
     app, answers, start_executor, hand_out, dispatch
 ):
@@ -228,23 +259,6 @@ def test_a_lost_lease_stops_the_handler_and_nothing_is_written(
     until_idle(start_executor(app), answers)
 
     assert stopped.is_set()
-    assert answers.bodies("reports") == []
-    assert answers.bodies("release") == []
-
-
-def test_a_lease_past_its_own_deadline_stops_the_handler_and_nothing_is_written(
-    app, answers, start_executor, hand_out, dispatch
-):
-    @app.step("refund")
-    def refund(context):
-        assert context.aborted.wait(WAIT_SECONDS)
-        return "too late"
-
-    answers.say("renew", {}, 503)
-    hand_out(dispatch(lease_seconds=1))
-
-    until_idle(start_executor(app), answers)
-
     assert answers.bodies("reports") == []
     assert answers.bodies("release") == []
 

@@ -67,6 +67,25 @@ def test_a_lost_lease_overrules_any_other_cause(execution, context):
     assert execution.cancellation is Cancellation.LOST
 
 
+def test_a_deadline_stops_nothing_that_has_not_begun(execution):
+    assert not execution.cancel(Cancellation.DEADLINE)
+    assert execution.cancellation is None
+
+
+def test_a_step_that_starts_over_forgets_its_deadline_and_no_other_cause(execution, context):
+    execution.begin(context, timeout_seconds=None)
+    execution.cancel(Cancellation.DEADLINE)
+    execution.decide()
+
+    execution.start_over()
+
+    assert execution.cancellation is None
+    assert execution.begin(context, timeout_seconds=None)
+    execution.cancel(Cancellation.ABORT)
+    execution.start_over()
+    assert execution.cancellation is Cancellation.ABORT
+
+
 def test_a_decided_step_cannot_be_cancelled(execution, context):
     execution.begin(context, timeout_seconds=None)
     execution.decide()

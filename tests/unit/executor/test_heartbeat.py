@@ -1,11 +1,14 @@
 """The heartbeat: what a renewal names, and what its answer sets off."""
 
+import time
+
 import httpx2
 import pytest
 
 from executor.client import Identity, Orchestrator
+from executor.deadline import monotonic_seconds, own_deadline
 from executor.heartbeat import LEASES_PER_REQUEST, Heartbeat
-from executor.leases import HeldLeases
+from executor.leases import SETTLING_RENEWALS, HeldLeases
 from executor.transport import UnansweredError
 
 SERVER_TIME = "2027-01-01T00:00:00.000Z"
@@ -29,6 +32,7 @@ def heartbeat(answers, leases, told):
     yield Heartbeat(
         orchestrator,
         leases,
+        on_renewed=lambda lease_id: told.append(("renewed", lease_id)),
         on_lost=lambda lease_id: told.append(("lost", lease_id)),
         on_abort=lambda lease_id: told.append(("abort", lease_id)),
     )
@@ -100,6 +104,75 @@ def test_more_leases_than_fit_are_renewed_in_parts_that_free_nothing(
     assert len(second["leases"]) == 1
     assert first["asOf"] is None
     assert second["asOf"] is None
+
+
+def give_a_claim_up(leases):
+    with pytest.raises(TimeoutError), leases.claiming("request-1"):
+        raise TimeoutError
+
+
+def test_renewals_after_which_orphans_are_kept_settle_nothing(answers, leases, heartbeat):
+    give_a_claim_up(leases)
+    kept = {"renewed": [], "orphansKept": True, "serverTime": SERVER_TIME}
+    answers.say("renew", kept)
+    for _ in range(2 * SETTLING_RENEWALS):
+        heartbeat.beat()
+
+    assert leases.needs_renewals
+    answers.say("renew", kept | {"orphansKept": False})
+    for _ in range(SETTLING_RENEWALS):
+        assert leases.needs_renewals
+        heartbeat.beat()
+    assert not leases.needs_renewals
+
+
+def test_renewals_in_parts_settle_nothing(answers, leases, heartbeat, dispatch):
+    give_a_claim_up(leases)
+    held = [leases.hold(dispatch(), sent_at=0.0) for _ in range(LEASES_PER_REQUEST + 1)]
+    for _ in range(SETTLING_RENEWALS):
+        heartbeat.beat()
+    for lease in held:
+        leases.drop(lease.id)
+
+    assert leases.needs_renewals
+
+
+def test_every_beat_is_a_request_of_its_own(answers, leases, heartbeat, dispatch):
+    leases.hold(dispatch(), sent_at=0.0)
+    heartbeat.beat()
+    heartbeat.beat()
+
+    assert len(set(answers.request_ids("renew"))) == 2
+
+
+def test_a_deadline_is_counted_from_when_the_renewal_was_sent(answers, leases, heartbeat, dispatch):
+    lease = leases.hold(dispatch(), sent_at=0.0)
+    received_at = []
+
+    def renew(body):
+        received_at.append(monotonic_seconds())
+        time.sleep(0.2)
+        return 200, {"renewed": [{"leaseId": lease.id}], "serverTime": SERVER_TIME}
+
+    answers.say("renew", renew)
+    before = monotonic_seconds()
+    heartbeat.beat()
+
+    earliest, latest = (own_deadline(at, lease.seconds) for at in (before, received_at[0]))
+    assert earliest <= lease.deadline <= latest
+
+
+def test_the_lease_of_a_run_that_shall_stop_is_not_extended(answers, leases, heartbeat, dispatch):
+    lease = leases.hold(dispatch(), sent_at=0.0)
+    before = lease.deadline
+    answers.say(
+        "renew",
+        {"renewed": [{"leaseId": lease.id}], "abort": [lease.id], "serverTime": SERVER_TIME},
+    )
+
+    heartbeat.beat()
+
+    assert lease.deadline == before
 
 
 def test_progress_of_a_renewal_that_was_not_answered_travels_again(

@@ -1,0 +1,70 @@
+"""Answers are lost, requests come twice, late, cut off and out of order: nobody notices."""
+
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.acceptance.stage import Fleet
+from tests.acceptance.waiting import eventually
+from tests.chaos.fates import EVERY_ROUTE, Rates
+from tests.chaos.network import network_to
+from tests.chaos.three_steps import (
+    STEPS,
+    by_route,
+    create,
+    define,
+    finished,
+    kinds,
+    lost_share,
+    refusals,
+    steps_of,
+    stored_results,
+    summary,
+)
+from tests.ledger import check_ledgers
+
+LEASE_SECONDS = 600
+WITHIN_SECONDS = 60.0
+
+
+@pytest.mark.parametrize(
+    ("runs", "rates"),
+    [
+        pytest.param(2_000, Rates(lost=0.3, doubled=0.1), id="lost-and-doubled"),
+        pytest.param(
+            400,
+            Rates(lost=0.1, doubled=0.1, cut=0.1, delayed=0.3, overtaken=0.2),
+            id="all-that-can-go-wrong",
+        ),
+    ],
+)
+def test_on_a_bad_network_every_step_is_executed_once_and_its_result_stored_once(
+    runs: int, rates: Rates, seed: int, fleet: Fleet, owner: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    upstream = fleet.stage.orchestrator.url
+    with network_to(upstream, seed=seed, rates={EVERY_ROUTE: rates}, directory=tmp_path) as network:
+        began_at = time.monotonic()
+        define(network, fleet.stage)
+        for name in ("one", "two"):
+            fleet.start(name, slots=32, lease_seconds=LEASE_SECONDS, url=network.url)
+        run_ids = create(network, fleet.stage, fleet.queue, runs)
+        eventually(lambda: finished(owner) == runs, within_seconds=2 * WITHIN_SECONDS)
+        took_seconds = time.monotonic() - began_at
+        exchanges = network.history.exchanges()
+    sys.stdout.write(f"{runs} runs took {took_seconds:.1f} s\n{summary(exchanges)}\n")
+
+    assert len(set(run_ids)) == runs
+    executed = Counter(entry.idempotency_key for entry in fleet.journal.entries())
+    assert executed == dict.fromkeys(steps_of(run_ids), 1)
+    assert stored_results(owner) == steps_of(run_ids)
+    assert kinds(owner) == {"created": runs, "claimed": runs, "reported": runs * len(STEPS)}
+    assert refusals(exchanges) == []
+    check_ledgers(owner, network.history.path)
+    for route in ("POST /v1/claims", "POST /v1/reports"):
+        assert lost_share(by_route(exchanges)[route]) > rates.lost / 2
+    assert took_seconds < WITHIN_SECONDS
