@@ -18,7 +18,7 @@ from tests.acceptance.client import Client, Json
 from tests.acceptance.processes import Orchestrator
 from tests.acceptance.stage import LEASE_SECONDS, Fleet, Stage, check_all_ledgers, stage_on
 from tests.acceptance.waiting import eventually
-from tests.database import fresh_database, template_on
+from tests.database import Template, fresh_database, template_on
 
 SLOTS = 20
 EXECUTORS = ("one", "two")
@@ -27,25 +27,27 @@ OUTAGE_SECONDS = 3 * LEASE_SECONDS
 ASKED_EACH = 4
 LONGEST_ANSWER_SECONDS = 7.0
 """Five that a request may wait for the database, and what a busy machine adds."""
-CROWD = 40
-"""Requests at once that leave no doubt how many threads an orchestrator has at work."""
+FEW_THREADS = 4
+"""What the executors' own requests may need more at one moment than at another."""
 
 
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    """A server of the test's own, whatever the others use; it keeps what it has acknowledged."""
-    with EmbeddedPostgres(tmp_path / "postgres") as postgres:
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A server of these tests' own, whatever the others use; it keeps what it has acknowledged."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as postgres:
         yield postgres
 
 
+@pytest.fixture(scope="module")
+def own_template(postgres: EmbeddedPostgres) -> Iterator[Template]:
+    with template_on(postgres.owner_url, shared=False) as template:
+        yield template
+
+
 @pytest.fixture
-def stage(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[Stage]:
+def stage(own_template: Template, tmp_path: Path) -> Iterator[Stage]:
     """An orchestrator on that server; at the end every ledger is checked."""
-    with (
-        template_on(postgres.owner_url, shared=False) as template,
-        fresh_database(template) as database,
-        stage_on(database, tmp_path) as stage,
-    ):
+    with fresh_database(own_template) as database, stage_on(database, tmp_path) as stage:
         yield stage
         check_all_ledgers(database)
 
@@ -101,7 +103,6 @@ def test_a_database_that_hangs_costs_nobody_a_thread_and_nobody_a_run(
     postgres: EmbeddedPostgres, stage: Stage, fleet: Fleet, web: Client, run_ids: list[str]
 ) -> None:
     with closing(stage.client(Role.EXECUTOR)) as executor:
-        crowd(executor)
         threads_before = threads_of(stage.orchestrator)
         asked = [
             lambda: web.send("GET", f"/v1/runs/{run_ids[0]}"),
@@ -119,9 +120,9 @@ def test_a_database_that_hangs_costs_nobody_a_thread_and_nobody_a_run(
     assert all(int(answer.headers["Retry-After"]) >= 1 for answer, _ in answered)
     assert max(seconds for _, seconds in answered) < LONGEST_ANSWER_SECONDS
     eventually(
-        lambda: threads_of(stage.orchestrator) <= threads_before,
-        within_seconds=10,
-        what=f"no more than {threads_before} threads",
+        lambda: threads_of(stage.orchestrator) <= threads_before + FEW_THREADS,
+        within_seconds=20,
+        what=f"about {threads_before} threads",
     )
     assert kept_share(fleet, web, run_ids) >= 0.99
 
@@ -129,6 +130,7 @@ def test_a_database_that_hangs_costs_nobody_a_thread_and_nobody_a_run(
 def kept_share(fleet: Fleet, web: Client, run_ids: list[str]) -> float:
     """Let all runs finish; how many of them did so under their first lease, from 0 to 1."""
     eventually(lambda: answers(web), what="the orchestrator is back")
+    # Whatever is going to be taken from its holder is taken within two leases.
     time.sleep(2 * LEASE_SECONDS)
     fleet.gates.open("gate")
     runs = [web.wait_for(run_id) for run_id in run_ids]
@@ -161,17 +163,6 @@ def children_of(pid: int) -> list[int]:
     """The processes that this one has started and that have not ended."""
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(child) for child in listed.split()]
-
-
-def crowd(executor: Client) -> None:
-    """Be many at once, who wait for a second: the server keeps the threads that it took."""
-    body = executor.claim_body("later", waitSeconds=1)
-    with ThreadPoolExecutor(CROWD) as pool:
-        claims = [
-            pool.submit(executor.send, "POST", "/v1/claims", {**body, "requestId": str(uuid4())})
-            for _ in range(CROWD)
-        ]
-        assert {claim.result().status_code for claim in claims} == {200}
 
 
 def threads_of(orchestrator: Orchestrator) -> int:
