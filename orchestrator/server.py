@@ -29,7 +29,6 @@ from orchestrator.settings import Settings
 
 # Together within the ten seconds that a restart may take.
 FINISH_SECONDS: Final = 8
-IDLE_THREAD_SECONDS: Final = 5
 HEADERS_WITHIN_MS: Final = 10_000
 # The buffer is looked at after each read, and a read may double it.
 MAX_HEADERS_BYTES: Final = 32 * 1024
@@ -69,8 +68,6 @@ def serve(settings: Settings) -> None:
         interface=Interfaces.WSGI,
         workers=settings.workers,
         blocking_threads=settings.threads,
-        # After a crowd (a database that hung) its threads go away within ten seconds.
-        blocking_threads_idle_timeout=IDLE_THREAD_SECONDS,
         # What is beyond waits in the socket's backlog, not in memory.
         backpressure=settings.threads * 2,
         http=HTTPModes.http1,
