@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, TextClause
 
 from orchestrator.lifecycle import RunState, WaitingReason
 from orchestrator.store.records import Run, run_columns, run_of
+from orchestrator.store.sql import text
 from orchestrator.store.verdict import FRESH_CLAIM_KEY
 
 # What an act reads of the ledger must be newer than the lock it waited for: a

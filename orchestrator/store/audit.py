@@ -15,11 +15,12 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row
 
 from orchestrator.audit.history import Event, Grant, History, Kind, Run, Step
 from orchestrator.store.keeper import GAP_SECONDS
 from orchestrator.store.records import Json
+from orchestrator.store.sql import text
 
 NOWHERE = UUID(int=0)
 

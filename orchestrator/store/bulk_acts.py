@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+
+from orchestrator.store.sql import text
 
 KEEP_DAYS = 7
 

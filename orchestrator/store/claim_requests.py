@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+
+from orchestrator.store.sql import text
 
 KEEP_HOURS = 24
 

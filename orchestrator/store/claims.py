@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from orchestrator.lifecycle import RunState, WaitingReason
 from orchestrator.store.leases import EXPIRY, OWNED
 from orchestrator.store.records import Dispatch, dispatch_columns, dispatch_of, with_definition
+from orchestrator.store.sql import text
 from orchestrator.store.steps import used_outputs
 
 # A claim stops handing out when its answer passes this; the rest stays pending.

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from orchestrator.store import lost_sessions
 from orchestrator.store.records import Json
+from orchestrator.store.sql import text
 from orchestrator.store.tables import columns, executors
 
 KEEP_UNSEEN_DAYS = 7

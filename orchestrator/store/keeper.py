@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from orchestrator.lifecycle import PRIORITY_SECONDS, Failure, RunState
+from orchestrator.store.sql import text
 from orchestrator.store.verdict import FRESH_CLAIM_KEY
 
 ADVISORY_LOCK = 0x6B656570  # "keep"

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from orchestrator.lifecycle import Ending, RunState
+from orchestrator.store.sql import text
 from orchestrator.store.verdict import EndedLease, end_leases, ended, ending_columns
 
 # Whether the row's lease was granted to the token that asks. A full name is

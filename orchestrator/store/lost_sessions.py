@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+
+from orchestrator.store.sql import text
 
 KEEP_HOURS = 24
 

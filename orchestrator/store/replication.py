@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+
+from orchestrator.store.sql import text
 
 
 def vouch(connection: Connection) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from orchestrator.lifecycle import (
     BACKOFF_FACTOR,
@@ -23,6 +23,7 @@ from orchestrator.lifecycle import (
     WaitingReason,
 )
 from orchestrator.store.leases import EXPIRY, OWNED
+from orchestrator.store.sql import text
 from orchestrator.store.verdict import FRESH_CLAIM_KEY
 
 # Whether the holder may go on with the next step under its lease.

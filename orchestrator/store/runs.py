@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
 
 from orchestrator.lifecycle import PRIORITY_SECONDS, RunState
 from orchestrator.store.records import RUN_FIELDS, Run, run_columns, run_of
+from orchestrator.store.sql import text
 from orchestrator.store.tables import workflow_runs
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from orchestrator.store.records import Json, with_definition
+from orchestrator.store.sql import text
 
 
 @dataclass(frozen=True, slots=True)

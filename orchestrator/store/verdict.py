@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, TextClause
 
 from orchestrator.lifecycle import (
     MAX_INCIDENTS,
@@ -23,6 +23,7 @@ from orchestrator.lifecycle import (
     RunState,
     WaitingReason,
 )
+from orchestrator.store.sql import text
 
 # Reads the locked row `d` (`doomed`): never a joined table, whose rows would be
 # as old as the statement.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from orchestrator.store.records import Json
+from orchestrator.store.sql import text
 
 SEEN_WITHIN_SECONDS = 90
 
