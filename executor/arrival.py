@@ -22,6 +22,8 @@ class Arrival:
     Their leases count from when the claim was sent, which is safe and, of a
     claim that was parked for long, useless: too little may be left, and nobody
     here can know how much. Such leases are renewed before their runs begin.
+    When that goes unanswered nothing is lost: they are held and named all the
+    time, and a run whose lease is past its own deadline waits for the heartbeat.
     """
 
     def __init__(
@@ -37,19 +39,16 @@ class Arrival:
         now = monotonic_seconds()
         shortest = min((dispatch.lease.seconds for dispatch in dispatches), default=now)
         self._is_late = now > sent_at + shortest / 3
-        # A late lease's own deadline might pass before its renewal is answered.
-        counted_from = now if self._is_late else sent_at
-        self._held = [(dispatch, leases.hold(dispatch, counted_from)) for dispatch in dispatches]
+        self._held = [(dispatch, leases.hold(dispatch, sent_at)) for dispatch in dispatches]
 
     def confirmed(self, orchestrator: Orchestrator) -> list[tuple[Dispatch, HeldLease]]:
-        """The runs that may begin; leases that are not ours any more are dropped."""
+        """The runs to begin; leases that are not ours any more are dropped."""
         if self._is_late and self._held:
             self._renew(orchestrator, [lease for _, lease in self._held])
         return [(dispatch, lease) for dispatch, lease in self._held if self._leases.holds(lease.id)]
 
     def _renew(self, orchestrator: Orchestrator, leases: Sequence[HeldLease]) -> None:
         named = [{"leaseId": lease.id, "runId": lease.run_id} for lease in leases]
-        renewed: set[str] = set()
         request_id = str(uuid4())
         sent_at = monotonic_seconds()
 
@@ -64,15 +63,16 @@ class Arrival:
                 answer_seconds=max(1.0, min(lease.seconds for lease in leases) / 3),
             )
 
-        # A lost answer may have confirmed the runs: nothing but this process, or the
-        # lease's end, would free them. So it is asked for until the leases are past.
         last_deadline = max(lease.deadline for lease in leases)
         try:
             answer = until_answered(attempt, give_up=lambda: monotonic_seconds() > last_deadline)
-            renewed = {renewal.lease_id for renewal in answer.renewed}
         except (RefusedError, UnansweredError) as error:
+            # An attempt may have confirmed the runs, which keeps them from being orphans:
+            # were they dropped here, nothing would free them before their leases' end.
             log.warning("claim-not-confirmed", reason=str(error))
+            return
+        renewed = {renewal.lease_id for renewal in answer.renewed}
         self._leases.extend(renewed, sent_at)
-        for lost in [lease.id for lease in leases if lease.id not in renewed]:
-            self._leases.drop(lost)
-            self._leases.settle()
+        for lease in leases:
+            if lease.id not in renewed:
+                self._leases.drop(lease.id)

@@ -11,6 +11,7 @@ import structlog
 from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease, HeldLeases
+from executor.retry import LONGEST_RETRY_AFTER_SECONDS
 from executor.transport import RefusedError, UnansweredError
 
 log = structlog.get_logger()
@@ -18,7 +19,10 @@ log = structlog.get_logger()
 LONGEST_PERIOD_SECONDS = 10.0
 FIRST_BEAT_SECONDS = 0.5
 """After an idle time: a run that is shorter than this costs no renewal."""
-ORPHANS_KEPT_PERIOD_SECONDS = 2.0
+URGENT_PERIOD_SECONDS = 0.2
+"""While nothing is held and there may be orphans: three beats and they are gone."""
+SETTLING_PERIOD_SECONDS = 3.0
+"""While orphans may still come, or are kept for an amnesty."""
 
 LEASES_PER_REQUEST = 500
 PROGRESS_BYTES_PER_REQUEST = 256 * 1024
@@ -29,10 +33,11 @@ class Heartbeat:
     A thread and a connection pool of its own, so that no handler can hold it up.
 
     It beats every third of the shortest lease, at most 10 s apart, while a lease
-    is held or a claim given up is not settled. A lease past its own deadline is
-    named on: after an outage it is ours still, unless the answer says otherwise.
-    What it learns it passes on: leases that are renewed, that are lost, and
-    whose run shall stop.
+    is held, and more often while the end of a claim is not settled. An executor
+    that holds nothing and whose claims are answered the first time costs no beat.
+    A lease past its own deadline is named on: after an outage it is ours still,
+    unless the answer says otherwise. What it learns it passes on: leases that are
+    renewed, that are lost, and whose run shall stop.
     """
 
     def __init__(
@@ -67,32 +72,58 @@ class Heartbeat:
                 if self._leases.wait_for_need(timeout_seconds=1.0):
                     self._stopped.wait(min(self._period_seconds(), FIRST_BEAT_SECONDS))
                 continue
-            began_at = monotonic_seconds()
-            answered = self._beat_safely()
-            period = self._period_seconds()
-            pause = began_at + (period if answered else period / 4) - monotonic_seconds()
-            self._stopped.wait(max(pause, 0.05))
+            was_urgent = self._leases.settling_is_urgent
+            due_at = self.beat_safely()
+            self._wait_until(due_at, or_urgent=not was_urgent)
 
-    def _period_seconds(self) -> float:
-        shortest = self._leases.shortest_seconds()
-        if shortest is None:
-            # Only claims given up are left to settle: soon done, but for an amnesty.
-            return ORPHANS_KEPT_PERIOD_SECONDS if self._orphans_kept else 0.2
-        return min(shortest / 3, LONGEST_PERIOD_SECONDS)
+    def _wait_until(self, due_at: float, *, or_urgent: bool) -> None:
+        """Wait for the next beat, or no longer than until there is something to settle."""
+        while not self._stopped.is_set() and (left := due_at - monotonic_seconds()) > 0:
+            if not or_urgent:
+                self._stopped.wait(left)
+            elif self._leases.wait_until_urgent(min(left, 1.0)):
+                return
 
-    def _beat_safely(self) -> bool:
+    def beat_safely(self) -> float:
+        """Beat, and say when to beat again."""
+        began_at = monotonic_seconds()
         try:
             self.beat()
         except UnansweredError as error:
             log.warning("renewal-unanswered", reason=str(error))
-            return False
+            return self._again_at(error.retry_after_seconds)
         except RefusedError as error:
             log.error("renewal-refused", status=error.status, code=error.code)
-            return False
+            return self._again_at(error.retry_after_seconds)
         except Exception:  # A heart that stops at a surprise would cost every lease.
             log.exception("renewal-failed")
-            return False
-        return True
+            return self._again_at(None)
+        return max(began_at + self._period_seconds(), monotonic_seconds() + 0.05)
+
+    def _period_seconds(self) -> float:
+        shortest = self._leases.shortest_seconds()
+        if shortest is not None:
+            longest = (
+                SETTLING_PERIOD_SECONDS if self._leases.is_settling else LONGEST_PERIOD_SECONDS
+            )
+            return min(shortest / 3, longest)
+        if self._leases.settling_is_urgent and not self._orphans_kept:
+            return URGENT_PERIOD_SECONDS
+        return SETTLING_PERIOD_SECONDS
+
+    def _again_at(self, retry_after_seconds: float | None) -> float:
+        """When to beat again after a beat that renewed nothing, and a Retry-After with it."""
+        now = monotonic_seconds()
+        asked = min(retry_after_seconds or 0.0, LONGEST_RETRY_AFTER_SECONDS)
+        left = self._leases.shortest_left_seconds(now)
+        if left is None:
+            return now + max(SETTLING_PERIOD_SECONDS / 4, asked)
+        period = self._period_seconds()
+        # Two more beats must have their chance before the first lease is past its own
+        # deadline. After it the work has stopped, and there is an amnesty to be in time
+        # for: no later than a beat that is answered.
+        latest = left / 3 if left > 0 else period
+        return now + max(period / 4, min(asked, latest))
 
     def beat(self) -> None:
         """
@@ -104,7 +135,7 @@ class Heartbeat:
         """
         # Read before the names: what was granted before `asOf` is then either
         # named below, or its claim is, or it is an orphan.
-        as_of = self._as_of
+        as_of, composed_at = self._as_of, monotonic_seconds()
         claiming, leases = self._leases.names()
         parts = [
             leases[start : start + LEASES_PER_REQUEST]
@@ -117,7 +148,7 @@ class Heartbeat:
             return
         self._orphans_kept = self._renew(parts[0], claiming, as_of)
         if not self._orphans_kept:
-            self._leases.renewed()
+            self._leases.renewed(composed_at)
 
     def _renew(
         self, leases: Sequence[HeldLease], claiming: Sequence[str], as_of: str | None

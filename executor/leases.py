@@ -5,17 +5,10 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from executor.deadline import own_deadline
+from executor.deadline import monotonic_seconds, own_deadline
+from executor.settling import Settling
 from executor.transport import RefusedError
 from executor.wire import Dispatch
-
-SETTLING_RENEWALS = 3
-"""
-Answered renewals after which an orphan is gone: one brings a server time later
-than the orphan's grant, the next sends it back as `asOf`, and one more because
-the first may have been composed before the claim was given up. A renewal after
-which orphans are kept, because of an amnesty, is none of them.
-"""
 
 
 @dataclass
@@ -36,6 +29,26 @@ class HeldLease:
     progress: bytes | None = None
 
 
+@dataclass
+class AwaitedClaim:
+    """
+    One claim that waits for its answer.
+
+    Attributes:
+        attempts: How often it was sent.
+        sent_at: When it was sent last, on the clock of `executor.deadline`.
+    """
+
+    request_id: str
+    attempts: int = 0
+    sent_at: float = 0.0
+
+    def note_attempt(self) -> None:
+        """Note that it is sent now."""
+        self.attempts += 1
+        self.sent_at = monotonic_seconds()
+
+
 class HeldLeases:
     """
     Every lease that a renewal must name.
@@ -48,31 +61,35 @@ class HeldLeases:
     def __init__(self) -> None:
         self._leases: dict[str, HeldLease] = {}
         self._claiming: set[str] = set()
-        self._settling_renewals = 0
+        self._settling = Settling()
         self._changed = threading.Condition()
 
     @contextmanager
-    def claiming(self, request_id: str) -> Iterator[None]:
+    def claiming(self, request_id: str) -> Iterator[AwaitedClaim]:
         """
         Name a claim while it waits for its answer.
 
-        The leases of the answer must be held before the block is left. A block
-        that is left by an exception, other than a refusal, has given the claim
-        up: what it may have been granted is an orphan, for renewals to free.
+        The leases of the answer must be held before the block is left. What the
+        claim may have been granted, or may yet be, beyond its answer is then an
+        orphan, for renewals to free: when the block is left by an exception, and
+        when an attempt before the answered one was not. Only a claim that was
+        refused the first time it was sent has left nothing behind.
         """
+        claim = AwaitedClaim(request_id)
+        given_up = True
         with self._changed:
             self._claiming.add(request_id)
         try:
-            yield
+            yield claim
+            given_up = False
         except RefusedError:
-            raise
-        except BaseException:
-            with self._changed:
-                self._settling_renewals = SETTLING_RENEWALS
+            given_up = False
             raise
         finally:
             with self._changed:
                 self._claiming.discard(request_id)
+                if given_up or claim.attempts > 1:
+                    self._settling.begin(monotonic_seconds())
                 self._changed.notify_all()
 
     def hold(self, dispatch: Dispatch, sent_at: float) -> HeldLease:
@@ -122,16 +139,16 @@ class HeldLeases:
         with self._changed:
             return tuple(self._claiming), tuple(self._leases.values())
 
-    def renewed(self) -> None:
+    def renewed(self, composed_at: float) -> None:
         """Note one answered renewal that named everything, and left no orphan of ours."""
         with self._changed:
-            self._settling_renewals = max(0, self._settling_renewals - 1)
+            self._settling.renewed(composed_at)
             self._changed.notify_all()
 
     def settle(self) -> None:
         """Ask for renewals that free what a claim given up may have been granted."""
         with self._changed:
-            self._settling_renewals = SETTLING_RENEWALS
+            self._settling.begin(monotonic_seconds())
             self._changed.notify_all()
 
     def give_up_claims(self) -> None:
@@ -141,14 +158,31 @@ class HeldLeases:
         self.settle()
 
     def wait_until_settled(self, timeout_seconds: float) -> bool:
-        """Wait until no renewal is needed any more."""
+        """Wait until nothing is held and all that has been granted so far is settled."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self.needs_renewals, timeout_seconds)
+            return self._changed.wait_for(
+                lambda: not self._leases and not self._settling.is_urgent, timeout_seconds
+            )
+
+    def wait_until_urgent(self, timeout_seconds: float) -> bool:
+        """Wait until there may be orphans that no renewal has freed."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._settling.is_urgent, timeout_seconds)
+
+    @property
+    def settling_is_urgent(self) -> bool:
+        """Whether there may be orphans that no renewal has freed."""
+        return self._settling.is_urgent
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether there are, or may still come, leases that nobody here knows of."""
+        return not self._settling.is_over
 
     @property
     def needs_renewals(self) -> bool:
-        """Whether leases are held, or a claim given up is not settled yet."""
-        return bool(self._leases) or self._settling_renewals > 0
+        """Whether leases are held, or a claim's end is not settled yet."""
+        return bool(self._leases) or self.is_settling
 
     def wait_for_need(self, timeout_seconds: float) -> bool:
         """Wait until renewals are needed."""
@@ -164,3 +198,9 @@ class HeldLeases:
         """The length of the shortest lease held."""
         with self._changed:
             return min((lease.seconds for lease in self._leases.values()), default=None)
+
+    def shortest_left_seconds(self, now: float) -> float | None:
+        """How long until the first lease is past its deadline; not positive if one is."""
+        with self._changed:
+            deadlines = [lease.deadline for lease in self._leases.values()]
+        return min(deadlines) - now if deadlines else None

@@ -99,11 +99,10 @@ class Poller:
             UnansweredError: The poller was stopped before an answer came.
         """
         request_id = str(uuid4())
-        began_at = sent_at = monotonic_seconds()
+        began_at = monotonic_seconds()
 
         def attempt() -> Claimed:
-            nonlocal sent_at
-            sent_at = monotonic_seconds()
+            claim.note_attempt()
             return self._orchestrator.claim(
                 request_id=request_id,
                 queues=self._queues,
@@ -112,13 +111,13 @@ class Poller:
                 wait_seconds=WAIT_SECONDS,
             )
 
-        with self._leases.claiming(request_id):
+        with self._leases.claiming(request_id) as claim:
             claimed = until_answered(
                 attempt,
                 give_up=self._stopped.is_set,
                 longest_pause_seconds=self._poll_interval_seconds,
             )
-            arrival = Arrival(self._leases, claimed.dispatches, sent_at=sent_at)
+            arrival = Arrival(self._leases, claimed.dispatches, sent_at=claim.sent_at)
         for dispatch, lease in arrival.confirmed(self._orchestrator):
             log.debug("claimed", run=dispatch.run.id)
             self._runner.begin(dispatch, lease)

@@ -58,14 +58,14 @@ class Executor:
 
         self._orchestrator = connect()
         self.in_flight = InFlightRuns()
-        self._leases = HeldLeases()
-        reporter = Reporter(connect(), self._leases)
+        self.leases = HeldLeases()
+        reporter = Reporter(connect(), self.leases)
         releaser = Releaser(connect())
         self.runner = Runner(
             app,
             self._orchestrator,
             self.in_flight,
-            self._leases,
+            self.leases,
             reporter,
             releaser,
             slots=settings.slots,
@@ -73,25 +73,25 @@ class Executor:
         )
         self._heartbeat = Heartbeat(
             connect(),
-            self._leases,
+            self.leases,
             on_renewed=self.runner.renewed,
             on_lost=lambda lease_id: self.runner.cancel(lease_id, Cancellation.LOST),
             on_abort=lambda lease_id: self.runner.cancel(lease_id, Cancellation.ABORT),
         )
         self._poller = Poller(
             connect(),
-            self._leases,
+            self.leases,
             self.runner,
             queues=settings.queues,
             lease_seconds=settings.lease_seconds,
             poll_interval_seconds=settings.poll_interval_seconds,
         )
-        self._watch = Watch(self.runner, self._leases)
+        self._watch = Watch(self.runner, self.leases)
         trigger = Trigger(
             orchestrator=self._orchestrator,
             callers=Callers(self._orchestrator),
             in_flight=self.in_flight,
-            leases=self._leases,
+            leases=self.leases,
             runner=self.runner,
             lease_seconds=settings.lease_seconds,
             in_flight_status=settings.in_flight_status,
@@ -186,9 +186,10 @@ class Executor:
         self.runner.wait_until_idle(ANSWER_SECONDS, leases_only=True)
 
     def _settle_parked_claim(self, began_at: float) -> None:
-        """Wait a moment for the last claim's answer; then free what it may still bring."""
+        """Wait a moment for the last claim's answer; then free what it may have brought."""
         if self._poller.wait(max(0.0, began_at + 1.0 - monotonic_seconds())):
             self.runner.wait_until_idle(ANSWER_SECONDS, leases_only=True)
-            return
-        self._leases.give_up_claims()
-        self._leases.wait_until_settled(ANSWER_SECONDS)
+        else:
+            self.leases.give_up_claims()
+        if self.leases.settling_is_urgent:
+            self.leases.wait_until_settled(ANSWER_SECONDS)

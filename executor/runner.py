@@ -97,7 +97,10 @@ class Runner:
         with self._changed:
             self._executions[lease.id] = execution
             self._queued.append(execution)
-            if self.draining:
+            if not self._leases.holds(lease.id):
+                # Lost since it arrived: no renewal would ever say so again.
+                self._ending.settle(execution)
+            elif self.draining:
                 self._ending.give_back(execution, Cancellation.DRAINING.value)
             else:
                 self._start_queued()
@@ -110,10 +113,13 @@ class Runner:
 
     def cancel(self, lease_id: str, cause: Cancellation) -> None:
         """Tell the handler under a lease to stop, for this cause."""
-        execution = self._executions.get(lease_id)
-        if execution is None:
-            if cause in (Cancellation.LOST, Cancellation.DEADLINE):
+        with self._changed:
+            execution = self._executions.get(lease_id)
+            if execution is None and cause is Cancellation.LOST:
                 self._leases.drop(lease_id)
+        if execution is None:
+            # Not begun yet. Past its own deadline it is named on like any other: a
+            # renewal may have confirmed it, and nobody else would ever free it.
             return
         if not execution.cancel(cause):
             if cause is Cancellation.LOST:

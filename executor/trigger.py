@@ -139,12 +139,10 @@ class Trigger:
         entry: InFlightRun | None,
     ) -> None:
         request_id = str(uuid4())
-        sent_at = monotonic_seconds()
-        patient_until = sent_at + PATIENCE_SECONDS
+        patient_until = monotonic_seconds() + PATIENCE_SECONDS
 
         def attempt() -> Dispatch:
-            nonlocal sent_at
-            sent_at = monotonic_seconds()
+            claim.note_attempt()
             return self.orchestrator.claim_run(
                 run_id,
                 request_id=request_id,
@@ -153,9 +151,9 @@ class Trigger:
                 pending_data=pending_data,
             )
 
-        with self.leases.claiming(request_id):
+        with self.leases.claiming(request_id) as claim:
             dispatch = until_answered(attempt, give_up=lambda: monotonic_seconds() > patient_until)
-            arrival = Arrival(self.leases, [dispatch], sent_at=sent_at)
+            arrival = Arrival(self.leases, [dispatch], sent_at=claim.sent_at)
         confirmed = arrival.confirmed(self.orchestrator)
         if not confirmed:
             raise UnansweredError("the claim's answer came too late")

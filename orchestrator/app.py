@@ -17,6 +17,7 @@ from orchestrator.api.executors import executors
 from orchestrator.api.health import health
 from orchestrator.api.leases import leases
 from orchestrator.api.openapi import register_openapi
+from orchestrator.api.patience import register_patience
 from orchestrator.api.problems import register_problems
 from orchestrator.api.queues import queues
 from orchestrator.api.readiness import Readiness
@@ -79,6 +80,7 @@ def create_app(settings: Settings, *, draining: threading.Event | None = None) -
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = _services(settings, draining)
+    register_patience(app)
     register_request_ids(app)
     register_access(app)
     register_problems(app)

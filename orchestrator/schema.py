@@ -29,6 +29,7 @@ GRANTS = {
     "runEvents": "SELECT, INSERT",
     "claimRequests": "SELECT, INSERT, UPDATE, DELETE",
     "lostSessions": "SELECT, INSERT, UPDATE, DELETE",
+    "incidents": "SELECT, INSERT, UPDATE, DELETE",
     "bulkActs": "SELECT, INSERT, UPDATE, DELETE",
     "executors": "SELECT, INSERT, UPDATE, DELETE",
     "queues": "SELECT, INSERT, UPDATE",

@@ -1,6 +1,7 @@
-"""How often a session lost leases, so that one that keeps losing them gets no more
+"""How often each process lost leases, so that one that keeps losing them gets no more
 
-Two columns that have defaults; what runs without them goes on as it was.
+A new table. It also takes the place of "lostSessions", which an orchestrator of
+the version before still writes: a later migration drops that.
 
 Revision ID: 0011
 Revises: 0010
@@ -16,15 +17,16 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("""
-        ALTER TABLE "lostSessions"
-          ADD COLUMN executor text,
-          ADD COLUMN incidents integer NOT NULL DEFAULT 0
+        CREATE TABLE incidents (
+          executor text NOT NULL,
+          session uuid NOT NULL,
+          number integer NOT NULL,
+          at timestamptz NOT NULL,
+          CONSTRAINT incidents_pkey PRIMARY KEY (executor, session),
+          CONSTRAINT incidents_number_not_negative CHECK (number >= 0)
+        ) WITH (fillfactor = 50)
     """)
 
 
 def downgrade() -> None:
-    op.execute("""
-        ALTER TABLE "lostSessions"
-          DROP COLUMN executor,
-          DROP COLUMN incidents
-    """)
+    op.execute("DROP TABLE incidents")

@@ -10,9 +10,9 @@ from orchestrator.api.blueprint import blueprint, refuses, takes
 from orchestrator.api.bodies import run_body
 from orchestrator.api.context import services
 from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, request_id, run_id_of
-from orchestrator.api.payload import json_text
+from orchestrator.api.payload import body_hash, json_text
 from orchestrator.api.repeats import BY_KEY, repeats
-from orchestrator.api.wire.members import NoMembers
+from orchestrator.api.wire.members import Body, NoMembers
 from orchestrator.api.wire.runs import Abortion, Resolution, Resumption, RunView
 from orchestrator.desk import acts
 from orchestrator.errors import (
@@ -44,7 +44,7 @@ def resume(run_id: str, asked: Resumption) -> Response:
     """Give a waiting run the input that it waits for."""
     run = acts.resume(
         services().database,
-        _act(run_id),
+        _act(run_id, "resume", asked),
         caller().queues,
         value=asked.input,
         input_json=json_text(asked.input),
@@ -61,7 +61,7 @@ def resume(run_id: str, asked: Resumption) -> Response:
 @run_acts.output(RunView)
 def abort(run_id: str, asked: Abortion) -> Response:
     """End a run. A held one goes on until its holder has heard of it."""
-    act = _act(run_id, reason=asked.reason)
+    act = _act(run_id, "abort", asked, reason=asked.reason)
     return answer(run_body(acts.abort(services().database, act, caller().queues)))
 
 
@@ -77,11 +77,12 @@ def abort(run_id: str, asked: Abortion) -> Response:
 )
 @repeats(BY_KEY, _BY_KEY)
 @takes(IDEMPOTENCY_KEY)
-@run_acts.input(NoMembers, arg_name="_asked")
+@run_acts.input(NoMembers, arg_name="asked")
 @run_acts.output(RunView)
-def retry(run_id: str, _asked: NoMembers) -> Response:
+def retry(run_id: str, asked: NoMembers) -> Response:
     """Run a failed or aborted run again from the step that failed, its counters at 0."""
-    return answer(run_body(acts.retry(services().database, _act(run_id), caller().queues)))
+    act = _act(run_id, "retry", asked)
+    return answer(run_body(acts.retry(services().database, act, caller().queues)))
 
 
 @run_acts.post("/v1/runs/<run_id>/resolve")
@@ -95,7 +96,7 @@ def resolve(run_id: str, asked: Resolution) -> Response:
     """Say what became of a mutating step whose outcome is unknown."""
     run = acts.resolve(
         services().database,
-        _act(run_id),
+        _act(run_id, "resolve", asked),
         caller().queues,
         as_=asked.as_,
         output_json=json_text(asked.output),
@@ -104,11 +105,13 @@ def resolve(run_id: str, asked: Resolution) -> Response:
     return answer(run_body(run))
 
 
-def _act(run_id: str, reason: str | None = None) -> Act:
+def _act(run_id: str, name: str, asked: Body, *, reason: str | None = None) -> Act:
+    key = idempotency_key()
     return Act(
         run_id=run_id_of(run_id),
         actor=caller().name,
         request_id=request_id(),
-        idempotency_key=idempotency_key(),
+        idempotency_key=key,
         reason=reason,
+        body_hash=None if key is None else body_hash(name, asked.model_dump(mode="json")),
     )

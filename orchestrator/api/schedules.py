@@ -107,7 +107,12 @@ def delete(name: str) -> Response:
         _require_visible(connection, known)
         store.delete(connection, known)
 
-    transact(services().database.work, write)
+    def look_up(connection: Connection) -> None:
+        # It was there: when it is gone now, it was this request.
+        if store.find(connection, known) is not None:
+            write(connection)
+
+    transact(services().database.work, write, look_up=look_up)
     return Response(status=204)
 
 

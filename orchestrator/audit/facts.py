@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 from orchestrator.audit.finding import short
@@ -88,7 +89,13 @@ class LeaseRefused(Fact):
 
 @dataclass(frozen=True, slots=True)
 class Renewed(Fact):
-    """A lease was renewed at this time of the database's clock, so it lived then."""
+    """
+    A lease was renewed at this time of the database's clock, so it lived then.
+
+    Nobody can name a lease that was not granted yet. A time before its grant only says
+    that the clock has stepped back since; and when the ledger of the lease itself says
+    that it did, a time after the lease's end says nothing either.
+    """
 
     lease_id: UUID
     at: datetime
@@ -98,9 +105,9 @@ class Renewed(Fact):
         if not lives:
             yield f"{short(self.lease_id)} was renewed, and the ledger has no claim of it"
         for life in lives:
-            if life.claim.at > self.at + _ROUNDING:
-                yield f"{short(self.lease_id)} was renewed at {self.at}, before it was granted"
-            if life.end is not None and life.end.at < self.at - _ROUNDING:
+            if life.end is None or life.end.at >= self.at - _ROUNDING:
+                continue
+            if not _steps_back(history, life.claim, life.end):
                 yield f"{short(self.lease_id)} was renewed at {self.at}, after it had ended"
 
 
@@ -111,6 +118,7 @@ class Noted(Fact):
     kinds: frozenset[str]
     lease_id: UUID | None = None
     step_index: int | None = None
+    as_: str | None = None
 
     def denials(self, history: History) -> Iterator[str]:
         for event in history.events:
@@ -118,9 +126,11 @@ class Noted(Fact):
                 event.kind in self.kinds
                 and self.lease_id in (None, event.lease_id)
                 and self.step_index in (None, event.step_index)
+                and (self.as_ is None or event.as_ in (None, self.as_))
             ):
                 return
-        yield f"the ledger has no event {' or '.join(sorted(self.kinds))} of it"
+        as_ = f" as {self.as_}" if self.as_ else ""
+        yield f"the ledger has no event {' or '.join(sorted(self.kinds))}{as_} of it"
 
 
 def outcome_of(history: History, lease_id: UUID, step_index: int) -> Event | None:
@@ -129,6 +139,12 @@ def outcome_of(history: History, lease_id: UUID, step_index: int) -> Event | Non
         if _is(event, Kind.REPORTED, lease_id) and event.step_index == step_index:
             return event
     return None
+
+
+def _steps_back(history: History, first: Event, last: Event) -> bool:
+    """Whether the clock went back between these events, as far as the ledger shows."""
+    times = [event.at for event in history.events if first.seq <= event.seq <= last.seq]
+    return any(later < earlier for earlier, later in pairwise(times))
 
 
 def _is(event: Event, kind: Kind, lease_id: UUID) -> bool:

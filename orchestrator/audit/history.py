@@ -61,6 +61,7 @@ class Event:
         granted: Of a claim whose request is still remembered: whether the request
             says that it got this lease.
         step_index, outcome, outcome_hash, next_step: From its detail.
+        as_: What a `resolve` said, from its detail; None: it was not kept yet.
     """
 
     seq: int
@@ -77,6 +78,7 @@ class Event:
     outcome: str | None = None
     outcome_hash: str | None = None
     next_step: str | None = None
+    as_: str | None = None
     granted: bool | None = None
 
 

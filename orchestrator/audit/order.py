@@ -47,6 +47,15 @@ _AFTER = {
 }
 
 
+# What a `resolve` may make of the run; None: of before it was kept what it said.
+_RESOLVED: dict[str | None, set[RunState]] = {
+    "done": {RunState.FINISHED, RunState.PENDING, RunState.ABORTED},
+    "run-again": {RunState.PENDING},
+    "abort": {RunState.ABORTED},
+    None: {RunState.FINISHED, RunState.PENDING, RunState.ABORTED},
+}
+
+
 def check_order(history: History) -> Iterator[Finding]:
     """
     The events are numbered 1, 2, 3 …; each begins in the state where the one before
@@ -71,6 +80,9 @@ def check_order(history: History) -> Iterator[Finding]:
             yield Finding(history.run_id, Rule.ILLEGAL_TRANSITION, what, event.seq)
         elif event.kind == Kind.REPORTED and event.to_state not in _after(event):
             what = f"the outcome {event.outcome} made the run {event.to_state}"
+            yield Finding(history.run_id, Rule.OUTCOME_STATE, what, event.seq)
+        elif event.kind == Kind.RESOLVED and event.to_state not in _RESOLVED.get(event.as_, ()):
+            what = f"resolved as {event.as_}, the run became {event.to_state}"
             yield Finding(history.run_id, Rule.OUTCOME_STATE, what, event.seq)
         state, last = event.to_state, event.seq
 

@@ -74,9 +74,11 @@ def _facts(entry: Entry) -> Iterator[Fact]:
             for run_id in answer["released"]:
                 yield Noted(UUID(run_id), frozenset({Ending.ORPHANED}))
         case "/v1/leases/release":
-            leases = {named["runId"]: UUID(named["leaseId"]) for named in args["leases"]}
-            for run_id in answer["released"]:
-                yield Noted(UUID(run_id), frozenset({Ending.RELEASED}), leases[run_id])
+            lost = set(answer["lost"])
+            for lease_id, run_id in _runs_by_lease(args).items():
+                # Of two leases of one run, one is lost: `released` does not say which.
+                if lease_id not in lost:
+                    yield Noted(run_id, frozenset({Ending.RELEASED}), UUID(lease_id))
         case path if found := _STEP.fullmatch(path):
             begun = frozenset({Kind.STEP_STARTED})
             yield Noted(UUID(found[1]), begun, UUID(args["leaseId"]), int(found[2]))
@@ -84,7 +86,7 @@ def _facts(entry: Entry) -> Iterator[Fact]:
             if found[2] == "claim":
                 yield _granted(answer, args)
             else:
-                yield Noted(UUID(found[1]), _ACTS[found[2]])
+                yield Noted(UUID(found[1]), _ACTS[found[2]], as_=(args or {}).get("as"))
 
 
 def _created(run_id: str, asked: dict[str, Any]) -> Created:

@@ -1,8 +1,9 @@
 """Acts of clients and operators: each once, and a clear word when it cannot be.
 
 With a key an act can be repeated: the repeat changes nothing and gets the run
-as it is now. Without one it is a compare-and-set on the state; only when its own
-COMMIT was not answered does it look for the event that it may have caused.
+as it is now; another body under the same key is refused. Without one it is a
+compare-and-set on the state; only when its own COMMIT was not answered does it
+look for the event that it may have caused.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def abort(
     Abort a run; a held one goes on until its holder has heard of it.
 
     Raises:
-        RunNotFound, RunOver.
+        RunNotFound, RunOver, IdempotencyKeyReused.
         StateConflict: Its outcome is unknown: only resolve moves it.
     """
 
@@ -89,7 +90,7 @@ def retry(
     Run a failed or aborted run again from the step that failed.
 
     Raises:
-        RunNotFound.
+        RunNotFound, IdempotencyKeyReused.
         RunOver: It is finished, for ever.
         StateConflict: It is not over.
         RunAlreadyActive: A live run has its dedupKey.
@@ -127,7 +128,7 @@ def resume(
 
     Raises:
         ValidationFailed: The input is not what the run waits for.
-        RunNotFound, RunOver.
+        RunNotFound, RunOver, IdempotencyKeyReused.
         StateConflict: It does not wait for input.
     """
 
@@ -139,7 +140,7 @@ def resume(
 
     def change(connection: Connection, act: Act) -> Run | None:
         run = visible_run(connection, act.run_id, queue_patterns)
-        if acts.kind_done(connection, act) is not None:
+        if acts.done_by_key(connection, act) is not None:
             return None
         require_expected(run, value)
         return acts.resume(connection, act, input_json=input_json, seen_version=run.version)
@@ -171,7 +172,7 @@ def resolve(
         next_step: With done: the step to go on with, when several are offered.
 
     Raises:
-        RunNotFound, RunOver.
+        RunNotFound, RunOver, IdempotencyKeyReused.
         StateConflict: Its outcome is not unknown, or its step does not offer that next one.
     """
     changes: dict[str, Change] = {
@@ -216,13 +217,18 @@ def _act(
 
     def unchanged(connection: Connection) -> Run:
         run = visible_run(connection, act.run_id, queue_patterns)
-        done = acts.kind_done(connection, act)
+        done = acts.done_by_key(connection, act)
         if done is None:
             return refuse(run)
         vouch(connection)
-        if done not in kinds:
+        if done.kind not in kinds:
             raise IdempotencyKeyReused(
-                f"The Idempotency-Key belongs to another act on run {run.id}: {done}.",
+                f"The Idempotency-Key belongs to another act on run {run.id}: {done.kind}.",
+                runId=str(run.id),
+            )
+        if done.body_hash not in (None, act.body_hash):
+            raise IdempotencyKeyReused(
+                f"The Idempotency-Key belongs to another body of this act on run {run.id}.",
                 runId=str(run.id),
             )
         return run

@@ -2,14 +2,16 @@
 
 Each run's act is its own, in a transaction of its own; one that refuses stops
 none of the others. A request works for a bounded time. Sent again with its key
-it goes on where it stopped, and once all is done it gets the same answer.
+it goes on where it stopped, and once all is done it gets the same answer. The
+runs are looked through stretch by stretch, each in a transaction: however few of
+many match, every request comes further than the one before.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -25,16 +27,18 @@ from orchestrator.store import bulk_acts, runs
 from orchestrator.store.acts import Act
 from orchestrator.store.bulk_acts import BulkKey, Progress
 from orchestrator.store.engine import Database
+from orchestrator.store.patience import new_patience
 from orchestrator.store.records import Run
 from orchestrator.store.replication import vouch
-from orchestrator.store.runs import RunFilter
+from orchestrator.store.runs import RunFilter, Scanned
 from orchestrator.store.transaction import is_the_items_fault, transact
 
 MOST_SECONDS = 10.0
 MOST_COUNTED = 100_000
-PAGE = 500
+STRETCH = 5_000
 
 _NOTHING = UUID(int=0)
+_EVERYTHING = UUID(int=2**128 - 1)
 _REFUSALS = (Missing, Conflict, Gone, Overloaded)
 
 log = structlog.get_logger(__name__)
@@ -85,17 +89,24 @@ class _Overtaken(Exception):
     """Another copy of the request has passed this run."""
 
 
-def count(database: Database, wanted: RunFilter, queue_patterns: tuple[str, ...]) -> BulkAnswer:
+def count(
+    database: Database,
+    wanted: RunFilter,
+    queue_patterns: tuple[str, ...],
+    *,
+    most_seconds: float = MOST_SECONDS,
+) -> BulkAnswer:
     """How many runs a bulk act would pass now; `more`: it stopped counting."""
-    found = transact(
-        database.work,
-        lambda connection: runs.count_runs(
-            connection, queue_patterns=queue_patterns, wanted=wanted, limit=MOST_COUNTED + 1
-        ),
-    )
-    return BulkAnswer(
-        matched=min(found, MOST_COUNTED), changed=0, refused=0, more=found > MOST_COUNTED
-    )
+    until = time.monotonic() + most_seconds
+    matched = 0
+    before: UUID | None = _EVERYTHING
+    while before is not None:
+        scanned = _scan(database, wanted, queue_patterns, before)
+        matched += len(scanned.run_ids)
+        before = scanned.reached
+        if matched > MOST_COUNTED or time.monotonic() > until:
+            break
+    return BulkAnswer(min(matched, MOST_COUNTED), changed=0, refused=0, more=before is not None)
 
 
 def act_on_all(
@@ -122,17 +133,16 @@ def act_on_all(
     def is_up() -> bool:
         return stopping.is_set() or time.monotonic() > until
 
-    progress = transact(database.work, lambda connection: _begun(connection, wish))
+    with new_patience():
+        progress = transact(database.work, lambda connection: _begun(connection, wish))
     if progress.body_hash != wish.body_hash:
         raise IdempotencyKeyReused("The Idempotency-Key belongs to another bulk act.")
     while not progress.is_over and not is_up():
-        page = _page(database, wish, progress.before)
-        try:
-            for run_id in itertools.takewhile(lambda _: not is_up(), page):
-                _pass(database, wish, act, run_id)
-        except _Overtaken:
-            log.info("bulk_act_overtaken", key=wish.key.idempotency_key)
-        progress = transact(database.work, partial(_after, wish=wish, through=not page))
+        scanned = _scan(database, wish.wanted, wish.queue_patterns, progress.before)
+        all_passed = _pass_all(database, wish, act, scanned.run_ids, is_up)
+        after = partial(_after, wish=wish, passed=scanned if all_passed else None)
+        with new_patience():
+            progress = transact(database.work, after)
     return BulkAnswer(
         progress.matched, progress.changed, progress.refused, more=not progress.is_over
     )
@@ -145,9 +155,12 @@ def _begun(connection: Connection, wish: BulkWish) -> Progress:
     return _progress(connection, wish)
 
 
-def _after(connection: Connection, wish: BulkWish, *, through: bool) -> Progress:
-    if through:
-        bulk_acts.end(connection, wish.key)
+def _after(connection: Connection, wish: BulkWish, *, passed: Scanned | None) -> Progress:
+    if passed is not None:
+        if passed.reached is None:
+            bulk_acts.end(connection, wish.key)
+        else:
+            bulk_acts.skip(connection, wish.key, through=passed.reached)
     return _progress(connection, wish)
 
 
@@ -160,17 +173,36 @@ def _progress(connection: Connection, wish: BulkWish) -> Progress:
     return progress
 
 
-def _page(database: Database, wish: BulkWish, before: UUID) -> list[UUID]:
-    return transact(
-        database.work,
-        lambda connection: runs.list_run_ids(
-            connection,
-            queue_patterns=wish.queue_patterns,
-            wanted=wish.wanted,
-            before=before,
-            limit=PAGE,
-        ),
-    )
+def _scan(
+    database: Database, wanted: RunFilter, queue_patterns: tuple[str, ...], before: UUID
+) -> Scanned:
+    def work(connection: Connection) -> Scanned:
+        return runs.scan_runs(
+            connection, queue_patterns=queue_patterns, wanted=wanted, before=before, limit=STRETCH
+        )
+
+    with new_patience():
+        return transact(database.work, work)
+
+
+def _pass_all(
+    database: Database,
+    wish: BulkWish,
+    act: RunAct,
+    run_ids: Sequence[UUID],
+    is_up: Callable[[], bool],
+) -> bool:
+    """Whether none of these is left to be passed."""
+    for run_id in run_ids:
+        if is_up():
+            return False
+        try:
+            with new_patience():
+                _pass(database, wish, act, run_id)
+        except _Overtaken:
+            log.info("bulk_act_overtaken", key=wish.key.idempotency_key)
+            return False
+    return True
 
 
 def _pass(database: Database, wish: BulkWish, act: RunAct, run_id: UUID) -> None:

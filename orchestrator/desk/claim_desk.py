@@ -18,10 +18,11 @@ from sqlalchemy import Connection
 
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.errors import RequestIdReused
-from orchestrator.store import claim_requests, claims, executors, lost_sessions
+from orchestrator.store import claim_requests, claims, executors, incidents
 from orchestrator.store.claim_requests import ClaimRequest
 from orchestrator.store.engine import Database
 from orchestrator.store.executors import OutOfService
+from orchestrator.store.patience import new_patience
 from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
 
@@ -124,17 +125,33 @@ class ClaimDesk:
         while (left := deadline - time.monotonic()) > 0:
             if self._draining.wait(min(left, ASK_AGAIN_SECONDS)):
                 break
-            if transact(
-                self._database.work,
-                lambda connection: claims.something_pending(connection, wish.queues),
-            ):
+            # Each look has its own: what passes between looks is not the database's time.
+            with new_patience():
                 try:
-                    answer = self._ask(wish, parked_at=began)
+                    answer = self._look(wish, parked_at=began)
                 except _PresumedDead:
                     return ClaimAnswer((), EMPTY_POLL_MS, replayed=False)
-                if answer.dispatches or answer.replayed or answer.out_of_service:
-                    return answer
+            if answer.dispatches or answer.replayed or answer.out_of_service:
+                return answer
         return ClaimAnswer((), 0, replayed=False)
+
+    def _look(self, wish: Wish, *, parked_at: float) -> ClaimAnswer:
+        """
+        Ask again, when that may find something.
+
+        Something: a pending run, or the answer to a copy of this very request. A
+        connection that was lost leaves a parked copy behind that nobody reads;
+        what it gets is what the repeat beside it is answered.
+        """
+        if transact(
+            self._database.work,
+            lambda connection: (
+                claims.something_pending(connection, wish.queues)
+                or claim_requests.granted(connection, wish.token_name, wish.request_id) is not None
+            ),
+        ):
+            return self._ask(wish, parked_at=parked_at)
+        return ClaimAnswer((), EMPTY_POLL_MS, replayed=False)
 
     def _ask(self, wish: Wish, *, parked_at: float | None = None) -> ClaimAnswer:
         turn = next(self._turns) % len(wish.queues)
@@ -200,8 +217,8 @@ def _claim(
         )
         dispatches += [each.dispatch for each in dealt]
         answer_bytes -= sum(each.bytes for each in dealt)
-    if parked_at is not None and lost_sessions.lost_while_waiting(
-        connection, wish.session, waited_seconds=time.monotonic() - parked_at
+    if parked_at is not None and incidents.lost_while_waiting(
+        connection, wish.executor, wish.session, waited_seconds=time.monotonic() - parked_at
     ):
         raise _PresumedDead
     if not dispatches:

@@ -21,17 +21,18 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.desk.schedules import fire_due
 from orchestrator.desk.signs_of_life import SignsOfLife
-from orchestrator.errors import DibsError
+from orchestrator.errors import DibsError, Overloaded
 from orchestrator.store import (
     bulk_acts,
     claim_requests,
     executors,
+    incidents,
     keeper,
     leases,
-    lost_sessions,
     schedules,
 )
 from orchestrator.store.engine import Database
+from orchestrator.store.keeper import Tick
 from orchestrator.store.transaction import constraint_of, transact
 
 Item = TypeVar("Item")
@@ -44,6 +45,8 @@ SIGNS_EVERY_TICKS = 4
 # A tick that takes longer goes on at the next: a gap between ticks is an outage to
 # the keeper (`store.keeper.GAP_SECONDS`), and expired leases must not wait for the rest.
 TICK_WORK_SECONDS = 2.0
+# On a slow database the duties of one tick take long; it is not away for that.
+BEAT_AGAIN_SECONDS = 1.0
 STOP_SECONDS = 6.0
 
 log = structlog.get_logger(__name__)
@@ -63,6 +66,7 @@ class Keeper:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._away = False
+        self._beaten_at = 0.0
         self._until = 0.0
         self._pruning = False
 
@@ -82,18 +86,10 @@ class Keeper:
         Raises:
             DibsError: The database is away or busy; the next tick tries again.
         """
-        beat = self._turn(
-            lambda connection: keeper.tick(
-                connection,
-                every_seconds=TICK_SECONDS * 0.8,
-                prune_every_seconds=PRUNE_EVERY_SECONDS,
-            )
-        )
+        beat = self._beat()
         if beat is None:
             return
         self._until = time.monotonic() + TICK_WORK_SECONDS
-        if beat.amnesty_began:
-            log.info("amnesty_began", since=beat.at.isoformat())
         if beat.in_aftermath:
             capped = self._each(leases.cap_expiries, leases.far_run_ids, "cap_expiries")
             if capped:
@@ -141,7 +137,27 @@ class Keeper:
         if seen:
             transact(self._database.leases, lambda connection: executors.seen(connection, seen))
 
+    def _beat(self) -> Tick | None:
+        """Note that the keeper is awake; None when another process did so just now."""
+        beat = self._alone(
+            lambda connection: keeper.tick(
+                connection,
+                every_seconds=TICK_SECONDS * 0.8,
+                prune_every_seconds=PRUNE_EVERY_SECONDS,
+            )
+        )
+        self._beaten_at = time.monotonic()
+        if beat is not None and beat.amnesty_began:
+            log.info("amnesty_began", since=beat.at.isoformat())
+        return beat
+
     def _turn(self, work: Callable[[Connection], Item]) -> Item | None:
+        """Do a part of a duty, and stay awake meanwhile."""
+        if time.monotonic() - self._beaten_at > BEAT_AGAIN_SECONDS:
+            self._beat()
+        return self._alone(work)
+
+    def _alone(self, work: Callable[[Connection], Item]) -> Item | None:
         """Do something as the one keeper, or nothing when another process is it."""
         return transact(
             self._database.leases,
@@ -159,6 +175,10 @@ class Keeper:
         while not self._stopping.is_set():
             try:
                 batch = self._turn(partial(duty, limit=BATCH)) or []
+            except Overloaded as busy:
+                # A row that somebody holds locked keeps no other duty waiting.
+                log.warning("keeper_duty_waits", duty=name, reason=busy.message)
+                break
             except DBAPIError as error:
                 log.error("keeper_batch_failed", duty=name, constraint=constraint_of(error))
                 done += self._one_by_one(duty, candidates, name)
@@ -205,5 +225,5 @@ class Keeper:
             return
         self._turn(lambda connection: claim_requests.drop_old(connection, limit=5_000))
         self._turn(executors.drop_unseen)
-        self._turn(lost_sessions.drop_old)
+        self._turn(incidents.drop_old)
         self._turn(bulk_acts.drop_old)

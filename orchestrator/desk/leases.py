@@ -82,13 +82,18 @@ class ReleaseAnswer:
 def release(database: Database, held: Sequence[HeldLease], *, reason: str) -> ReleaseAnswer:
     """Give leases back unfinished; one that is gone is lost, and that is no error."""
     named = _once_each(held)
-    ended = transact(
-        database.leases, lambda connection: leases.release(connection, named, reason=reason)
-    )
-    gone = {lease.lease_id for lease in ended}
+
+    def work(connection: Connection) -> dict[UUID, UUID]:
+        ended = leases.release(connection, named, reason=reason)
+        return {lease.lease_id: lease.run_id for lease in ended}
+
+    def look_up(connection: Connection) -> dict[UUID, UUID]:
+        return work(connection) | leases.released_lately(connection, named)
+
+    given_back = transact(database.leases, work, look_up=look_up)
     return ReleaseAnswer(
-        released=[lease.run_id for lease in ended],
-        lost=[lease.lease_id for lease in named if lease.lease_id not in gone],
+        released=list(given_back.values()),
+        lost=[lease.lease_id for lease in named if lease.lease_id not in given_back],
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from orchestrator.desk.visibility import visible_run
 from orchestrator.lifecycle import OVER, RunState
 from orchestrator.store.engine import Database
+from orchestrator.store.patience import new_patience
 from orchestrator.store.records import Run
 from orchestrator.store.transaction import transact
 
@@ -44,10 +45,12 @@ class RunWatch:
             self._places.release()
 
     def _look(self, run_id: UUID, queue_patterns: tuple[str, ...]) -> Run:
-        return transact(
-            self._database.work,
-            lambda connection: visible_run(connection, run_id, queue_patterns),
-        )
+        # Each look has its own: what passes between looks is not the database's time.
+        with new_patience():
+            return transact(
+                self._database.work,
+                lambda connection: visible_run(connection, run_id, queue_patterns),
+            )
 
 
 def _rests(run: Run) -> bool:

@@ -18,6 +18,7 @@ from orchestrator.firing import BadSchedule, next_firing
 from orchestrator.store import runs, schedules
 from orchestrator.store.leases import server_time
 from orchestrator.store.records import text_of
+from orchestrator.store.replication import vouch
 from orchestrator.store.runs import NewRun
 from orchestrator.store.schedules import Schedule
 
@@ -86,6 +87,7 @@ def create_run(connection: Connection, schedule: Schedule, *, key: str) -> UUID 
     )
     if created:
         return created[0].id
+    vouch(connection)
     keyed = runs.find_by_idempotency_key(connection, f"schedule:{schedule.name}", key)
     return keyed.run.id if keyed else None
 

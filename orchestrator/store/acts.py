@@ -1,7 +1,8 @@
 """What clients and operators do to runs: abort, retry, resume, resolve.
 
 Each is one compare-and-set on the state. An act with an idempotency key leaves
-the key in the event that it causes, so that its repeat is recognised.
+the key in the event that it causes, with the hash of its body, so that its repeat
+is recognised, and told from another act under the same key.
 """
 
 from __future__ import annotations
@@ -23,34 +24,52 @@ _HOLD = text('SELECT FROM "workflowRuns" WHERE id = :run_id FOR UPDATE')
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Who does something to which run, and by which key it can be repeated."""
+    """
+    Who does something to which run, and by which key it can be repeated.
+
+    Attributes:
+        body_hash: Of all that was asked; is kept beside the key.
+    """
 
     run_id: UUID
     actor: str
     request_id: str | None
     idempotency_key: str | None
     reason: str | None = None
+    body_hash: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a key was used for; `body_hash` None: when no hash was kept yet."""
+
+    kind: str
+    body_hash: bytes | None
 
 
 def abort(connection: Connection, act: Act) -> Run | None:
     """
     Abort a run: at once when nobody holds it, else ask its holder to stop.
 
-    A run whose outcome is unknown is left alone: only `resolve` moves it.
+    A run whose outcome is unknown is left alone: only `resolve` moves it. An abort
+    that was requested before is requested again by an act with a key, which is to be
+    recognised later, when the run may have been retried.
 
     Returns:
-        None when it is over, its abort was requested before, or its outcome is unknown.
+        None when it is over or its outcome is unknown; without a key also when its
+        abort was requested before.
     """
     return _changed(
         connection,
         act,
         _act(
             kind="""CASE WHEN c."leaseId" IS NULL THEN 'aborted' ELSE 'abort-requested' END""",
-            guard=f"""r."finishedAt" IS NULL AND r."abortRequestedAt" IS NULL
+            guard=f"""r."finishedAt" IS NULL
+     AND (r."abortRequestedAt" IS NULL OR CAST(:idempotency_key AS text) IS NOT NULL)
      AND r."waitingFor"->>'reason' IS DISTINCT FROM '{WaitingReason.OUTCOME_UNKNOWN}'""",
             change=f"""
       "runState" = CASE WHEN r."leaseId" IS NULL THEN '{RunState.ABORTED}' ELSE r."runState" END,
-      "abortRequestedAt" = clock_timestamp(),
+      "abortRequestedAt" = coalesce(r."abortRequestedAt", clock_timestamp()),
       "finishedAt" = CASE WHEN r."leaseId" IS NULL THEN clock_timestamp() END,
       "waitingFor" = NULL""",
         ),
@@ -153,6 +172,7 @@ def resolve_done(
         act,
         _act(
             kind="'resolved'",
+            as_="'done'",
             guard=f"{_OUTCOME_UNKNOWN} AND {_NEXT_IS_OFFERED}",
             beside=_FOLLOWING,
             change=f"""
@@ -188,6 +208,7 @@ def resolve_run_again(connection: Connection, act: Act) -> Run | None:
         act,
         _act(
             kind="'resolved'",
+            as_="'run-again'",
             guard=_OUTCOME_UNKNOWN,
             change=f"""
       "runState" = '{RunState.PENDING}', "waitingFor" = NULL, "stepIndex" = r."stepIndex" + 1,
@@ -204,6 +225,7 @@ def resolve_abort(connection: Connection, act: Act) -> Run | None:
         act,
         _act(
             kind="'resolved'",
+            as_="'abort'",
             guard=_OUTCOME_UNKNOWN,
             change=f"""
       "runState" = '{RunState.ABORTED}', "waitingFor" = NULL, "finishedAt" = clock_timestamp()""",
@@ -211,13 +233,13 @@ def resolve_abort(connection: Connection, act: Act) -> Run | None:
     )
 
 
-def kind_done(connection: Connection, act: Act) -> str | None:
-    """The kind of the event that holds this act's key; None when the ledger has no such key."""
+def done_by_key(connection: Connection, act: Act) -> Done | None:
+    """What the event that holds this act's key says; None when the ledger has no such key."""
     if act.idempotency_key is None:
         return None
-    kind: str | None = connection.execute(
+    row = connection.execute(
         text("""
-SELECT e.kind FROM "runEvents" e
+SELECT e.kind, decode(e.detail->>'bodyHash', 'hex') AS body_hash FROM "runEvents" e
  WHERE e."runId" = :run_id AND e.actor = :actor
    AND e.detail->>'idempotencyKey' = :idempotency_key
  LIMIT 1
@@ -227,8 +249,8 @@ SELECT e.kind FROM "runEvents" e
             "actor": act.actor,
             "idempotency_key": act.idempotency_key,
         },
-    ).scalar_one_or_none()
-    return kind
+    ).one_or_none()
+    return None if row is None else Done(row.kind, row.body_hash and bytes(row.body_hash))
 
 
 def kind_done_lately(connection: Connection, act: Act) -> str | None:
@@ -255,6 +277,7 @@ def _act(
     kind: str,
     guard: str,
     change: str,
+    as_: str = "NULL",
     step: str = "SELECT FROM changed",
     beside: str = "(SELECT) AS beside",
 ) -> TextClause:
@@ -263,6 +286,7 @@ def _act(
 
     Args:
         guard, change: Over the run `r`; `change` also over what `beside` gives, as `h`.
+        as_: As what a `resolve` says that the step ended.
         beside: A FROM item, lateral to `r` and of immutable tables only.
     """
     return text(f"""
@@ -287,8 +311,9 @@ noted AS (
   SELECT c.id, c.version, {kind}, clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(:request_id AS text), CAST(:actor AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(:reason AS text), 'stepIndex', c.step_index,
-           'idempotencyKey', CAST(:idempotency_key AS text)))
+           'reason', CAST(:reason AS text), 'stepIndex', c.step_index, 'as', {as_},
+           'idempotencyKey', CAST(:idempotency_key AS text),
+           'bodyHash', encode(CAST(:body_hash AS bytea), 'hex')))
     FROM changed c)
 SELECT {run_columns("c")} FROM changed c
 """)
@@ -306,6 +331,7 @@ def _changed(
             "request_id": act.request_id,
             "idempotency_key": act.idempotency_key,
             "reason": act.reason,
+            "body_hash": act.body_hash,
             **values,
         },
     ).one_or_none()

@@ -49,7 +49,7 @@ SELECT e."runId" AS run_id, e.seq, e.kind, e.at, e."fromState" AS from_state,
        CASE WHEN e.detail->>'stepIndex' ~ '^[0-9]{{1,9}}$'
          THEN (e.detail->>'stepIndex')::integer END AS step_index,
        e.detail->>'outcome' AS outcome, e.detail->>'outcomeHash' AS outcome_hash,
-       e.detail->>'next' AS next_step,
+       e.detail->>'next' AS next_step, e.detail->>'as' AS as_,
        CASE WHEN e.kind = '{Kind.CLAIMED}' THEN (
          SELECT coalesce(e."leaseId" = ANY (c."leaseIds"), false) FROM "claimRequests" c
           WHERE c."tokenName" = e.actor

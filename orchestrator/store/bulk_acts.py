@@ -96,6 +96,17 @@ UPDATE "bulkActs" SET before = :past, matched = matched + 1,
     )
 
 
+def skip(connection: Connection, key: BulkKey, *, through: UUID) -> None:
+    """Note that no run down to this one is left to be passed."""
+    connection.execute(
+        text("""
+UPDATE "bulkActs" SET before = :through
+ WHERE "tokenName" = :token_name AND "idempotencyKey" = :idempotency_key AND before > :through
+"""),
+        {**_named(key), "through": through},
+    )
+
+
 def end(connection: Connection, key: BulkKey) -> None:
     """Note that every run has been passed."""
     connection.execute(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.errors import Diagnostic
 
-Answer = TypeVar("Answer")
+from orchestrator.store.patience import seconds_left
 
-# No request waits longer than five seconds for the database; what is left of
-# them is for the answer.
-PATIENCE_SECONDS: Final = 4.5
+Answer = TypeVar("Answer")
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -21,19 +19,34 @@ class BoundedConnection(psycopg.Connection[Any]):
     A connection that gives up on a server which hangs without closing it.
 
     The server's own time-outs end what is slow. A server that is stopped does
-    not look at its clock, so the wait is bounded here as well; a connection
-    that was given up is closed.
+    not look at its clock, so every wait ends with `patience` as well, that for
+    the connection itself among them, however many hosts the URL names. A
+    connection that was given up is closed.
 
     Attributes:
-        deadline: On `time.monotonic`; None lets each wait take `PATIENCE_SECONDS`.
         warned: Whether the server has sent a warning since this was last set to False.
         pooled: Whether a pooler stands between: the next transaction may reach
             another server.
     """
 
-    deadline: float | None = None
     warned: bool = False
     pooled: bool = False
+
+    @classmethod
+    def _connect_gen(cls, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        """psycopg's own way to a server, given up when the patience is over."""
+        deadline = time.monotonic() + seconds_left()
+        connecting = super()._connect_gen(*args, **kwargs)
+        ready: Any = None
+        while True:
+            try:
+                wanted = connecting.send(ready)
+            except StopIteration as connected:
+                return connected.value
+            if time.monotonic() >= deadline:
+                connecting.close()
+                raise psycopg.errors.ConnectionTimeout("the server did not answer in time")
+            ready = yield wanted
 
     def wait(
         self,
@@ -41,10 +54,9 @@ class BoundedConnection(psycopg.Connection[Any]):
         interval: float = 0.1,
         timeout: float | None = None,
     ) -> Answer:
-        """Wait for the server's answer until the deadline."""
-        now = time.monotonic()
-        deadline = self.deadline or now + PATIENCE_SECONDS
-        left = max(0.0, deadline - now)
+        """Wait for the server's answer until the patience is over."""
+        left = seconds_left()
+        deadline = time.monotonic() + left
         try:
             return super().wait(gen, interval, left if timeout is None else min(timeout, left))
         except psycopg.OperationalError:

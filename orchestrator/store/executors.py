@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from orchestrator.store import lost_sessions
+from orchestrator.store import incidents
 from orchestrator.store.records import Json
 from orchestrator.store.sql import text
 from orchestrator.store.tables import columns, executors
@@ -114,7 +114,7 @@ SELECT {columns(executors, "e")},
 def set_state(connection: Connection, full_name: str, state: str, *, reason: str | None) -> int:
     """Drain, quarantine or resume every session of an executor; returns how many there are."""
     if state == "active":
-        lost_sessions.forgive(connection, full_name)
+        incidents.forgive(connection, full_name)
     return connection.execute(
         text("""
 UPDATE executors SET state = :state, reason = :reason WHERE "fullName" = :full_name

@@ -196,6 +196,31 @@ def release(connection: Connection, held: Sequence[HeldLease], *, reason: str) -
     )
 
 
+def released_lately(connection: Connection, held: Sequence[HeldLease]) -> dict[UUID, UUID]:
+    """
+    The leases that these very requests have given back, each with its run.
+
+    For a release whose COMMIT was not answered.
+    """
+    rows = connection.execute(
+        text(f"""
+SELECT e."leaseId", e."runId"
+  FROM unnest(CAST(:token_names AS text[]), CAST(:run_ids AS uuid[]),
+    CAST(:lease_ids AS uuid[]), CAST(:request_ids AS text[]))
+    AS n(token_name, run_id, lease_id, request_id)
+  JOIN "runEvents" e ON e."runId" = n.run_id AND e."leaseId" = n.lease_id
+   AND e.kind = '{Ending.RELEASED}' AND e."requestId" = n.request_id AND e.actor = n.token_name
+"""),
+        {
+            "token_names": [lease.token_name for lease in held],
+            "run_ids": [lease.run_id for lease in held],
+            "lease_ids": [lease.lease_id for lease in held],
+            "request_ids": [lease.request_id for lease in held],
+        },
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def release_orphans(
     connection: Connection, reconciliation: Reconciliation, *, named: Sequence[UUID]
 ) -> list[EndedLease]:
@@ -259,7 +284,12 @@ def _orphan_values(reconciliation: Reconciliation, named: Sequence[UUID]) -> dic
 def release_replaced(
     connection: Connection, *, executor: str, session: UUID, request_id: str | None, actor: str
 ) -> list[EndedLease]:
-    """End every lease of this executor's other sessions as a crash, at once."""
+    """
+    End every lease of this executor's other sessions as a crash, at once.
+
+    What was granted after this session registered is another successor's: a late
+    copy of a registration takes nothing from it.
+    """
     statement = end_leases(f"""
   SELECT r.*, {
         ending_columns(
@@ -270,6 +300,8 @@ def release_replaced(
     }
     FROM "workflowRuns" r
    WHERE r."leaseId" IS NOT NULL AND r."lockedSession" <> :session AND r."lockedBy" = :executor
+     AND r."lockedAt" < (SELECT e."registeredAt" FROM executors e
+           WHERE e."fullName" = :executor AND e.session = :session)
    ORDER BY r.id FOR UPDATE OF r""")
     return ended(
         connection,

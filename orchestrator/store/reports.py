@@ -257,13 +257,13 @@ stepped AS (
     state = excluded.state, output = excluded.output, error = excluded.error,
     "finishedAt" = excluded."finishedAt"),
 forgiven AS (
-  UPDATE "lostSessions" l SET incidents = 0
-   WHERE l.session IN (
-     SELECT k.session FROM "lostSessions" k
-      WHERE k.incidents > 0
-        AND (k.session, k.executor) IN (SELECT session, executor FROM reported
-              WHERE outcome = 'success')
-      ORDER BY k.session FOR UPDATE))
+  UPDATE incidents i SET number = 0
+    FROM (SELECT k.executor, k.session FROM incidents k
+           WHERE k.number > 0
+             AND (k.executor, k.session) IN (
+               SELECT executor, session FROM reported WHERE outcome = 'success')
+           ORDER BY k.executor, k.session FOR UPDATE) f
+   WHERE i.executor = f.executor AND i.session = f.session)
 SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM reported
 """),
         {

@@ -5,14 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
+from sqlalchemy import (
+    CTE,
+    ColumnCollection,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 
 from orchestrator.lifecycle import PRIORITY_SECONDS, RunState
 from orchestrator.store.records import RUN_FIELDS, Run, run_columns, run_of
 from orchestrator.store.sql import text
 from orchestrator.store.tables import workflow_runs
+
+# The states of the index "workflowRuns_attention".
+ATTENTION = frozenset({RunState.WAITING, RunState.FAILED, RunState.ABORTED})
+
+_FILTERED = ("id", "run_state", "queue", "workflow", "locked_by", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +70,20 @@ class RunFilter:
     workflow: str | None = None
     executor: str | None = None
     created_after: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """
+    A stretch of the runs, from the newest down.
+
+    Attributes:
+        run_ids: Those that match.
+        reached: The last run that was looked at; None when there was none.
+    """
+
+    run_ids: Sequence[UUID]
+    reached: UUID | None
 
 
 def create(connection: Connection, runs: Sequence[NewRun]) -> list[Run]:
@@ -181,37 +213,43 @@ def list_runs(
     """
     statement = (
         select(*(workflow_runs.c[name].label(name) for name in RUN_FIELDS))
-        .where(_matching(queue_patterns, wanted, before))
+        .where(_matching(workflow_runs.c, queue_patterns, wanted))
         .order_by(workflow_runs.c.id.desc())
         .limit(limit)
     )
+    if before is not None:
+        statement = statement.where(workflow_runs.c.id < before)
     return [run_of(row) for row in connection.execute(statement)]
 
 
-def list_run_ids(
+def scan_runs(
     connection: Connection,
     *,
     queue_patterns: Sequence[str],
     wanted: RunFilter,
     before: UUID,
     limit: int,
-) -> list[UUID]:
-    """The same runs by their ids alone."""
-    statement = (
-        select(workflow_runs.c.id)
-        .where(_matching(queue_patterns, wanted, before))
-        .order_by(workflow_runs.c.id.desc())
-        .limit(limit)
+) -> Scanned:
+    """
+    The runs that `list_runs` would list among the next so many below an id.
+
+    Reads no more than `limit` rows, or so many for each state wanted, however few
+    of them match; a list may read the whole table before it finds the first.
+    """
+    scanned = _next_runs(wanted, before, limit)
+    ids = (
+        select(scanned.c.id)
+        .where(_matching(scanned.c, queue_patterns, wanted))
+        .order_by(scanned.c.id.desc())
     )
-    return list(connection.execute(statement).scalars())
-
-
-def count_runs(
-    connection: Connection, *, queue_patterns: Sequence[str], wanted: RunFilter, limit: int
-) -> int:
-    """How many runs `list_runs` would list, counted up to `limit`."""
-    some = select(workflow_runs.c.id).where(_matching(queue_patterns, wanted, None)).limit(limit)
-    return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+    reached = select(scanned.c.id).order_by(scanned.c.id).limit(1)
+    row = connection.execute(
+        select(
+            func.array(ids.scalar_subquery()).label("run_ids"),
+            reached.scalar_subquery().label("reached"),
+        )
+    ).one()
+    return Scanned(row.run_ids, row.reached)
 
 
 def newest_id(connection: Connection) -> UUID | None:
@@ -222,29 +260,50 @@ def newest_id(connection: Connection) -> UUID | None:
     return newest
 
 
+def _next_runs(wanted: RunFilter, before: UUID, limit: int) -> CTE:
+    """The next runs below an id, of those that an index gives one after another."""
+    columns = workflow_runs.c
+    stretches: list[tuple[ColumnElement[bool], ...]] = [()]
+    if wanted.states and ATTENTION.issuperset(wanted.states):
+        # The state is written out: to a parameter the planner offers no partial index.
+        stretches = [
+            (columns.run_state == bindparam(None, state, literal_execute=True),)
+            for state in wanted.states
+        ]
+    elif wanted.queue is not None:
+        stretches = [(columns.queue == wanted.queue,)]
+    each = union_all(
+        *(
+            select(*(columns[name].label(name) for name in _FILTERED))
+            .where(*conditions, columns.id < before)
+            .order_by(columns.id.desc())
+            .limit(limit)
+            for conditions in stretches
+        )
+    ).subquery("stretches")
+    return select(each).order_by(each.c.id.desc()).limit(limit).cte("scanned")
+
+
 def _matching(
-    queue_patterns: Sequence[str], wanted: RunFilter, before: UUID | None
+    columns: ColumnCollection[str, Any], queue_patterns: Sequence[str], wanted: RunFilter
 ) -> ColumnElement[bool]:
-    table = workflow_runs
     conditions: list[ColumnElement[bool]] = []
     if "*" not in queue_patterns:
-        conditions.append(or_(*(_covered(pattern) for pattern in queue_patterns)))
+        conditions.append(or_(*(_covered(columns.queue, pattern) for pattern in queue_patterns)))
     if wanted.states:
-        conditions.append(table.c.run_state.in_(wanted.states))
+        conditions.append(columns.run_state.in_(wanted.states))
     if wanted.queue is not None:
-        conditions.append(table.c.queue == wanted.queue)
+        conditions.append(columns.queue == wanted.queue)
     if wanted.workflow is not None:
-        conditions.append(table.c.workflow == wanted.workflow)
+        conditions.append(columns.workflow == wanted.workflow)
     if wanted.executor is not None:
-        conditions.append(table.c.locked_by == wanted.executor)
+        conditions.append(columns.locked_by == wanted.executor)
     if wanted.created_after is not None:
-        conditions.append(table.c.created_at > wanted.created_after)
-    if before is not None:
-        conditions.append(table.c.id < before)
+        conditions.append(columns.created_at > wanted.created_after)
     return and_(literal(value=True), *conditions)
 
 
-def _covered(pattern: str) -> ColumnElement[bool]:
+def _covered(queue: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
     if pattern.endswith(".*"):
-        return workflow_runs.c.queue.startswith(pattern[:-1], autoescape=True)
-    return workflow_runs.c.queue == pattern
+        return queue.startswith(pattern[:-1], autoescape=True)
+    return queue == pattern

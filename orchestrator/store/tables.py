@@ -339,15 +339,23 @@ lost_sessions = Table(
     "lostSessions",
     metadata,
     _column("session", "session", Uuid, "a process start that lost a lease"),
-    _column("at", "at", Instant, "when it last did; what it asked before gets nothing"),
-    _column("executor", "executor", Text, "its full name", nullable=True),
+    _column("at", "at", Instant, "when; the version before writes it, nobody reads it any more"),
+    PrimaryKeyConstraint("session", name="lostSessions_pkey"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    _column("executor", "executor", Text, "full name of one that lost leases"),
+    _column("session", "session", Uuid, "in this start"),
     _column(
-        "incidents",
-        "incidents",
+        "number",
+        "number",
         Integer,
         "times that it did without a success in between; what one tick takes is one",
     ),
-    PrimaryKeyConstraint("session", name="lostSessions_pkey"),
+    _column("at", "at", Instant, "when it last did; what it asked before gets nothing"),
+    PrimaryKeyConstraint("executor", "session", name="incidents_pkey"),
 )
 
 queues = Table(

@@ -21,7 +21,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.errors import DibsError, OutcomeUnknown, Overloaded, Unavailable
-from orchestrator.store.connection import PATIENCE_SECONDS, BoundedConnection
+from orchestrator.store.connection import BoundedConnection
+from orchestrator.store.patience import patience, seconds_left
 from orchestrator.store.replication import vouch
 
 Result = TypeVar("Result")
@@ -29,6 +30,8 @@ Result = TypeVar("Result")
 log = structlog.get_logger(__name__)
 
 TRIES = 4
+# With less than this left no further attempt is worth its beginning.
+LAST_CHANCE_SECONDS = 0.5
 
 _TRY_AGAIN_HERE = {
     "40001",  # serialization_failure
@@ -50,7 +53,7 @@ def transact(
     look_up: Callable[[Connection], Result] | None = None,
 ) -> Result:
     """
-    Run `work` in one transaction and commit it, within `PATIENCE_SECONDS`.
+    Run `work` in one transaction and commit it, within the request's `patience`.
 
     `work` is called again after a deadlock or a connection that turned out to be
     dead before anything was committed, so it must keep what it changes outside
@@ -68,13 +71,21 @@ def transact(
         Overloaded: No connection was free, or a lock or statement took too long.
         OutcomeUnknown: A COMMIT was sent and not answered, and could not be looked up.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    with patience():
+        return _until_known(engine, work, look_up or work)
+
+
+def _until_known(
+    engine: Engine,
+    work: Callable[[Connection], Result],
+    look_up: Callable[[Connection], Result],
+) -> Result:
     unknown: OutcomeUnknown | None = None
     for tries in itertools.count(1):
         try:
             if unknown is None:
-                return _once(engine, work, deadline)
-            return _once(engine, look_up or work, deadline, vouching=True)
+                return _once(engine, work)
+            return _once(engine, look_up, vouching=True)
         except _Again as again:
             failure, cause = unknown or again.refusal, again.__cause__
         except OutcomeUnknown as error:
@@ -87,7 +98,7 @@ def transact(
         # A COMMIT is looked up for as long as the time allows: the server may be starting.
         pause_seconds = 0.1 if unknown else random.uniform(0, 0.02)  # noqa: S311
         given_up = unknown is None and tries == TRIES
-        if given_up or time.monotonic() + pause_seconds >= deadline:
+        if given_up or seconds_left() <= LAST_CHANCE_SECONDS:
             raise failure from cause
         time.sleep(pause_seconds)
     raise AssertionError("unreachable")
@@ -104,7 +115,6 @@ class _Again(Exception):
 def _once(
     engine: Engine,
     work: Callable[[Connection], Result],
-    deadline: float,
     *,
     vouching: bool = False,
 ) -> Result:
@@ -115,7 +125,6 @@ def _once(
     except DBAPIError as error:
         raise _refusal(error) from error
     with connection:
-        _link(connection).deadline = deadline
         try:
             result = work(connection)
             if vouching:

@@ -131,23 +131,22 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
-  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
-    FROM ended WHERE crashed ORDER BY lost_session, executor
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
-    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
-      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
-  RETURNING l.session, l.executor, l.incidents),
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
 quarantined AS (
   INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
   SELECT executor, session, split_part(executor, ':', 1), 1,
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
-           WHERE n.lost_session = lost.session),
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{{}}', '{{}}', 'quarantined',
-         'Lost leases ' || incidents || ' times without a success in between.',
+         'Lost leases ' || number || ' times without a success in between.',
          clock_timestamp(), clock_timestamp()
-    FROM lost WHERE incidents >= {MAX_INCIDENTS} ORDER BY executor, session
+    FROM lost WHERE number >= {MAX_INCIDENTS} ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at

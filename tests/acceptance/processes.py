@@ -104,12 +104,17 @@ class Program:
 class Orchestrator(Program):
     """One orchestrator on a port of its own, the same after a restart."""
 
-    def __init__(self, name: str, database_url: str, log_directory: Path) -> None:
+    def __init__(self, name: str, database_url: str, log_directory: Path, **variables: str) -> None:
+        """
+        Args:
+            variables: Further ones of its environment.
+        """
         (port,) = free_ports(1)
         self.url = f"http://{LOOPBACK}:{port}"
         settings = {
             "DATABASE_URL": database_url,
             "DIBS_SECRET_KEY": "only for tests, the same for all",
+            **variables,
         }
         super().__init__(
             name,

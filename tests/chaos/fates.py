@@ -23,6 +23,8 @@ class Rates:
         doubled: The same bytes go upstream twice at once; one answer comes back.
         delayed: Held back, for up to `longest_delay_seconds`.
         overtaken: Held back until a few later requests have passed.
+        abandoned: The client's side is reset when there is no answer after a while, of
+            up to `longest_wait_seconds`; upstream goes on and notices nothing.
     """
 
     lost: float = 0.0
@@ -31,6 +33,8 @@ class Rates:
     delayed: float = 0.0
     longest_delay_seconds: float = 0.2
     overtaken: float = 0.0
+    abandoned: float = 0.0
+    longest_wait_seconds: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Fate:
     Attributes:
         answered_by: Which copy's answer comes back: 0, or 1 of a doubled one.
         overtaken_by: How many later requests pass first.
+        patience_seconds: How long the client can wait for an answer; None for ever.
     """
 
     lost: bool
@@ -49,6 +54,7 @@ class Fate:
     answered_by: int
     delay_seconds: float
     overtaken_by: int
+    patience_seconds: float | None = None
 
 
 class Fates:
@@ -77,6 +83,8 @@ class Fates:
         delay_seconds = chance.uniform(0, rates.longest_delay_seconds)
         overtaken_by = chance.randint(1, 4)
         second_answers = chance.random() < 0.5
+        is_abandoned = chance.random() < rates.abandoned
+        patience_seconds = chance.uniform(0, rates.longest_wait_seconds)
         is_doubled = doubled < rates.doubled
         return Fate(
             lost=lost < rates.lost,
@@ -85,6 +93,7 @@ class Fates:
             answered_by=int(is_doubled and second_answers),
             delay_seconds=delay_seconds if delayed < rates.delayed else 0.0,
             overtaken_by=overtaken_by if overtaken < rates.overtaken else 0,
+            patience_seconds=patience_seconds if is_abandoned else None,
         )
 
 

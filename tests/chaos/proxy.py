@@ -98,9 +98,13 @@ class Proxy:
             self._note(request, sent, None, [])
             return None
         copies = [asyncio.create_task(self._ask(request)) for _ in range(1 + fate.doubled)]
-        answer = await copies.pop(fate.answered_by)
-        heard = None if fate.lost else answer
-        lost = answer if fate.lost else None
+        heard, lost = None, None
+        await asyncio.wait([copies[fate.answered_by]], timeout=fate.patience_seconds)
+        if copies[fate.answered_by].done():
+            answer = copies.pop(fate.answered_by).result()
+            heard, lost = (None, answer) if fate.lost else (answer, None)
+        else:
+            client.reset()
         finishing = asyncio.create_task(self._finish(request, sent, heard, lost, copies))
         self._finishing.add(finishing)
         finishing.add_done_callback(self._finishing.discard)

@@ -143,6 +143,23 @@ def test_a_request_that_is_cut_never_arrives_whole(upstream: Upstream, tmp_path:
     assert (exchange.result, exchange.unheard) == ("unknown", [])
 
 
+def test_a_request_is_abandoned_while_upstream_is_at_work_on_it(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    with (
+        network_with(
+            upstream, Rates(abandoned=ALWAYS, longest_wait_seconds=0.0), tmp_path
+        ) as network,
+        closing(Client(network.url)) as client,
+    ):
+        with pytest.raises(httpx2.TransportError):
+            client.send("POST", "/v1/claims", BODY)
+
+        exchange = only_exchange(network)
+    assert len(upstream.got) == 1
+    assert (exchange.result, exchange.unheard) == ("unknown", [{"number": 1}])
+
+
 def test_a_request_that_is_overtaken_arrives_after_later_ones(
     upstream: Upstream, tmp_path: Path
 ) -> None:

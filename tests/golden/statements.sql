@@ -55,18 +55,22 @@ FROM "workflowRuns"
 WHERE %(param_1)s AND ("workflowRuns".queue = %(queue_1)s::VARCHAR OR ("workflowRuns".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "workflowRuns"."runState" IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "workflowRuns".queue = %(queue_3)s::VARCHAR AND "workflowRuns".workflow = %(workflow_1)s::VARCHAR AND "workflowRuns"."lockedBy" = %(locked_by_1)s::VARCHAR AND "workflowRuns"."createdAt" > %(created_at_1)s::TIMESTAMP WITH TIME ZONE AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
  LIMIT %(param_2)s::INTEGER;
 
--- runs.list_run_ids
-SELECT "workflowRuns".id
+-- runs.scan_runs
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
-WHERE %(param_1)s AND ("workflowRuns".queue = %(queue_1)s::VARCHAR OR ("workflowRuns".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "workflowRuns"."runState" IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "workflowRuns".queue = %(queue_3)s::VARCHAR AND "workflowRuns".workflow = %(workflow_1)s::VARCHAR AND "workflowRuns"."lockedBy" = %(locked_by_1)s::VARCHAR AND "workflowRuns"."createdAt" > %(created_at_1)s::TIMESTAMP WITH TIME ZONE AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
- LIMIT %(param_2)s::INTEGER;
-
--- runs.count_runs
-SELECT count(*) AS count_1
-FROM (SELECT "workflowRuns".id AS id
+WHERE "workflowRuns"."runState" = 'aborted' AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
-WHERE %(param_1)s AND ("workflowRuns".queue = %(queue_1)s::VARCHAR OR ("workflowRuns".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "workflowRuns"."runState" IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "workflowRuns".queue = %(queue_3)s::VARCHAR AND "workflowRuns".workflow = %(workflow_1)s::VARCHAR AND "workflowRuns"."lockedBy" = %(locked_by_1)s::VARCHAR AND "workflowRuns"."createdAt" > %(created_at_1)s::TIMESTAMP WITH TIME ZONE
- LIMIT %(param_2)s::INTEGER) AS anon_1;
+WHERE "workflowRuns"."runState" = 'failed' AND "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_4)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_5)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_6)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND scanned.queue = %(queue_3)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.locked_by = %(locked_by_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_7)s::INTEGER) AS reached;
 
 -- runs.newest_id
 SELECT id FROM "workflowRuns" ORDER BY id DESC LIMIT 1;
@@ -140,6 +144,10 @@ UPDATE "bulkActs" SET before = %(past)s, matched = matched + 1,
     changed = changed + CAST(%(changed)s AS boolean)::integer,
     refused = refused + CAST(%(refused)s AS boolean)::integer
  WHERE "tokenName" = %(token_name)s AND "idempotencyKey" = %(idempotency_key)s AND before > %(past)s;
+
+-- bulk_acts.skip
+UPDATE "bulkActs" SET before = %(through)s
+ WHERE "tokenName" = %(token_name)s AND "idempotencyKey" = %(idempotency_key)s AND before > %(through)s;
 
 -- bulk_acts.end
 UPDATE "bulkActs" SET "isOver" = true
@@ -420,27 +428,34 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
-  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
-    FROM ended WHERE crashed ORDER BY lost_session, executor
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
-    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
-      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
-  RETURNING l.session, l.executor, l.incidents),
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
 quarantined AS (
   INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
   SELECT executor, session, split_part(executor, ':', 1), 1,
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
-           WHERE n.lost_session = lost.session),
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
-         'Lost leases ' || incidents || ' times without a success in between.',
+         'Lost leases ' || number || ' times without a success in between.',
          clock_timestamp(), clock_timestamp()
-    FROM lost WHERE incidents >= 5 ORDER BY executor, session
+    FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
   FROM ended ORDER BY id;
+
+-- leases.released_lately
+SELECT e."leaseId", e."runId"
+  FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(run_ids)s AS uuid[]),
+    CAST(%(lease_ids)s AS uuid[]), CAST(%(request_ids)s AS text[]))
+    AS n(token_name, run_id, lease_id, request_id)
+  JOIN "runEvents" e ON e."runId" = n.run_id AND e."leaseId" = n.lease_id
+   AND e.kind = 'released' AND e."requestId" = n.request_id AND e.actor = n.token_name;
 
 -- leases.release_orphans
 WITH doomed AS MATERIALIZED (
@@ -532,23 +547,22 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
-  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
-    FROM ended WHERE crashed ORDER BY lost_session, executor
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
-    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
-      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
-  RETURNING l.session, l.executor, l.incidents),
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
 quarantined AS (
   INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
   SELECT executor, session, split_part(executor, ':', 1), 1,
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
-           WHERE n.lost_session = lost.session),
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
-         'Lost leases ' || incidents || ' times without a success in between.',
+         'Lost leases ' || number || ' times without a success in between.',
          clock_timestamp(), clock_timestamp()
-    FROM lost WHERE incidents >= 5 ORDER BY executor, session
+    FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
@@ -571,6 +585,8 @@ WITH doomed AS MATERIALIZED (
   SELECT r.*, 'replaced'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, CAST(%(request_id)s AS text) AS request_id, CAST(%(actor)s AS text) AS actor, clock_timestamp() AS incident_since
     FROM "workflowRuns" r
    WHERE r."leaseId" IS NOT NULL AND r."lockedSession" <> %(session)s AND r."lockedBy" = %(executor)s
+     AND r."lockedAt" < (SELECT e."registeredAt" FROM executors e
+           WHERE e."fullName" = %(executor)s AND e.session = %(session)s)
    ORDER BY r.id FOR UPDATE OF r),
 judged AS (
   SELECT d.*, CASE
@@ -641,23 +657,22 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
-  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
-    FROM ended WHERE crashed ORDER BY lost_session, executor
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
-    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
-      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
-  RETURNING l.session, l.executor, l.incidents),
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
 quarantined AS (
   INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
   SELECT executor, session, split_part(executor, ':', 1), 1,
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
-           WHERE n.lost_session = lost.session),
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
-         'Lost leases ' || incidents || ' times without a success in between.',
+         'Lost leases ' || number || ' times without a success in between.',
          clock_timestamp(), clock_timestamp()
-    FROM lost WHERE incidents >= 5 ORDER BY executor, session
+    FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
@@ -741,23 +756,22 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
-  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
-    FROM ended WHERE crashed ORDER BY lost_session, executor
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
-    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
-      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
-  RETURNING l.session, l.executor, l.incidents),
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
 quarantined AS (
   INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
   SELECT executor, session, split_part(executor, ':', 1), 1,
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
-           WHERE n.lost_session = lost.session),
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
-         'Lost leases ' || incidents || ' times without a success in between.',
+         'Lost leases ' || number || ' times without a success in between.',
          clock_timestamp(), clock_timestamp()
-    FROM lost WHERE incidents >= 5 ORDER BY executor, session
+    FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
@@ -864,23 +878,22 @@ stepped AS (
   ON CONFLICT ("runId", "stepIndex") DO UPDATE
     SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
 lost AS (
-  INSERT INTO "lostSessions" AS l (session, executor, incidents, at)
-  SELECT DISTINCT ON (lost_session) lost_session, executor, 1, clock_timestamp()
-    FROM ended WHERE crashed ORDER BY lost_session, executor
-  ON CONFLICT (session) DO UPDATE SET at = excluded.at, executor = excluded.executor,
-    incidents = CASE WHEN l.executor IS DISTINCT FROM excluded.executor THEN 1
-      ELSE l.incidents + (l.at < (SELECT min(incident_since) FROM ended))::integer END
-  RETURNING l.session, l.executor, l.incidents),
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
 quarantined AS (
   INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
   SELECT executor, session, split_part(executor, ':', 1), 1,
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
-           WHERE n.lost_session = lost.session),
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
-         'Lost leases ' || incidents || ' times without a success in between.',
+         'Lost leases ' || number || ' times without a success in between.',
          clock_timestamp(), clock_timestamp()
-    FROM lost WHERE incidents >= 5 ORDER BY executor, session
+    FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
 SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
@@ -1071,13 +1084,13 @@ stepped AS (
     state = excluded.state, output = excluded.output, error = excluded.error,
     "finishedAt" = excluded."finishedAt"),
 forgiven AS (
-  UPDATE "lostSessions" l SET incidents = 0
-   WHERE l.session IN (
-     SELECT k.session FROM "lostSessions" k
-      WHERE k.incidents > 0
-        AND (k.session, k.executor) IN (SELECT session, executor FROM reported
-              WHERE outcome = 'success')
-      ORDER BY k.session FOR UPDATE))
+  UPDATE incidents i SET number = 0
+    FROM (SELECT k.executor, k.session FROM incidents k
+           WHERE k.number > 0
+             AND (k.executor, k.session) IN (
+               SELECT executor, session FROM reported WHERE outcome = 'success')
+           ORDER BY k.executor, k.session FOR UPDATE) f
+   WHERE i.executor = f.executor AND i.session = f.session)
 SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM reported;
 
 -- reports.stored
@@ -1100,7 +1113,8 @@ SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
 WITH held AS MATERIALIZED (
   SELECT r.id, r."runState" AS was, r."leaseId" AS lease_id, r."stepIndex" AS step_index, beside.*
     FROM "workflowRuns" r LEFT JOIN LATERAL (SELECT) AS beside ON true
-   WHERE r.id = %(run_id)s AND r."finishedAt" IS NULL AND r."abortRequestedAt" IS NULL
+   WHERE r.id = %(run_id)s AND r."finishedAt" IS NULL
+     AND (r."abortRequestedAt" IS NULL OR CAST(%(idempotency_key)s AS text) IS NOT NULL)
      AND r."waitingFor"->>'reason' IS DISTINCT FROM 'outcome-unknown'
      AND NOT EXISTS (SELECT FROM "runEvents" e
        WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s
@@ -1109,7 +1123,7 @@ WITH held AS MATERIALIZED (
 changed AS (
   UPDATE "workflowRuns" r SET
       "runState" = CASE WHEN r."leaseId" IS NULL THEN 'aborted' ELSE r."runState" END,
-      "abortRequestedAt" = clock_timestamp(),
+      "abortRequestedAt" = coalesce(r."abortRequestedAt", clock_timestamp()),
       "finishedAt" = CASE WHEN r."leaseId" IS NULL THEN clock_timestamp() END,
       "waitingFor" = NULL,
       version = r.version + 1
@@ -1123,8 +1137,9 @@ noted AS (
   SELECT c.id, c.version, CASE WHEN c."leaseId" IS NULL THEN 'aborted' ELSE 'abort-requested' END, clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
-           'idempotencyKey', CAST(%(idempotency_key)s AS text)))
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', NULL,
+           'idempotencyKey', CAST(%(idempotency_key)s AS text),
+           'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
@@ -1158,8 +1173,9 @@ noted AS (
   SELECT c.id, c.version, 'retried', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
-           'idempotencyKey', CAST(%(idempotency_key)s AS text)))
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', NULL,
+           'idempotencyKey', CAST(%(idempotency_key)s AS text),
+           'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
@@ -1191,8 +1207,9 @@ noted AS (
   SELECT c.id, c.version, 'resumed', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
-           'idempotencyKey', CAST(%(idempotency_key)s AS text)))
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', NULL,
+           'idempotencyKey', CAST(%(idempotency_key)s AS text),
+           'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
@@ -1249,8 +1266,9 @@ noted AS (
   SELECT c.id, c.version, 'resolved', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
-           'idempotencyKey', CAST(%(idempotency_key)s AS text)))
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', 'done',
+           'idempotencyKey', CAST(%(idempotency_key)s AS text),
+           'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
@@ -1281,8 +1299,9 @@ noted AS (
   SELECT c.id, c.version, 'resolved', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
-           'idempotencyKey', CAST(%(idempotency_key)s AS text)))
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', 'run-again',
+           'idempotencyKey', CAST(%(idempotency_key)s AS text),
+           'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
@@ -1311,13 +1330,14 @@ noted AS (
   SELECT c.id, c.version, 'resolved', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index,
-           'idempotencyKey', CAST(%(idempotency_key)s AS text)))
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', 'abort',
+           'idempotencyKey', CAST(%(idempotency_key)s AS text),
+           'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
--- acts.kind_done
-SELECT e.kind FROM "runEvents" e
+-- acts.done_by_key
+SELECT e.kind, decode(e.detail->>'bodyHash', 'hex') AS body_hash FROM "runEvents" e
  WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s
    AND e.detail->>'idempotencyKey' = %(idempotency_key)s
  LIMIT 1;
@@ -1460,17 +1480,17 @@ DELETE FROM executors e
    AND NOT EXISTS (SELECT FROM "workflowRuns" r
      WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session);
 
--- lost_sessions.lost_while_waiting
-SELECT EXISTS (SELECT FROM "lostSessions" l
-  WHERE l.session = %(session)s
-    AND l.at BETWEEN clock_timestamp() - make_interval(secs => %(waited_seconds)s)
+-- incidents.lost_while_waiting
+SELECT EXISTS (SELECT FROM incidents i
+  WHERE i.executor = %(executor)s AND i.session = %(session)s
+    AND i.at BETWEEN clock_timestamp() - make_interval(secs => %(waited_seconds)s)
                  AND clock_timestamp());
 
--- lost_sessions.forgive
-UPDATE "lostSessions" SET incidents = 0 WHERE executor = %(executor)s AND incidents > 0;
+-- incidents.forgive
+UPDATE incidents SET number = 0 WHERE executor = %(executor)s AND number > 0;
 
--- lost_sessions.drop_old
-DELETE FROM "lostSessions" WHERE at < clock_timestamp() - interval '24 hours';
+-- incidents.drop_old
+DELETE FROM incidents WHERE at < clock_timestamp() - interval '24 hours';
 
 -- queues.list_queues
 WITH depths AS (
@@ -1602,7 +1622,7 @@ SELECT e."runId" AS run_id, e.seq, e.kind, e.at, e."fromState" AS from_state,
        CASE WHEN e.detail->>'stepIndex' ~ '^[0-9]{1,9}$'
          THEN (e.detail->>'stepIndex')::integer END AS step_index,
        e.detail->>'outcome' AS outcome, e.detail->>'outcomeHash' AS outcome_hash,
-       e.detail->>'next' AS next_step,
+       e.detail->>'next' AS next_step, e.detail->>'as' AS as_,
        CASE WHEN e.kind = 'claimed' THEN (
          SELECT coalesce(e."leaseId" = ANY (c."leaseIds"), false) FROM "claimRequests" c
           WHERE c."tokenName" = e.actor
@@ -1628,7 +1648,7 @@ SELECT e."runId" AS run_id, e.seq, e.kind, e.at, e."fromState" AS from_state,
        CASE WHEN e.detail->>'stepIndex' ~ '^[0-9]{1,9}$'
          THEN (e.detail->>'stepIndex')::integer END AS step_index,
        e.detail->>'outcome' AS outcome, e.detail->>'outcomeHash' AS outcome_hash,
-       e.detail->>'next' AS next_step,
+       e.detail->>'next' AS next_step, e.detail->>'as' AS as_,
        CASE WHEN e.kind = 'claimed' THEN (
          SELECT coalesce(e."leaseId" = ANY (c."leaseIds"), false) FROM "claimRequests" c
           WHERE c."tokenName" = e.actor

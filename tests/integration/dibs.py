@@ -251,7 +251,7 @@ class Dibs:
 
     def forgive(self) -> None:
         """Let no executor be on its way into quarantine."""
-        self.sql('UPDATE "lostSessions" SET incidents = 0')
+        self.sql("UPDATE incidents SET number = 0")
 
     def make_due(self, run_id: UUID) -> None:
         """Let the run's time have come."""

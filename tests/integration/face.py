@@ -251,7 +251,7 @@ class Face:
 
     def forgive(self) -> None:
         """Let no executor be on its way into quarantine: a face has one, and expires its leases."""
-        self.sql('UPDATE "lostSessions" SET incidents = 0')
+        self.sql("UPDATE incidents SET number = 0")
 
     def expire(self, run_id: str) -> None:
         """Let the run's lease have expired, and the keeper have seen it."""

@@ -13,6 +13,7 @@ import pytest
 from orchestrator.desk import acts, bulk
 from orchestrator.desk.bulk import BulkWish
 from orchestrator.lifecycle import Role
+from orchestrator.store import bulk_acts, patience
 from orchestrator.store.bulk_acts import BulkKey
 from orchestrator.store.runs import RunFilter
 from tests.integration.face import Face, fresh_name, problem
@@ -238,13 +239,96 @@ def test_what_is_created_before_a_request_is_gone_on_with_is_no_part_of_it(
 def test_many_runs_are_passed_page_by_page(
     face: Face, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "PAGE", 2)
+    monkeypatch.setattr(bulk, "STRETCH", 2)
     monkeypatch.setattr(bulk, "MOST_COUNTED", 3)
     create(face, queue, 5)
 
     counted = bulk_of(face, "abort", {"queue": queue}, dryRun=True)
     assert (counted["matched"], counted["more"]) == (3, True)
     assert counts(bulk_of(face, "abort", {"queue": queue})) == (5, 5, 0)
+
+
+class Enough(threading.Event):
+    """Is set once it has been asked so often."""
+
+    def __init__(self, asked: int) -> None:
+        super().__init__()
+        self.left = asked
+
+    def is_set(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.parametrize("states", [(), ("aborted", "failed", "waiting"), ("pending", "failed")])
+def test_few_among_many_are_found_though_every_request_sees_a_stretch_only(
+    face: Face, queue: str, monkeypatch: pytest.MonkeyPatch, states: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(bulk, "STRETCH", 2)
+    workflow = fresh_name("rare")
+    rare = [face.create(workflow, queue=queue)["id"] for _ in range(2)]
+    for run_id in create(face, queue, 10):
+        if "aborted" in states:
+            face.abort(run_id)
+    if "aborted" in states:
+        for run_id in rare:
+            face.fail(face.hold(run_id), retryable=False)
+    wanted = RunFilter(workflow=workflow, queue=queue, states=states)
+    key = BulkKey("ops", str(uuid4()))
+    again = BulkWish(key, b"h", wanted, ("*",), "r", None)
+    act = acts.retry if "aborted" in states else acts.abort
+
+    answers = []
+    while not answers or answers[-1].more:
+        answers.append(
+            bulk.act_on_all(face.services.database, again, act, stopping=Enough(asked=2))
+        )
+        assert len(answers) < 20
+
+    assert len(answers) > 4
+    assert (answers[1].matched, answers[-1].matched, answers[-1].changed) == (0, 2, 2)
+
+
+def test_a_bulk_act_lasts_longer_than_the_patience_of_other_requests(
+    face: Face, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(face, queue, 2)
+    again, database = wish(face, queue), face.services.database
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0)
+
+    with patience.new_patience():
+        monkeypatch.undo()
+        counted = bulk.count(database, again.wanted, again.queue_patterns)
+        done = bulk.act_on_all(database, again, acts.abort, stopping=NEVER)
+
+    assert (counted.matched, done.changed, done.refused, done.more) == (2, 2, 0, False)
+
+
+def test_a_copy_that_lags_behind_sets_nothing_back(face: Face) -> None:
+    key, (low, high) = BulkKey("ops", str(uuid4())), (UUID(int=1), UUID(int=2))
+
+    with face.services.database.work.begin() as connection:
+        bulk_acts.begin(connection, key, body_hash=b"h", before=UUID(int=3))
+        bulk_acts.skip(connection, key, through=low)
+        bulk_acts.skip(connection, key, through=high)
+        progress = bulk_acts.progress(connection, key)
+
+    assert progress is not None
+    assert progress.before == low
+
+
+def test_a_dry_run_whose_time_is_up_has_counted_a_stretch(
+    face: Face, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "STRETCH", 2)
+    create(face, queue, 5)
+    wanted, database = RunFilter(queue=queue), face.services.database
+
+    some = bulk.count(database, wanted, ("*",), most_seconds=0)
+    every = bulk.count(database, wanted, ("*",))
+
+    assert (some.matched, some.more) == (2, True)
+    assert (every.matched, every.more) == (5, False)
 
 
 def test_a_request_that_died_between_two_runs_is_gone_on_with_exactly(

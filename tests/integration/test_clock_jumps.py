@@ -22,7 +22,7 @@ STEPPED = """
 WITH stepped AS (SELECT make_interval(secs => %s) AS by),
   runs AS (UPDATE "workflowRuns" SET "leaseExpiresAt" = "leaseExpiresAt" - by,
       "abortRequestedAt" = "abortRequestedAt" - by FROM stepped),
-  lost AS (UPDATE "lostSessions" SET at = at - by FROM stepped)
+  lost AS (UPDATE incidents SET at = at - by FROM stepped)
 UPDATE keeper SET "lastTickAt" = "lastTickAt" - by, "amnestySince" = "amnestySince" - by,
     "prunedAt" = "prunedAt" - by FROM stepped
 """

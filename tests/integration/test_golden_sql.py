@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
@@ -22,9 +23,9 @@ from orchestrator.store import (
     claims,
     events,
     executors,
+    incidents,
     keeper,
     leases,
-    lost_sessions,
     queues,
     replication,
     reports,
@@ -42,7 +43,7 @@ from tests.integration.wishes import new_run
 
 ID = UUID("01900000-0000-7000-8000-000000000001")
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
-ACT = acts.Act(ID, "web", "request", "key", "reason")
+ACT = acts.Act(ID, "web", "request", "key", "reason", b"h")
 BULK = bulk_acts.BulkKey("ops", "key")
 HELD = [leases.HeldLease("fleet", ID, ID)]
 REPORT = [reports.Report("fleet", ID, ID, 0, "success", b"h", "{}")]
@@ -64,6 +65,7 @@ SCHEDULE = schedules.NewSchedule(
     "nightly", "report", "0 2 * * *", "UTC", "{}", "default", "skip", False, THEN, "ops"
 )
 FILTER = runs.RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
+OVER = replace(FILTER, states=("aborted", "failed"))
 
 CALLS: dict[str, Callable[[Connection], object]] = {
     "runs.create": lambda c: runs.create(c, [new_run()]),
@@ -75,11 +77,8 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "runs.list_runs": lambda c: runs.list_runs(
         c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, before=ID, limit=50
     ),
-    "runs.list_run_ids": lambda c: runs.list_run_ids(
-        c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, before=ID, limit=50
-    ),
-    "runs.count_runs": lambda c: runs.count_runs(
-        c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, limit=50
+    "runs.scan_runs": lambda c: runs.scan_runs(
+        c, queue_patterns=("billing", "refunds.*"), wanted=OVER, before=ID, limit=50
     ),
     "runs.newest_id": runs.newest_id,
     "events.events_of": lambda c: events.events_of(c, ID),
@@ -94,6 +93,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "bulk_acts.begin": lambda c: bulk_acts.begin(c, BULK, body_hash=b"h", before=ID),
     "bulk_acts.progress": lambda c: bulk_acts.progress(c, BULK),
     "bulk_acts.advance": lambda c: bulk_acts.advance(c, BULK, past=ID, changed=True, refused=False),
+    "bulk_acts.skip": lambda c: bulk_acts.skip(c, BULK, through=ID),
     "bulk_acts.end": lambda c: bulk_acts.end(c, BULK),
     "bulk_acts.drop_old": bulk_acts.drop_old,
     "claims.claim": lambda c: claims.claim(c, "default", [WISH]),
@@ -106,6 +106,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "leases.server_time": leases.server_time,
     "leases.renew": lambda c: leases.renew(c, HELD),
     "leases.release": lambda c: leases.release(c, HELD, reason="draining"),
+    "leases.released_lately": lambda c: leases.released_lately(c, HELD),
     "leases.release_orphans": lambda c: leases.release_orphans(c, ORPHANS, named=[ID]),
     "leases.orphans_are_kept": lambda c: leases.orphans_are_kept(c, ORPHANS, named=[ID]),
     "leases.release_replaced": lambda c: leases.release_replaced(
@@ -127,7 +128,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "acts.resolve_done": lambda c: acts.resolve_done(c, ACT, output_json="{}", next_step=None),
     "acts.resolve_run_again": lambda c: acts.resolve_run_again(c, ACT),
     "acts.resolve_abort": lambda c: acts.resolve_abort(c, ACT),
-    "acts.kind_done": lambda c: acts.kind_done(c, ACT),
+    "acts.done_by_key": lambda c: acts.done_by_key(c, ACT),
     "acts.kind_done_lately": lambda c: acts.kind_done_lately(c, ACT),
     "keeper.take_turn": keeper.take_turn,
     "keeper.tick": lambda c: keeper.tick(c, every_seconds=0.2, prune_every_seconds=60),
@@ -143,11 +144,11 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "executors.out_of_service": lambda c: executors.out_of_service(c, "fleet:one", ID),
     "executors.seen": lambda c: executors.seen(c, [("fleet:one", ID)]),
     "executors.drop_unseen": executors.drop_unseen,
-    "lost_sessions.lost_while_waiting": lambda c: lost_sessions.lost_while_waiting(
-        c, ID, waited_seconds=1
+    "incidents.lost_while_waiting": lambda c: incidents.lost_while_waiting(
+        c, "fleet:one", ID, waited_seconds=1
     ),
-    "lost_sessions.forgive": lambda c: lost_sessions.forgive(c, "fleet:one"),
-    "lost_sessions.drop_old": lost_sessions.drop_old,
+    "incidents.forgive": lambda c: incidents.forgive(c, "fleet:one"),
+    "incidents.drop_old": incidents.drop_old,
     "queues.list_queues": queues.list_queues,
     "queues.set_paused": lambda c: queues.set_paused(c, "default", paused=True, actor="ops"),
     "queues.paused_among": lambda c: queues.paused_among(c, ["default"]),

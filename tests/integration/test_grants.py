@@ -20,6 +20,7 @@ MAY = {
     "currentWorkflows": {"SELECT", "INSERT", "UPDATE"},
     "keeper": {"SELECT", "UPDATE"},
     "lostSessions": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "incidents": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "bulkActs": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "queues": {"SELECT", "INSERT", "UPDATE"},
     "runEvents": {"SELECT", "INSERT"},

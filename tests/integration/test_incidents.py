@@ -78,7 +78,7 @@ def test_all_leases_that_expire_in_one_tick_are_one_incident(
     monkeypatch.setattr("orchestrator.desk.keeper.BATCH", 2)
     lose(dibs, executor, leases=MAX_INCIDENTS * 2)
 
-    assert dibs.sql('SELECT incidents FROM "lostSessions"') == [{"incidents": 1}]
+    assert dibs.sql("SELECT number FROM incidents") == [{"number": 1}]
 
 
 def test_a_success_in_between_counts_from_none_again(dibs: Dibs, executor: Executor) -> None:
@@ -171,3 +171,17 @@ def test_a_poison_run_is_listed_with_the_executors_that_lost_it(
         "executors": ["fleet:one", "fleet:two"],
         "message": "The lease expired 3 times; the last holder was fleet:one.",
     }
+
+
+def test_who_shares_a_session_with_another_is_counted_by_itself(
+    dibs: Dibs, executor: Executor, stranger: Executor
+) -> None:
+    """A session is what an executor says: another token may say the same."""
+    namesake = Executor(stranger.name, session=executor.session)
+    for _ in range(MAX_INCIDENTS):
+        lose(dibs, executor)
+        lose(dibs, namesake)
+    dibs.tell(dibs.dispatch(stranger), stranger, "success")
+
+    assert dibs.claim(executor).out_of_service == IN_QUARANTINE
+    assert dibs.claim(namesake).out_of_service == IN_QUARANTINE

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import UUID
 
+import psycopg
+import pytest
 from structlog.testing import capture_logs
 
 from orchestrator.store import keeper
 from orchestrator.store.transaction import transact
+from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
 
@@ -176,3 +182,42 @@ def test_two_ticks_in_a_row_are_one(dibs: Dibs) -> None:
 
     assert first is not None
     assert second is None
+
+
+def test_a_database_that_is_slow_is_not_away(
+    dibs: Dibs, executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every transaction of the keeper takes a second and more; one tick has many of them."""
+    clock = itertools.count(start=1_000.0, step=0.7)
+    monkeypatch.setattr(
+        "orchestrator.desk.keeper.time", SimpleNamespace(monotonic=lambda: next(clock))
+    )
+    beats = []
+    tick = keeper.tick
+    monkeypatch.setattr(
+        keeper, "tick", lambda *given, **named: beats.append(1) or tick(*given, **named)
+    )
+    dibs.set_keeper(awake=True, prune_is_due=True)
+
+    dibs.beat()
+
+    assert len(beats) >= 4
+
+
+def test_a_row_that_somebody_holds_locked_keeps_no_other_duty_waiting(
+    dibs: Dibs, executor: Executor, database: Database
+) -> None:
+    lost = dibs.dispatch(executor, max_crashes=100)
+    dibs.expire(lost.run.id)
+    dibs.tick()
+    dibs.claim_run(executor, lost.run.id)
+    dibs.expire(lost.run.id)
+    due = dibs.pending(available_at=dibs.now() + timedelta(hours=1))
+    dibs.make_due(due.id)
+    with closing(psycopg.connect(database.owner_url)) as somebody:
+        somebody.execute("SELECT FROM incidents FOR UPDATE")
+        dibs.tick()
+        assert dibs.state(lost.run.id) == "loading"
+    assert dibs.state(due.id) == "pending"
+    dibs.tick()
+    assert dibs.state(lost.run.id) == "pending"

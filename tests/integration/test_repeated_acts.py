@@ -70,6 +70,27 @@ def test_a_repeated_resolve_does_not_run_the_step_a_third_time(
         dibs.resolve(begun.run.id, "run-again", key="another")
 
 
+def test_an_abort_that_was_requested_already_is_remembered_by_its_key(
+    dibs: Dibs, executor: Executor
+) -> None:
+    """Its late copy does not abort the run that was retried since."""
+    dispatch = dibs.dispatch(executor)
+    first = dibs.abort(dispatch.run.id)
+    second = dibs.abort(dispatch.run.id, key="k")
+    repeated = dibs.abort(dispatch.run.id, key="k")
+    dibs.tell(dispatch, executor, "error", message="no")
+    ended = dibs.state(dispatch.run.id)
+    dibs.retry(dispatch.run.id)
+
+    late = dibs.abort(dispatch.run.id, key="k")
+
+    assert second.abort_requested_at == first.abort_requested_at
+    assert (second.version, repeated.version) == (first.version + 1, first.version + 1)
+    assert (ended, late.run_state) == ("aborted", "pending")
+    kinds = ["created", "claimed", "abort-requested", "abort-requested", "reported", "retried"]
+    assert dibs.events(dispatch.run.id) == kinds
+
+
 def test_a_key_belongs_to_the_token_that_used_it(dibs: Dibs) -> None:
     run = dibs.pending()
     dibs.abort(run.id, key="k", actor="web")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from orchestrator.errors import LeaseLost, RequestIdReused
 from orchestrator.store import claims
@@ -202,3 +202,27 @@ def test_a_refresh_does_not_outlast_an_abort(dibs: Dibs, executor: Executor) -> 
 
     row = dibs.row(run.id)
     assert (row["leaseExpiresAt"] - row["abortRequestedAt"]).total_seconds() <= 10
+
+
+def test_two_parked_copies_both_get_the_run_that_comes(dibs: Dibs, executor: Executor) -> None:
+    """One of them was sent over a connection that is lost: nobody reads its answer."""
+    request_id = uuid4()
+    looks = []
+    event.listen(
+        dibs.database.work,
+        "before_cursor_execute",
+        lambda _c, _k, statement, *_: looks.append(1) if "LIMIT 1) one" in statement else None,
+    )
+    with ThreadPoolExecutor(2) as threads:
+        copies = [
+            threads.submit(dibs.claim, executor, request_id=request_id, wait_seconds=20)
+            for _ in range(2)
+        ]
+        while len(looks) < 4:
+            assert not any(copy.done() for copy in copies)
+        run = dibs.pending()
+        answers = [copy.result() for copy in copies]
+
+    assert [[each.run.id for each in one.dispatches] for one in answers] == [[run.id], [run.id]]
+    assert sorted(one.replayed for one in answers) == [False, True]
+    assert answers[0].dispatches[0].lease.id == answers[1].dispatches[0].lease.id

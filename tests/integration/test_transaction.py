@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from uuid import UUID
 
 import psycopg
@@ -15,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestrator.errors import Overloaded, Unavailable
 from orchestrator.store.engine import open_database
+from orchestrator.store.patience import PATIENCE_SECONDS, new_patience, patience
 from orchestrator.store.transaction import constraint_of, transact
 from tests.database import Database
 from tests.integration.dibs import Dibs
@@ -109,3 +112,36 @@ def test_a_statement_that_takes_too_long_is_cut_off(dibs: Dibs) -> None:
 
     with pytest.raises(Overloaded):
         transact(dibs.database.work, work)
+
+
+def test_hosts_that_accept_and_stay_silent_hold_nobody_longer_than_five_seconds() -> None:
+    """However many the URL names, as it does where a standby may take over."""
+    with ExitStack() as sockets:
+        hosts = []
+        for _ in range(4):
+            silent = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
+            hosts.append(f"127.0.0.1:{silent.getsockname()[1]}")
+        away = open_database(f"postgresql://nobody@{','.join(hosts)}/nothing")
+        began = time.monotonic()
+
+        with pytest.raises(Unavailable):
+            transact(away.work, lambda connection: None)
+
+        assert time.monotonic() - began < PATIENCE_SECONDS + 0.5
+
+
+def test_a_request_has_one_patience_for_all_its_transactions(
+    dibs: Dibs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.patience.PATIENCE_SECONDS", 1.0)
+
+    def slow(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(0.7)"))
+
+    with patience():
+        transact(dibs.database.work, slow)
+        with pytest.raises(Unavailable):
+            transact(dibs.database.work, slow)
+        with new_patience():
+            transact(dibs.database.work, slow)
+    transact(dibs.database.work, slow)

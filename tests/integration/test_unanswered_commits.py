@@ -14,23 +14,27 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
+from orchestrator.desk import leases
+from orchestrator.desk.schedules import create_run
 from orchestrator.dev.embedded import EmbeddedPostgres
 from orchestrator.errors import OutcomeUnknown, Unavailable
-from orchestrator.store.connection import PATIENCE_SECONDS
+from orchestrator.store import schedules
+from orchestrator.store.patience import PATIENCE_SECONDS
+from orchestrator.store.schedules import NewSchedule
 from orchestrator.store.transaction import transact
 from tests.database import Template, fresh_database, template_on
 from tests.integration.dibs import Dibs
-from tests.integration.wishes import Executor, new_run, outcome
+from tests.integration.wishes import Executor, held, new_run, outcome
 from tests.ledger import check_ledgers
 
 IN_TIME_SECONDS = 5.5
-SHORT_PATIENCE_SECONDS = 0.5
+SHORT_PATIENCE_SECONDS = 0.8
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +152,35 @@ def abort(dibs: Dibs, executor: Executor) -> Callable[[], Any]:
     return lambda: dibs.abort(run.id, request_id="this").run_state == "aborted"
 
 
+def release(dibs: Dibs, executor: Executor) -> Callable[[], Any]:
+    dispatch = dibs.dispatch(executor)
+    given_back = held(dispatch, executor, request_id="this")
+
+    def ask() -> bool:
+        answer = leases.release(dibs.database, [given_back], reason="draining")
+        return (answer.released, answer.lost) == ([dispatch.run.id], [])
+
+    return ask
+
+
+@act
+def run_a_schedule_now(dibs: Dibs, executor: Executor) -> Callable[[], Any]:
+    schedule = NewSchedule(
+        "nightly", "report", "0 2 * * *", "UTC", "{}", "default", "skip", False, dibs.now(), "ops"
+    )
+    transact(dibs.database.work, lambda connection: schedules.put(connection, schedule))
+
+    def ask() -> bool:
+        def work(connection: Connection) -> UUID | None:
+            found = schedules.find(connection, "nightly")
+            assert found
+            return create_run(connection, found, key="k")
+
+        return transact(dibs.database.work, work) is not None
+
+    return ask
+
+
 @act
 def abort_by_key(dibs: Dibs, executor: Executor) -> Callable[[], Any]:
     run = dibs.pending()
@@ -167,15 +200,15 @@ def repeatable(request: pytest.FixtureRequest, dibs: Dibs, executor: Executor) -
     return ACTS[request.param](dibs, executor)
 
 
-@pytest.fixture(params=[*ACTS, "abort"])
+@pytest.fixture(params=[*ACTS, "abort", "release"])
 def asked(request: pytest.FixtureRequest, dibs: Dibs, executor: Executor) -> Callable[[], Any]:
     """Every kind of request."""
-    return ACTS.get(request.param, abort)(dibs, executor)
+    return {**ACTS, "abort": abort, "release": release}[request.param](dibs, executor)
 
 
 @pytest.fixture
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.store.transaction.PATIENCE_SECONDS", SHORT_PATIENCE_SECONDS)
+    monkeypatch.setattr("orchestrator.store.patience.PATIENCE_SECONDS", SHORT_PATIENCE_SECONDS)
 
 
 def changes(dibs: Dibs) -> int:
@@ -307,7 +340,7 @@ def test_a_server_that_hangs_holds_no_request_longer_than_five_seconds(
     dibs: Dibs, executor: Executor, threads: ThreadPoolExecutor
 ) -> None:
     runs = [dibs.pending() for _ in range(3)]
-    held = dibs.dispatch(executor)
+    lease = dibs.dispatch(executor)
     threads_before = threading.active_count()
     pids = [
         row["pid"]
@@ -320,7 +353,7 @@ def test_a_server_that_hangs_holds_no_request_longer_than_five_seconds(
         began = time.monotonic()
         answers: list[Future[Any]] = [
             threads.submit(dibs.claim, executor),
-            threads.submit(dibs.renew, executor, held),
+            threads.submit(dibs.renew, executor, lease),
             threads.submit(dibs.claim_run, executor, runs[0].id),
             threads.submit(dibs.pending),
         ]
@@ -330,7 +363,7 @@ def test_a_server_that_hangs_holds_no_request_longer_than_five_seconds(
 
     assert PATIENCE_SECONDS - 0.5 < took < IN_TIME_SECONDS
     assert len(dibs.claim(executor).dispatches) == 1
-    assert len(dibs.renew(executor, held).renewed) == 1
+    assert len(dibs.renew(executor, lease).renewed) == 1
     assert threading.active_count() <= threads_before + len(answers)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -11,6 +11,7 @@ from orchestrator.store import leases
 from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
 from tests.integration.dibs import Dibs
+from tests.integration.face import Face
 from tests.integration.wishes import Executor
 
 Ending = Callable[[Dibs, Executor, Dispatch], None]
@@ -35,6 +36,7 @@ def orphan_release(dibs: Dibs, executor: Executor, dispatch: Dispatch) -> None:
 
 def replacement(dibs: Dibs, executor: Executor, dispatch: Dispatch) -> None:
     successor = Executor(executor.name)
+    dibs.register(successor)
     transact(
         dibs.database.leases,
         lambda connection: leases.release_replaced(
@@ -187,6 +189,18 @@ def test_a_replaced_executor_loses_only_its_own_older_sessions(
 
     assert dibs.state(lost.run.id) == "pending"
     assert dibs.renew(other, kept).lost == []
+
+
+def test_a_late_copy_of_a_registration_takes_nothing_from_its_successor(face: Face) -> None:
+    """It says again that no other process of its name lives, and one does by now."""
+    old, new = str(uuid4()), str(uuid4())
+    face.register(old, replaces="others")
+    face.register(new, replaces="others")
+    dispatch = face.hold(face.create("refund")["id"], executor="one", session=new)
+
+    face.register(old, replaces="others")
+
+    assert face.row(dispatch["run"]["id"])["leaseId"] is not None
 
 
 def pause_after_release(dibs: Dibs, executor: Executor, run_id: UUID, reason: str) -> float:

@@ -14,9 +14,10 @@ import pytest
 from orchestrator.api.payload import body_hash
 from orchestrator.api.wire.reports import Report
 from orchestrator.audit.client_log import BadEntry, Entry, read_log
-from orchestrator.audit.facts import Granted, LeaseRefused, Stored
+from orchestrator.audit.facts import Granted, LeaseRefused, Noted, Stored
 from orchestrator.audit.history import Event, History, Kind
 from orchestrator.audit.told import Created, facts_of, outcome_hash
+from orchestrator.lifecycle import Ending
 
 RUN = "01900000-0000-7000-8000-000000000001"
 LEASE = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -91,6 +92,7 @@ BORNE_OUT = [
     told("/v1/reports", REPORTS, results("finished")),
     told("/v1/leases/renew", NAMED, renewed_at(2)),
     told("/v1/leases/renew", NAMED, renewed_at(3.5)),
+    told("/v1/leases/renew", NAMED, renewed_at(-600)),
     told(f"/v1/runs/{RUN}/steps/0/start", {"leaseId": LEASE}, {"started": True}),
     told("/v1/runs", {"workflow": "refund"}, {"id": RUN}),
     told("/v1/runs/batch", {"runs": [{"workflow": "refund"}]}, {"runs": [{"id": RUN}]}),
@@ -126,7 +128,6 @@ DENIED = [
         told("/v1/leases/renew", OTHER, renewed_at(3) | {"renewed": [{"leaseId": OTHER_LEASE}]}),
         "no claim of it",
     ),
-    (told("/v1/leases/renew", NAMED, renewed_at(1)), "before it was granted"),
     (told("/v1/leases/renew", NAMED, renewed_at(5)), "after it had ended"),
     (
         told(
@@ -172,6 +173,49 @@ def test_a_lease_that_another_one_overtook_had_ended() -> None:
 
     (denial,) = renewed.denials(overtaken)
     assert "after it had ended" in denial
+
+
+def test_a_renewal_of_before_the_clock_stepped_back_is_borne_out() -> None:
+    created, claimed, begun, reported = history().events
+    back = timedelta(minutes=10)
+    stepped = (created, claimed, replace(begun, at=begun.at - back), reported)
+    (renewed,) = facts_of(told("/v1/leases/renew", NAMED, renewed_at(5)))
+
+    assert list(renewed.denials(History(UUID(RUN), None, stepped))) == []
+
+
+def test_a_clock_that_stepped_back_before_the_grant_excuses_nothing() -> None:
+    created, *later = history().events
+    stepped = (replace(created, at=created.at + timedelta(minutes=10)), *later)
+    (renewed,) = facts_of(told("/v1/leases/renew", NAMED, renewed_at(5)))
+
+    (denial,) = renewed.denials(History(UUID(RUN), None, stepped))
+    assert "after it had ended" in denial
+
+
+@pytest.mark.parametrize("named", [[LEASE, OTHER_LEASE], [OTHER_LEASE, LEASE]])
+def test_of_two_leases_of_one_run_the_one_that_was_not_lost_was_released(named: list[str]) -> None:
+    asked = {"leases": [{"leaseId": lease_id, "runId": RUN} for lease_id in named]}
+    answer = {"released": [RUN], "lost": [OTHER_LEASE]}
+
+    assert facts_of(told("/v1/leases/release", asked, answer)) == [
+        Noted(UUID(RUN), frozenset({Ending.RELEASED}), UUID(LEASE))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "borne_out"), [("abort", True), (None, True), ("run-again", False)]
+)
+def test_a_resolve_is_told_by_what_it_said(kept: str | None, borne_out: bool) -> None:
+    said = event(2, Kind.RESOLVED, "waiting", "aborted", as_=kept)
+    (fact,) = facts_of(told(f"/v1/runs/{RUN}/resolve", {"as": "abort"}, {"id": RUN}))
+
+    denials = list(fact.denials(History(UUID(RUN), None, (said,))))
+    assert denials == ([] if borne_out else ["the ledger has no event resolved as abort of it"])
+
+
+def test_an_act_whose_body_was_left_out_is_a_fact() -> None:
+    assert len(facts_of(told(f"/v1/runs/{RUN}/retry", None, {"id": RUN}))) == 1
 
 
 def test_another_refusal_than_a_lost_lease_tells_nothing() -> None:

@@ -91,6 +91,19 @@ def lost_and_found() -> History:
     )
 
 
+def resolved(as_: str | None, to_state: str, *, step_index: int, stored: str) -> History:
+    """A run of unknown outcome, and what an operator said of it."""
+    return history(
+        free(1, Kind.CREATED, None, "pending", actor="web"),
+        claim(2),
+        held(3, Kind.STEP_STARTED, "loading", "started", step_index=0),
+        held(4, Ending.EXPIRED, "started", "waiting", step_index=0, actor=None),
+        free(5, Kind.RESOLVED, "waiting", to_state, step_index=0, actor="ops", as_=as_),
+        steps=(Step(0, stored),),
+        step_index=step_index,
+    )
+
+
 def swap(seq: int, **changes: Any) -> Forge:
     """Change one event."""
 
@@ -289,6 +302,46 @@ def test_what_was_forged_in_a_finished_run_is_found(forge: Forge, rules: set[Rul
 @pytest.mark.parametrize(("forge", "rules"), AFTER_LOST_AND_FOUND)
 def test_what_was_forged_in_a_run_of_two_leases_is_found(forge: Forge, rules: set[Rule]) -> None:
     assert rules_broken(forge(lost_and_found())) == rules
+
+
+RESOLVED = [
+    ("done", "finished", 0, "finished"),
+    ("done", "pending", 1, "finished"),
+    ("done", "aborted", 1, "finished"),
+    ("run-again", "pending", 1, "unknown"),
+    ("abort", "aborted", 0, "unknown"),
+    (None, "finished", 0, "finished"),
+    (None, "aborted", 1, "finished"),
+    (None, "aborted", 0, "unknown"),
+]
+WRONGLY_RESOLVED = [
+    ("run-again", "aborted", 0, "unknown", {Rule.OUTCOME_STATE}),
+    ("abort", "pending", 1, "unknown", {Rule.OUTCOME_STATE}),
+    ("abort", "finished", 0, "finished", {Rule.OUTCOME_STATE, Rule.RESULT_WITHOUT_REPORT}),
+    ("perhaps", "pending", 1, "unknown", {Rule.OUTCOME_STATE}),
+    ("abort", "aborted", 1, "unknown", {Rule.ROW_DISAGREES}),
+    ("done", "aborted", 0, "finished", {Rule.ROW_DISAGREES}),
+    ("run-again", "pending", 1, "finished", {Rule.RESULT_WITHOUT_REPORT}),
+    ("done", "pending", 1, "unknown", {Rule.REPORT_WITHOUT_RESULT}),
+]
+
+
+@pytest.mark.parametrize(("as_", "to_state", "step_index", "stored"), RESOLVED)
+def test_a_step_of_unknown_outcome_may_be_resolved(
+    as_: str | None, to_state: str, step_index: int, stored: str
+) -> None:
+    right = resolved(as_, to_state, step_index=step_index, stored=stored)
+
+    assert list(check_history(right)) == []
+
+
+@pytest.mark.parametrize(("as_", "to_state", "step_index", "stored", "rules"), WRONGLY_RESOLVED)
+def test_what_was_resolved_otherwise_than_it_says_is_found(
+    as_: str | None, to_state: str, step_index: int, stored: str, rules: set[Rule]
+) -> None:
+    forged = resolved(as_, to_state, step_index=step_index, stored=stored)
+
+    assert rules_broken(forged) == rules
 
 
 def test_a_finding_names_the_run_the_event_and_no_whole_lease_id() -> None:

@@ -7,8 +7,13 @@ import pytest
 
 from executor.client import Identity, Orchestrator
 from executor.deadline import monotonic_seconds, own_deadline
-from executor.heartbeat import LEASES_PER_REQUEST, Heartbeat
-from executor.leases import SETTLING_RENEWALS, HeldLeases
+from executor.heartbeat import (
+    LEASES_PER_REQUEST,
+    SETTLING_PERIOD_SECONDS,
+    Heartbeat,
+)
+from executor.leases import HeldLeases
+from executor.settling import SETTLING_RENEWALS
 from executor.transport import UnansweredError
 
 SERVER_TIME = "2027-01-01T00:00:00.000Z"
@@ -118,12 +123,12 @@ def test_renewals_after_which_orphans_are_kept_settle_nothing(answers, leases, h
     for _ in range(2 * SETTLING_RENEWALS):
         heartbeat.beat()
 
-    assert leases.needs_renewals
+    assert leases.settling_is_urgent
     answers.say("renew", kept | {"orphansKept": False})
     for _ in range(SETTLING_RENEWALS):
-        assert leases.needs_renewals
+        assert leases.settling_is_urgent
         heartbeat.beat()
-    assert not leases.needs_renewals
+    assert not leases.settling_is_urgent
 
 
 def test_renewals_in_parts_settle_nothing(answers, leases, heartbeat, dispatch):
@@ -134,7 +139,7 @@ def test_renewals_in_parts_settle_nothing(answers, leases, heartbeat, dispatch):
     for lease in held:
         leases.drop(lease.id)
 
-    assert leases.needs_renewals
+    assert leases.settling_is_urgent
 
 
 def test_every_beat_is_a_request_of_its_own(answers, leases, heartbeat, dispatch):
@@ -219,3 +224,80 @@ def test_progress_travels_once(answers, leases, heartbeat, dispatch):
     first, second = answers.bodies("renew")
     assert first["leases"][0]["progress"] == {"done": 1}
     assert "progress" not in second["leases"][0]
+
+
+@pytest.fixture
+def beating(answers, heartbeat):
+    """The heartbeat beats; the moments at which it does, from now on."""
+    beaten_at = []
+
+    def renew(body):
+        beaten_at.append(monotonic_seconds())
+        return 200, {"renewed": [], "serverTime": SERVER_TIME}
+
+    answers.say("renew", renew)
+    heartbeat.start()
+    yield beaten_at
+    heartbeat.stop()
+
+
+def test_nothing_is_sent_while_nothing_is_held_and_no_claim_went_unanswered(
+    answers, leases, beating
+):
+    with leases.claiming("request-1") as claim:
+        claim.note_attempt()
+        time.sleep(1.5)
+
+    assert beating == []
+
+
+def test_a_claim_that_needed_a_second_attempt_is_beaten_for_slowly_after_the_first_beats(
+    answers, leases, beating
+):
+    with leases.claiming("request-1") as claim:
+        claim.note_attempt()
+        claim.note_attempt()
+    answers.wait_for("renew", SETTLING_RENEWALS + 1)
+
+    assert beating[-1] - beating[-2] >= SETTLING_PERIOD_SECONDS / 2
+    assert not leases.settling_is_urgent
+    assert leases.needs_renewals
+
+
+def test_a_claim_to_settle_is_not_kept_waiting_for_the_beat_of_a_long_lease(
+    answers, leases, beating, dispatch
+):
+    leases.hold(dispatch(lease_seconds=600), sent_at=monotonic_seconds())
+    answers.wait_for("renew")
+    give_a_claim_up(leases)
+    given_up_at = monotonic_seconds()
+    answers.wait_for("renew", 2)
+
+    assert beating[1] - given_up_at < SETTLING_PERIOD_SECONDS / 2
+
+
+@pytest.mark.parametrize(
+    ("lease_seconds", "asked_seconds", "earliest_seconds", "latest_seconds"),
+    [
+        pytest.param(9, 1, 1.0, 2.7, id="waited for"),
+        pytest.param(6, 60, 0.5, 1.9, id="no longer than a third of what is left of the lease"),
+    ],
+)
+def test_a_retry_after_is_waited_for_as_long_as_no_lease_runs_out(
+    answers,
+    leases,
+    heartbeat,
+    dispatch,
+    lease_seconds,
+    asked_seconds,
+    earliest_seconds,
+    latest_seconds,
+):
+    leases.hold(dispatch(lease_seconds=lease_seconds), sent_at=monotonic_seconds())
+    answers.say("renew", {}, 503, Retry_After=str(asked_seconds))
+
+    began_at = monotonic_seconds()
+    due_at = heartbeat.beat_safely()
+
+    assert due_at >= began_at + earliest_seconds
+    assert due_at <= monotonic_seconds() + latest_seconds

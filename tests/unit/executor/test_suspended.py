@@ -8,8 +8,9 @@ import pytest
 
 from executor import App
 from executor.client import Identity, Orchestrator
+from executor.deadline import monotonic_seconds
 from executor.ending import Ending
-from executor.execution import Execution
+from executor.execution import Cancellation, Execution
 from executor.in_flight import InFlightRun
 from executor.leases import HeldLeases
 from executor.releaser import Releaser
@@ -308,3 +309,59 @@ def test_nothing_waits_for_a_renewal_when_the_process_ends(ending, dispatch, ove
         time.sleep(0.01)
     assert over == [execution]
     assert went_on == []
+
+
+def test_a_claim_that_cannot_be_confirmed_is_begun_when_the_heartbeat_has_renewed_it(
+    app, answers, start_executor, dispatch, outage
+):
+    made = dispatch(lease_seconds=LEASE_SECONDS)
+    claimed = {"dispatches": [made.model_dump(mode="json", by_alias=True)]}
+
+    def answer_past_the_deadline(body):
+        time.sleep(1.5 * LEASE_SECONDS)
+        return 200, claimed
+
+    answers.say("claims", answer_past_the_deadline)
+    answers.then("claims", {"dispatches": [], "nextPollAfterMs": 20})
+    app.step("refund")(lambda context: "done")
+    executor = start_executor(app)
+    answers.wait_for("renew")
+    time.sleep(1.5 * LEASE_SECONDS)
+    assert outcomes(answers) == []
+    outage.end()
+
+    until_idle(executor, answers)
+
+    assert {lease["leaseId"] for body in answers.bodies("renew") for lease in body["leases"]} == {
+        made.lease.id
+    }
+    assert [outcome["status"] for outcome in outcomes(answers)] == ["success"]
+
+
+def test_a_lease_past_its_deadline_before_its_run_is_begun_is_named_on(
+    app, answers, start_executor, dispatch, outage
+):
+    executor = start_executor(app)
+    made = dispatch(lease_seconds=LEASE_SECONDS)
+    lease = executor.leases.hold(made, monotonic_seconds() - 2 * LEASE_SECONDS)
+    executor.runner.cancel(lease.id, Cancellation.DEADLINE)
+
+    assert executor.leases.holds(lease.id)
+    executor.runner.cancel(lease.id, Cancellation.LOST)
+    assert not executor.leases.holds(lease.id)
+
+
+def test_a_run_whose_lease_was_lost_before_it_is_begun_is_not_begun(
+    app, answers, start_executor, dispatch
+):
+    began = []
+    app.step("refund")(lambda context: began.append(context.run.id))
+    executor = start_executor(app)
+    made = dispatch()
+    lease = executor.leases.hold(made, monotonic_seconds())
+    executor.runner.cancel(lease.id, Cancellation.LOST)
+    executor.runner.begin(made, lease)
+
+    assert executor.runner.wait_until_idle(WAIT_SECONDS)
+    assert began == []
+    assert len(executor.in_flight) == 0

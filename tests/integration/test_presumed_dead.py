@@ -78,8 +78,20 @@ def test_a_loss_noted_before_the_clock_stepped_back_says_nothing(
     dibs.expire(dispatch.run.id)
     dibs.tick()
     dibs.claim(executor, limit=1)
-    dibs.sql("UPDATE \"lostSessions\" SET at = clock_timestamp() + interval '10 minutes'")
+    dibs.sql("UPDATE incidents SET at = clock_timestamp() + interval '10 minutes'")
     parked = park(dibs, executor, askers)
     run = dibs.pending()
 
     assert [each.run.id for each in parked.result().dispatches] == [run.id]
+
+
+def test_a_loss_of_another_under_the_same_session_says_nothing(
+    dibs: Dibs, executor: Executor, stranger: Executor, askers: ThreadPoolExecutor
+) -> None:
+    namesake = Executor(stranger.name, session=executor.session)
+    lost = dibs.dispatch(namesake)
+    parked = park(dibs, executor, askers)
+    dibs.expire(lost.run.id)
+    dibs.tick()
+
+    assert [each.run.id for each in parked.result().dispatches] == [lost.run.id]
