@@ -80,7 +80,9 @@ def serve(settings: Settings) -> None:
         log_level=LogLevels.error,
         log_dictconfig=_LOGS_TO_STDERR,
     )
-    server.serve(target_loader=functools.partial(_start_worker, settings), wrap_loader=False)
+    server.serve(
+        target_loader=functools.partial(_start_worker, settings, os.getpid()), wrap_loader=False
+    )
     # A second SIGTERM may come while the interpreter ends; it must not change
     # the exit status of a process that has finished in order.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,7 +103,7 @@ def _require_free(host: str, port: int) -> None:
         raise ListenError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
 
 
-def _start_worker(settings: Settings) -> Flask:
+def _start_worker(settings: Settings, server_pid: int) -> Flask:
     """Make one worker's application; granian calls it in the worker's main thread."""
     configure_logs(settings.log_level)
     draining = threading.Event()
@@ -113,23 +115,25 @@ def _start_worker(settings: Settings) -> Flask:
         draining.set()
         keeper.stop()
 
-    on_end(end)
+    on_end(end, parent=server_pid)
     return app
 
 
-def on_end(tell: Callable[[], Any]) -> None:
+def on_end(tell: Callable[[], Any], *, parent: int) -> None:
     """
     Call `tell` once when this process is told to end, or its parent is gone.
 
     Python writes every signal to the wake-up descriptor, whoever handles it:
     granian's own handlers stay as they are. Only for a main thread.
+
+    Args:
+        parent: Its process id; told, not asked for: it may be gone before this begins.
     """
     woken, wakes = socket.socketpair()
     woken.settimeout(_PARENT_CHECK_SECONDS)
     wakes.setblocking(False)
     # Detached: it stays open for as long as signals may come.
     signal.set_wakeup_fd(wakes.detach(), warn_on_full_buffer=False)
-    parent = os.getppid()
 
     def watch() -> None:
         while not _is_told_to_end(woken):

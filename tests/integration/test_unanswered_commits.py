@@ -81,7 +81,28 @@ def standby_away(dibs: Dibs) -> Iterator[None]:
 def set_standbys(dibs: Dibs, names: str) -> None:
     dibs.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
     dibs.sql("SELECT pg_reload_conf()")
-    eventually(lambda: dibs.sql("SHOW synchronous_standby_names")[0].popitem()[1] == names)
+    # Whether a COMMIT waits stands in shared memory, which another process sets: it is tried.
+    eventually(lambda: commits_wait(dibs) is bool(names))
+
+
+def commits_wait(dibs: Dibs) -> bool:
+    """Whether a COMMIT waits for a standby now; this one is cancelled."""
+    at = dibs.owner.info
+    with (
+        closing(
+            psycopg.connect(
+                host=at.host, port=at.port, user=at.user, password=at.password, dbname=at.dbname
+            )
+        ) as somebody,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        somebody.execute("SELECT pg_logical_emit_message(true, 'test', '')")
+        committed, pid = thread.submit(somebody.commit), somebody.info.backend_pid
+        eventually(lambda: committed.done() or pid in waiting_for_standby(dibs))
+        waits = not committed.done()
+        if waits:
+            dibs.sql("SELECT pg_cancel_backend(%s)", pid)
+    return waits
 
 
 def eventually(happens: Callable[[], Any]) -> Any:

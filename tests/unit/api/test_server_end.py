@@ -23,7 +23,7 @@ def port():
 
 
 @pytest.fixture
-def server(port):
+def starting(port):
     """A server of two workers; its database is away, and that is no reason not to start."""
     environment = {
         **os.environ,
@@ -33,13 +33,19 @@ def server(port):
         "DIBS_WORKERS": "2",
     }
     process = subprocess.Popen([sys.executable, "-m", "orchestrator", "serve"], env=environment)
-    url = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: answers(url) and len(children(process.pid)) == 2)
+        until(lambda: len(children(process.pid)) == 2)
         yield process
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture
+def server(starting, port):
+    """The same, when it answers."""
+    until(lambda: answers(f"http://127.0.0.1:{port}"))
+    return starting
 
 
 def answers(url):
@@ -79,6 +85,13 @@ def test_a_server_that_is_told_to_end_exits_with_0(server, number):
 def test_workers_end_when_their_server_was_killed(server):
     workers = children(server.pid)
     server.kill()
+
+    until(lambda: not any(is_running(pid) for pid in workers))
+
+
+def test_workers_that_only_begin_end_when_their_server_was_killed(starting):
+    workers = children(starting.pid)
+    starting.kill()
 
     until(lambda: not any(is_running(pid) for pid in workers))
 
