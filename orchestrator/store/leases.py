@@ -287,8 +287,8 @@ def release_replaced(
     """
     End every lease of this executor's other sessions as a crash, at once.
 
-    What was granted after this session registered is another successor's: a late
-    copy of a registration takes nothing from it.
+    A session that registered after this one is its successor: a late copy of a
+    registration takes nothing from it.
     """
     statement = end_leases(f"""
   SELECT r.*, {
@@ -300,8 +300,10 @@ def release_replaced(
     }
     FROM "workflowRuns" r
    WHERE r."leaseId" IS NOT NULL AND r."lockedSession" <> :session AND r."lockedBy" = :executor
-     AND r."lockedAt" < (SELECT e."registeredAt" FROM executors e
-           WHERE e."fullName" = :executor AND e.session = :session)
+     AND NOT EXISTS (
+       SELECT FROM executors newer JOIN executors own USING ("fullName")
+        WHERE own."fullName" = :executor AND own.session = :session
+          AND newer.session = r."lockedSession" AND newer."registeredAt" > own."registeredAt")
    ORDER BY r.id FOR UPDATE OF r""")
     return ended(
         connection,

@@ -585,8 +585,10 @@ WITH doomed AS MATERIALIZED (
   SELECT r.*, 'replaced'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, CAST(%(request_id)s AS text) AS request_id, CAST(%(actor)s AS text) AS actor, clock_timestamp() AS incident_since
     FROM "workflowRuns" r
    WHERE r."leaseId" IS NOT NULL AND r."lockedSession" <> %(session)s AND r."lockedBy" = %(executor)s
-     AND r."lockedAt" < (SELECT e."registeredAt" FROM executors e
-           WHERE e."fullName" = %(executor)s AND e.session = %(session)s)
+     AND NOT EXISTS (
+       SELECT FROM executors newer JOIN executors own USING ("fullName")
+        WHERE own."fullName" = %(executor)s AND own.session = %(session)s
+          AND newer.session = r."lockedSession" AND newer."registeredAt" > own."registeredAt")
    ORDER BY r.id FOR UPDATE OF r),
 judged AS (
   SELECT d.*, CASE

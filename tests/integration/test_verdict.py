@@ -36,7 +36,6 @@ def orphan_release(dibs: Dibs, executor: Executor, dispatch: Dispatch) -> None:
 
 def replacement(dibs: Dibs, executor: Executor, dispatch: Dispatch) -> None:
     successor = Executor(executor.name)
-    dibs.register(successor)
     transact(
         dibs.database.leases,
         lambda connection: leases.release_replaced(
