@@ -70,6 +70,11 @@ class ClaimAnswer:
     replayed: bool
     out_of_service: OutOfService | None = None
 
+    @property
+    def is_final(self) -> bool:
+        """Whether waiting longer would change nothing."""
+        return bool(self.dispatches or self.replayed or self.out_of_service)
+
 
 class _PresumedDead(Exception):
     """Whoever parked this wish has lost a lease since: the runs are for the living."""
@@ -110,7 +115,7 @@ class ClaimDesk:
         """
         self._signs.note(wish.executor, wish.session)
         answer = self._ask(wish)
-        if answer.out_of_service or answer.dispatches or answer.replayed or wish.wait_seconds <= 0:
+        if answer.is_final or wish.wait_seconds <= 0:
             return answer
         if self._draining.is_set() or self._parked is None or not self._parked.acquire(False):
             return answer
@@ -131,7 +136,7 @@ class ClaimDesk:
                     answer = self._look(wish, parked_at=began)
                 except _PresumedDead:
                     return ClaimAnswer((), EMPTY_POLL_MS, replayed=False)
-            if answer.dispatches or answer.replayed or answer.out_of_service:
+            if answer.is_final:
                 return answer
         return ClaimAnswer((), 0, replayed=False)
 
