@@ -226,3 +226,26 @@ def test_two_parked_copies_both_get_the_run_that_comes(dibs: Dibs, executor: Exe
     assert [[each.run.id for each in one.dispatches] for one in answers] == [[run.id], [run.id]]
     assert sorted(one.replayed for one in answers) == [False, True]
     assert answers[0].dispatches[0].lease.id == answers[1].dispatches[0].lease.id
+
+
+def test_a_parked_copy_is_answered_with_what_another_copy_got(
+    dibs: Dibs, executor: Executor
+) -> None:
+    """When it looks, the run is gone already: only the request says that it was for this one."""
+    request_id = uuid4()
+    looks = []
+    event.listen(
+        dibs.database.work,
+        "before_cursor_execute",
+        lambda _c, _k, statement, *_: looks.append(1) if "LIMIT 1) one" in statement else None,
+    )
+    with ThreadPoolExecutor(1) as thread:
+        parked = thread.submit(dibs.claim, executor, request_id=request_id, wait_seconds=20)
+        while not looks:
+            assert not parked.done()
+        run = dibs.pending()
+        other = dibs.claim(executor, request_id=request_id)
+        answer = parked.result()
+
+    assert [each.run.id for each in answer.dispatches] == [run.id]
+    assert answer.dispatches[0].lease.id == other.dispatches[0].lease.id
