@@ -1,12 +1,12 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format lock clean bench
+.PHONY: help setup run test test-all lint format lock clean bench bench-peers bench-backlog
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## Make .venv ready (the others do it when needed)
 	@./setup.sh
@@ -22,6 +22,12 @@ test-all: lint ## The same, docker-compose.yml and chaos (DIBS_TEST_REQUIRE=all:
 
 bench: setup ## Measure Dibs beside pgbench: a table of ratios, and bench.json (ARGS="--quick")
 	@exec $(bin)/python -m tests.bench $(ARGS)
+
+bench-peers: setup ## The same drain by PgQueuer and graphile-worker, installed for it by pip and npm
+	@exec $(bin)/python -m tests.bench.peers $(ARGS)
+
+bench-backlog: setup ## Measure claims on a full table, under an old snapshot, while pruning (ARGS="--scale 0.1")
+	@exec $(bin)/python -m tests.bench.flat $(ARGS)
 
 lint: setup ## Check style, types and the layers
 	@$(bin)/ruff check .

@@ -120,6 +120,11 @@ class HeldLeases:
         """Whether a lease is named still."""
         return lease_id in self._leases
 
+    @property
+    def count(self) -> int:
+        """How many leases are named."""
+        return len(self._leases)
+
     def set_progress(self, lease_id: str, progress: bytes | None) -> None:
         """Send this along with the next renewal; None for nothing, whatever was said before."""
         with self._changed:

@@ -1,4 +1,4 @@
-"""The poller: claims runs for the free slots."""
+"""The poller: claims runs for the free slots, and a few ahead."""
 
 import random
 import threading
@@ -26,7 +26,7 @@ SHORT_PAUSE_SECONDS = 0.25
 
 class Poller:
     """
-    A thread that keeps one claim parked at the orchestrator while a slot is free.
+    A thread that keeps one claim parked at the orchestrator while there is room for a run.
 
     A claim is repeated under its request id until it is answered: runs that
     were granted in a lost reply come with the repeat.
@@ -49,6 +49,9 @@ class Poller:
         self._lease_seconds = lease_seconds
         self._poll_interval_seconds = poll_interval_seconds
         self._out_of_service: OutOfService | None = None
+        # Whether the last claim got all it asked for. Without a backlog nothing is claimed
+        # ahead: it would be kept from another executor's free slot.
+        self._backlog = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
 
@@ -71,13 +74,13 @@ class Poller:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            free_slots = self._runner.wait_for_free_slots(timeout_seconds=1.0)
-            if free_slots > 0 and not self._stopped.is_set():
-                self._stopped.wait(self._poll_safely(free_slots))
+            room = self._runner.wait_for_room(timeout_seconds=1.0, ahead=self._backlog)
+            if room > 0 and not self._stopped.is_set():
+                self._stopped.wait(self._poll_safely(room))
 
-    def _poll_safely(self, free_slots: int) -> float:
+    def _poll_safely(self, room: int) -> float:
         try:
-            return self.poll(free_slots)
+            return self.poll(room)
         except RefusedError as refusal:
             log.error("claim-refused", status=refusal.status, code=refusal.code)
             return refusal.retry_after_seconds or self._poll_interval_seconds
@@ -87,7 +90,7 @@ class Poller:
             log.exception("poll-failed")
         return self._poll_interval_seconds
 
-    def poll(self, free_slots: int) -> float:
+    def poll(self, room: int) -> float:
         """
         Claim once and begin what was granted.
 
@@ -99,6 +102,7 @@ class Poller:
             UnansweredError: The poller was stopped before an answer came.
         """
         request_id = str(uuid4())
+        limit = min(room, RUNS_PER_CLAIM)
         began_at = monotonic_seconds()
 
         def attempt() -> Claimed:
@@ -106,7 +110,7 @@ class Poller:
             return self._orchestrator.claim(
                 request_id=request_id,
                 queues=self._queues,
-                limit=min(free_slots, RUNS_PER_CLAIM),
+                limit=limit,
                 lease_seconds=self._lease_seconds,
                 wait_seconds=WAIT_SECONDS,
             )
@@ -117,6 +121,7 @@ class Poller:
                 give_up=self._stopped.is_set,
                 longest_pause_seconds=self._poll_interval_seconds,
             )
+            self._backlog = len(claimed.dispatches) >= limit
             arrival = Arrival(self._leases, claimed.dispatches, sent_at=claim.sent_at)
         for dispatch, lease in arrival.confirmed(self._orchestrator):
             log.debug("claimed", run=dispatch.run.id)

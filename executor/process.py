@@ -69,6 +69,7 @@ class Executor:
             reporter,
             releaser,
             slots=settings.slots,
+            lease_seconds=settings.lease_seconds,
             chain_limit=settings.chain_limit,
         )
         self._heartbeat = Heartbeat(

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,8 @@ from executor.wire import ReportResult
 
 log = structlog.get_logger()
 
-LINGER_SECONDS = 0.002
+LINGER_SECONDS = 0.003
+"""How long a report waits for others, while other leases are held that may bring some."""
 REPORTS_PER_BATCH = 500
 BYTES_PER_BATCH = 8 * 1024 * 1024 - 64 * 1024
 """The orchestrator's cap, less what stands around the reports."""
@@ -104,16 +106,15 @@ class Reporter:
                     report.on_answer(Unwritten(None))
 
     def _next_batch(self) -> list[Report]:
-        """Wait for a report, linger for its neighbours, and keep to one `chain`."""
+        """Wait for a report, linger for those that may follow it, and keep to one `chain`."""
         batch = [self._kept_back or self._queue.get()]
         self._kept_back = None
         size = len(batch[0].text)
-        closes_at = monotonic_seconds() + LINGER_SECONDS
-        while len(batch) < REPORTS_PER_BATCH:
-            try:
-                report = self._queue.get(timeout=max(0.0, closes_at - monotonic_seconds()))
-            except queue.Empty:
-                break
+        if self._leases.count > 1 + self._queue.qsize():
+            # Not a wait for the next report: a hundred of them would be a hundred wake-ups.
+            time.sleep(LINGER_SECONDS)
+        while len(batch) < REPORTS_PER_BATCH and not self._queue.empty():
+            report = self._queue.get()
             size += len(report.text) + 1
             if size > BYTES_PER_BATCH or report.chain != batch[0].chain:
                 self._kept_back = report

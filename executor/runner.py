@@ -1,7 +1,6 @@
 """The runs this executor has taken: who gets a slot, who waits, who has to stop."""
 
 import threading
-from collections import deque
 
 import structlog
 
@@ -12,9 +11,11 @@ from executor.execution import Cancellation, Execution
 from executor.handlers import App
 from executor.in_flight import InFlightRun, InFlightRuns, RunAlreadyInFlightError
 from executor.leases import HeldLease, HeldLeases
+from executor.pace import Pace
 from executor.releaser import Release, Releaser
 from executor.reporter import Reporter
 from executor.stepper import Stepper
+from executor.turns import Turns
 from executor.wire import Dispatch
 from executor.workers import Workers
 
@@ -27,9 +28,9 @@ class Runner:
     """
     Executes at most `slots` runs at a time.
 
-    Polls ask for no more than the free slots, but a trigger may take one of
-    them while a poll is parked. A run that then finds none waits its turn here,
-    renewed like the others.
+    Polls bring a few more than that while there is a backlog of runs that are
+    done quickly (`pace`), and a trigger may take a slot while a poll is parked.
+    A run that finds none free waits its turn here, renewed like the others.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Runner:
         releaser: Releaser,
         *,
         slots: int,
+        lease_seconds: float,
         chain_limit: int,
     ) -> None:
         self.slots = slots
@@ -59,20 +61,33 @@ class Runner:
         self._stepper = Stepper(app, orchestrator, leases, Workers(slots), self._ending)
         self._changed = threading.Condition(threading.RLock())
         self._executions: dict[str, Execution] = {}
-        self._queued: deque[Execution] = deque()
+        self._turns = Turns(slots, Pace(lease_seconds))
         self._behind_a_trigger: dict[str, tuple[Dispatch, HeldLease]] = {}
-        self._busy = 0
         self.draining = False
 
     @property
     def free_slots(self) -> int:
         return max(0, self.slots - len(self._in_flight))
 
-    def wait_for_free_slots(self, timeout_seconds: float) -> int:
-        """Wait for a slot to be free, and say how many are."""
+    def wait_for_room(self, timeout_seconds: float, *, ahead: bool) -> int:
+        """
+        Wait until a claim is worth its way.
+
+        Args:
+            ahead: Whether runs may be claimed that will wait for a slot here.
+
+        Returns:
+            How many runs to claim, no more than there are slots.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self.free_slots > 0, timeout_seconds)
-        return self.free_slots
+            self._changed.wait_for(lambda: self._room(ahead=ahead) > 0, timeout_seconds)
+            return self._room(ahead=ahead)
+
+    def _room(self, *, ahead: bool) -> int:
+        may_wait = self._turns.ahead(monotonic_seconds()) if ahead else 0
+        room = self.slots + may_wait - len(self._in_flight)
+        # One free slot is worth a claim; of those that may wait, half of them are.
+        return min(self.slots, room) if 2 * room > may_wait else 0
 
     def executions(self) -> list[Execution]:
         """What is executed or waits its turn, in no order."""
@@ -96,14 +111,14 @@ class Runner:
         execution = Execution(entry, lease, dispatch)
         with self._changed:
             self._executions[lease.id] = execution
-            self._queued.append(execution)
+            self._turns.line_up(execution)
             if not self._leases.holds(lease.id):
                 # Lost since it arrived: no renewal would ever say so again.
                 self._ending.settle(execution)
             elif self.draining:
                 self._ending.give_back(execution, Cancellation.DRAINING.value)
             else:
-                self._start_queued()
+                self._take_turns()
 
     def abandon(self, entry: InFlightRun) -> None:
         """Take back a trigger's reservation whose claim brought nothing."""
@@ -128,7 +143,7 @@ class Runner:
         log.info("cancelled", run=execution.entry.run_id, cause=cause.value)
         if cause is Cancellation.LOST:
             self._ending.settle(execution)
-        elif execution in self._queued:
+        elif self._turns.is_waiting(execution):
             self._ending.give_back(execution, cause.value)
 
     def renewed(self, lease_id: str) -> None:
@@ -153,7 +168,7 @@ class Runner:
         self._ending.stop_chaining()
         with self._changed:
             self.draining = True
-            waiting = list(self._queued)
+            waiting = self._turns.waiting()
         for execution in waiting:
             self._ending.give_back(execution, Cancellation.DRAINING.value)
 
@@ -208,12 +223,9 @@ class Runner:
         with self._changed:
             if self._executions.pop(execution.lease.id, None) is None:
                 return
-            if execution in self._queued:
-                self._queued.remove(execution)
-            else:
-                self._busy -= 1
+            self._turns.leave(execution, monotonic_seconds())
             self._vacate(execution.entry)
-            self._start_queued()
+            self._take_turns()
             self._changed.notify_all()
 
     def _vacate(self, entry: InFlightRun) -> None:
@@ -222,7 +234,7 @@ class Runner:
         if dispatch and lease and self._leases.holds(lease.id):
             self.begin(dispatch, lease)
 
-    def _start_queued(self) -> None:
-        while not self.draining and self._queued and self._busy < self.slots:
-            self._busy += 1
-            self._stepper.execute(self._queued.popleft())
+    def _take_turns(self) -> None:
+        now = monotonic_seconds()
+        while not self.draining and (execution := self._turns.take(now)) is not None:
+            self._stepper.execute(execution)

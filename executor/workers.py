@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,7 +16,12 @@ Work = Callable[[], None]
 
 class Workers:
     """
-    Daemon threads, at most one per slot, started as they are needed.
+    Daemon threads, at most one per slot, started and woken as they are needed.
+
+    Whoever takes a piece of work wakes one more thread for what is left, and no
+    other is woken before that one has come. So a hundred pieces that wait are soon
+    executed side by side, while of a hundred that end at once a few threads execute
+    one after another, and no piece costs a wake-up of its own.
 
     Daemons, because a handler that ignores every request to stop must not keep
     the process from ending.
@@ -23,31 +29,68 @@ class Workers:
 
     def __init__(self, most_threads: int) -> None:
         self._most_threads = most_threads
-        self._work: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self._work: deque[Work] = deque()
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
         self._idle = 0
+        self._one_is_coming = False
 
     def submit(self, work: Work) -> None:
         """Run a piece of work on a thread of its own as soon as one is free."""
+        self._work.append(work)
+        self._wake_one()
+
+    def _wake_one(self) -> None:
+        # Read without the lock: whoever is coming looks for work after it has said
+        # that it came, so it finds what was there before.
+        if self._one_is_coming:
+            return
         with self._lock:
+            if self._one_is_coming or not self._work:
+                return
             if self._idle > 0:
                 self._idle -= 1
+                self._one_is_coming = True
+                self._wakes.put(None)
             elif self._threads < self._most_threads:
-                self._threads += 1
-                name = f"handler-{self._threads}"
-                threading.Thread(target=self._run, name=name, daemon=True).start()
-        self._work.put(work)
+                self._start_one()
+
+    def _start_one(self) -> None:
+        name = f"handler-{self._threads + 1}"
+        self._one_is_coming = True
+        try:
+            threading.Thread(target=self._run, name=name, daemon=True).start()
+        except RuntimeError:  # The system allows no more: those that run do all the work.
+            self._one_is_coming = False
+            log.exception("thread-not-started", threads=self._threads)
+        else:
+            self._threads += 1
 
     def _run(self) -> None:
         while True:
-            work = self._work.get()
+            self._one_is_coming = False
+            while (work := self._next()) is not None:
+                try:
+                    work()
+                except BaseException:  # A thread that dies would take its slot with it.
+                    log.exception("worker-surprised")
+            self._wakes.get()
+
+    def _next(self) -> Work | None:
+        """The next piece of work; none when the thread has been noted as idle."""
+        while True:
             try:
-                work()
-            except BaseException:  # A thread that dies would take its slot with it.
-                log.exception("worker-surprised")
-            with self._lock:
-                self._idle += 1
+                work = self._work.popleft()
+            except IndexError:
+                with self._lock:
+                    if not self._work:
+                        self._idle += 1
+                        return None
+                continue
+            if self._work:
+                self._wake_one()
+            return work
 
 
 class HandlerLoop:

@@ -6,9 +6,8 @@ import threading
 from functools import partial
 from typing import cast
 
-from apiflask import APIFlask
-
-from orchestrator.api.access import register_access, require_declarations
+from orchestrator.api.access import require_declarations
+from orchestrator.api.application import Application
 from orchestrator.api.bulk import bulk
 from orchestrator.api.claims import claims
 from orchestrator.api.context import EXTENSION, Services
@@ -17,20 +16,22 @@ from orchestrator.api.executors import executors
 from orchestrator.api.health import health
 from orchestrator.api.leases import leases
 from orchestrator.api.openapi import register_openapi
-from orchestrator.api.patience import register_patience
 from orchestrator.api.problems import register_problems
 from orchestrator.api.queues import queues
 from orchestrator.api.readiness import Readiness
 from orchestrator.api.reports import reports
-from orchestrator.api.request_id import register_request_ids
 from orchestrator.api.run_acts import run_acts
 from orchestrator.api.runs import runs
 from orchestrator.api.schedules import schedules
-from orchestrator.api.tokens import Tokens, stored_token
+from orchestrator.api.tokens import Tokens, stored_tokens
 from orchestrator.api.whoami import whoami
 from orchestrator.api.workflows import workflows
+from orchestrator.desk.bell import Bell
 from orchestrator.desk.claim_desk import ClaimDesk
+from orchestrator.desk.creates import CreateDesk
 from orchestrator.desk.keeper import Keeper
+from orchestrator.desk.leases import LeaseDesk
+from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.settings import Settings
@@ -55,7 +56,7 @@ _BLUEPRINTS = (
 )
 
 
-def create_app(settings: Settings, *, draining: threading.Event | None = None) -> APIFlask:
+def create_app(settings: Settings, *, draining: threading.Event | None = None) -> Application:
     """
     Make the application of one process. Nothing is connected yet.
 
@@ -67,7 +68,7 @@ def create_app(settings: Settings, *, draining: threading.Event | None = None) -
         RuntimeError: A route has no declared roles.
     """
     draining = draining or threading.Event()
-    app = APIFlask(
+    app = Application(
         "orchestrator.api",
         title="Dibs",
         version=VERSION,
@@ -80,9 +81,6 @@ def create_app(settings: Settings, *, draining: threading.Event | None = None) -
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.extensions[EXTENSION] = _services(settings, draining)
-    register_patience(app)
-    register_request_ids(app)
-    register_access(app)
     register_problems(app)
     register_openapi(app)
     for blueprint in _BLUEPRINTS:
@@ -92,19 +90,30 @@ def create_app(settings: Settings, *, draining: threading.Event | None = None) -
 
 
 def _services(settings: Settings, draining: threading.Event) -> Services:
+    bell = Bell(settings.postgres_url)
     database = open_database(
         settings.postgres_url,
         work_connections=settings.work_connections,
         lease_connections=settings.lease_connections,
+        arrived=bell.ring,
     )
     signs = SignsOfLife()
+    claim_desk = ClaimDesk(
+        database,
+        signs,
+        parked_limit=settings.parked_claims,
+        draining=draining,
+        hears_others=lambda: bell.hears_others,
+    )
+    bell.hear = claim_desk.ring
     return Services(
         settings=settings,
         database=database,
-        tokens=Tokens(partial(stored_token, database)),
-        claim_desk=ClaimDesk(
-            database, signs, parked_limit=settings.parked_claims, draining=draining
-        ),
+        tokens=Tokens(partial(stored_tokens, database)),
+        claim_desk=claim_desk,
+        create_desk=CreateDesk(database),
+        report_desk=ReportDesk(database),
+        lease_desk=LeaseDesk(database),
         # Some threads are left for what does not wait.
         run_watch=RunWatch(
             database,
@@ -115,4 +124,5 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
         keeper=Keeper(database, signs, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),
         draining=draining,
+        bell=bell,
     )

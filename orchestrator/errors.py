@@ -68,6 +68,10 @@ class Unprocessable(DibsError):
     """The request is well-formed but wrong."""
 
 
+class TooMany(DibsError):
+    """More is asked than can be answered now."""
+
+
 class Unavailable(DibsError):
     """The service cannot do this now."""
 
@@ -216,6 +220,12 @@ class Overloaded(Unavailable):
     """The service is busy."""
 
     code = "overloaded"
+
+
+class RateLimited(TooMany):
+    """Ask less often."""
+
+    code = "rate-limited"
 
 
 class OutcomeUnknown(Unavailable):

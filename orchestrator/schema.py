@@ -22,7 +22,7 @@ from orchestrator.store.engine import (
 )
 
 # What serving needs, and no more: the ledger is append-only, tokens are read,
-# runs are deleted by nobody (the keeper calls dibs_prune).
+# runs are deleted by nobody (the keeper calls dibs_prune_page).
 GRANTS = {
     "workflowRuns": "SELECT, INSERT, UPDATE",
     "workflowSteps": "SELECT, INSERT, UPDATE",
@@ -151,7 +151,9 @@ def grant(url: str, role: str) -> list[str]:
                 )
             for statement in (
                 "GRANT USAGE ON SCHEMA {schema} TO {role}",
+                # The first one is what the version before calls.
                 "GRANT EXECUTE ON FUNCTION dibs_prune(timestamptz, integer) TO {role}",
+                "GRANT EXECUTE ON FUNCTION dibs_prune_page(timestamptz, uuid, integer) TO {role}",
             ):
                 connection.execute(sql.SQL(statement).format(**names))
         for statement in (

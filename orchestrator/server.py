@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import resource
 import signal
 import socket
 import threading
@@ -33,6 +34,11 @@ HEADERS_WITHIN_MS: Final = 10_000
 # The buffer is looked at after each read, and a read may double it.
 MAX_HEADERS_BYTES: Final = 32 * 1024
 _PARENT_CHECK_SECONDS: Final = 1.0
+# Every connection counts, also one on which nothing is asked at present: a client keeps
+# some open, and those must not keep others out.
+_IDLE_CONNECTIONS: Final = 1_024
+# What else a process has open, beside its connections to the database.
+_OTHER_DESCRIPTORS: Final = 64
 
 _LOGS_TO_STDERR: Final = {
     "handlers": {
@@ -69,7 +75,7 @@ def serve(settings: Settings) -> None:
         workers=settings.workers,
         blocking_threads=settings.threads,
         # What is beyond waits in the socket's backlog, not in memory.
-        backpressure=settings.threads * 2,
+        backpressure=_connections(settings),
         http=HTTPModes.http1,
         websockets=False,
         http1_settings=HTTP1Settings(
@@ -103,17 +109,34 @@ def _require_free(host: str, port: int) -> None:
         raise ListenError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
 
 
+def _connections(settings: Settings) -> int:
+    """
+    How many connections one worker takes; this process may open as many files from now on.
+
+    Never more than it may open files: a worker that can open none any more has no database.
+    """
+    wanted = settings.threads + _IDLE_CONNECTIONS
+    others = settings.work_connections + settings.lease_connections + _OTHER_DESCRIPTORS
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed < wanted + others:
+        allowed = wanted + others if most == resource.RLIM_INFINITY else min(wanted + others, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+    return max(1, min(wanted, allowed - others))
+
+
 def _start_worker(settings: Settings, server_pid: int) -> Flask:
     """Make one worker's application; granian calls it in the worker's main thread."""
     configure_logs(settings.log_level)
     draining = threading.Event()
     app = create_app(settings, draining=draining)
-    keeper = services_of(app).keeper
+    keeper, bell = services_of(app).keeper, services_of(app).bell
     keeper.start()
+    bell.start()
 
     def end() -> None:
         draining.set()
         keeper.stop()
+        bell.stop()
 
     on_end(end, parent=server_pid)
     return app

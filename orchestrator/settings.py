@@ -28,6 +28,9 @@ from pydantic import (
 _PLAIN_NAMES = {"database_url": "DATABASE_URL", "log_level": "LOG_LEVEL"}
 _SECRETS = ("database_url", "secret_key")
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+# Room for 500 executors that wait for runs. A thread is made when it is needed for the
+# first time, and takes 0.1 MB from then on.
+_THREADS = 700
 
 
 class SettingsError(Exception):
@@ -49,9 +52,9 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8420, ge=0, le=65535, description="port to listen on")
     workers: int = Field(1, ge=1, le=64, description="server processes")
-    threads: int = Field(64, ge=4, le=1024, description="request threads of each process")
+    threads: int = Field(_THREADS, ge=4, le=1024, description="request threads of each process")
     parked_claims: int = Field(
-        default_factory=lambda given: given.get("threads", 64) * 3 // 4,
+        default_factory=lambda given: given.get("threads", _THREADS) * 3 // 4,
         ge=0,
         le=1000,
         description="requests of each process that may wait (`waitSeconds`)",

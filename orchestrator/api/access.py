@@ -6,16 +6,19 @@ A route without a declaration stops the service from starting.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
-from flask import Flask, g, request
+from flask import Flask, Request, g, request
 
 from orchestrator.api.context import services
 from orchestrator.api.refusals import MalformedRequest
 from orchestrator.api.tokens import Caller
 from orchestrator.errors import InsufficientScope, NotFound, Unauthenticated
 from orchestrator.lifecycle import Role
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -85,20 +88,23 @@ def require_role(who: Caller, roles: frozenset[Role]) -> None:
         raise InsufficientScope(f"A token with the role {who.role} may not do this.")
 
 
-def register_access(app: Flask) -> None:
-    """Identify and authorise every request before its view, and before its body is read."""
+def admit(app: Flask, asked: Request) -> None:
+    """
+    Identify and authorise a request before its view, and before its body is read.
 
-    @app.before_request
-    def admit() -> None:
-        _require_http_1_1()
-        _require_one_leading_slash()
-        view = app.view_functions.get(request.endpoint or "")
-        roles = None if view is None else roles_of(view)
-        if not roles:
-            return
-        g.caller = services().tokens.caller(request.headers.get("Authorization"))
-        structlog.contextvars.bind_contextvars(actor=g.caller.name, key_id=g.caller.key_id)
-        require_role(g.caller, roles)
+    Raises:
+        MalformedRequest, NotFound: It is not one that any view would get.
+        Unauthenticated, InsufficientScope: Its view is not for whoever sent it.
+    """
+    _require_http_1_1(asked.environ)
+    _require_one_leading_slash(asked.environ)
+    view = app.view_functions.get(asked.endpoint or "")
+    roles = None if view is None else roles_of(view)
+    if not roles:
+        return
+    g.caller = who = services().tokens.caller(asked.environ.get("HTTP_AUTHORIZATION"))
+    structlog.contextvars.bind_contextvars(actor=who.name, key_id=who.key_id)
+    require_role(who, roles)
 
 
 def require_declarations(app: Flask) -> None:
@@ -117,12 +123,12 @@ def require_declarations(app: Flask) -> None:
         raise RuntimeError(f"Routes without declared roles: {', '.join(bare)}")
 
 
-def _require_http_1_1() -> None:
-    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0" or not request.headers.get("Host"):
+def _require_http_1_1(environ: WSGIEnvironment) -> None:
+    if environ.get("SERVER_PROTOCOL") != "HTTP/1.1" or not environ.get("HTTP_HOST"):
         raise MalformedRequest("Send HTTP/1.1 with a Host.")
 
 
-def _require_one_leading_slash() -> None:
+def _require_one_leading_slash(environ: WSGIEnvironment) -> None:
     # The router strips them: one resource would have many paths.
-    if request.environ["PATH_INFO"].startswith("//"):
+    if environ["PATH_INFO"].startswith("//"):
         raise NotFound("There is nothing at this path.")

@@ -8,6 +8,7 @@ themselves pass it untouched.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from apiflask import APIBlueprint
@@ -37,8 +38,8 @@ class StrictAdapter(PydanticAdapter):
         """Read and validate a body (`json`) or what stands behind the question mark (`query`)."""
         if location == "json":
             value = read_object(
-                request,
-                limit_bytes=self._limit_bytes(),
+                request.environ,
+                limit_bytes=self._limit_bytes,
                 required=is_needed(self.model_class),
             )
         else:
@@ -48,6 +49,7 @@ class StrictAdapter(PydanticAdapter):
         except ValidationError as invalid:
             raise validation_failed(invalid, value) from None
 
+    @cached_property
     def _limit_bytes(self) -> int:
         if not issubclass(self.model_class, Body):
             raise TypeError(f"{self.model_class.__name__} is no body")
@@ -60,6 +62,7 @@ class StrictAdapter(PydanticAdapter):
         return schema
 
 
+@cache
 def is_needed(model: type[BaseModel]) -> bool:
     """Whether a body of this model must be sent; one without required members may be left out."""
     return any(field.is_required() for field in model.model_fields.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.desk.report_desk import ReportAnswer
+from orchestrator.desk.snapshot_watch import OldSnapshot
 from orchestrator.store.events import Event
 from orchestrator.store.executors import Executor
 from orchestrator.store.queues import Queue
@@ -155,4 +156,17 @@ def queue_body(queue: Queue) -> Body:
         },
         "oldestPendingSeconds": queue.oldest_pending_seconds,
         "executors": queue.executors,
+    }
+
+
+def snapshot_holder_body(old: OldSnapshot) -> Body:
+    """Somebody who has held an old snapshot for long."""
+    return {
+        "kind": old.holder.kind,
+        "name": old.holder.name,
+        "pid": old.holder.pid,
+        "since": old.holder.since,
+        "seconds": int(old.seconds),
+        "transactions": old.holder.transactions,
+        "text": old.text,
     }

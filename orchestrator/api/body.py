@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from flask import Request
+from werkzeug.http import parse_options_header
+from werkzeug.wsgi import get_content_length
 
 from orchestrator.api.reader import read_json
 from orchestrator.api.refusals import (
@@ -16,10 +17,14 @@ from orchestrator.api.refusals import (
 )
 from orchestrator.errors import ValidationFailed
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_JSON: Final = "application/json"
 _CHUNK_BYTES: Final = 64 * 1024
 
 
-def read_object(request: Request, *, limit_bytes: int, required: bool) -> dict[str, Any]:
+def read_object(environ: WSGIEnvironment, *, limit_bytes: int, required: bool) -> dict[str, Any]:
     """
     Read a request's body as one JSON object.
 
@@ -35,14 +40,15 @@ def read_object(request: Request, *, limit_bytes: int, required: bool) -> dict[s
         ValidationFailed: It is JSON, but not an object.
         And what `read_json` refuses.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise UnsupportedEncoding("Send the body as it is, without Content-Encoding.")
-    if request.content_length is not None and request.content_length > limit_bytes:
+    length = get_content_length(environ)
+    if length is not None and length > limit_bytes:
         raise _too_large(limit_bytes)
-    has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers
+    has_body = bool(length) or "HTTP_TRANSFER_ENCODING" in environ
     if has_body or required:
-        _refuse_media_type(request)
-    body = _read(request, limit_bytes) if has_body else b""
+        _refuse_media_type(environ.get("CONTENT_TYPE", ""))
+    body = _read(environ, length, limit_bytes) if has_body else b""
     if not body:
         if required:
             raise MalformedJson("This route needs a JSON body.")
@@ -53,26 +59,27 @@ def read_object(request: Request, *, limit_bytes: int, required: bool) -> dict[s
     return value
 
 
-def _refuse_media_type(request: Request) -> None:
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != "application/json" or charset != "utf-8":
+def _refuse_media_type(content_type: str) -> None:
+    if content_type == _JSON:
+        return
+    mimetype, parameters = parse_options_header(content_type)
+    charset = parameters.get("charset", "utf-8").lower()
+    if mimetype.lower() != _JSON or charset != "utf-8":
         raise UnsupportedMediaType("Send the body with Content-Type: application/json.")
 
 
-def _read(request: Request, limit_bytes: int) -> bytes:
+def _read(environ: WSGIEnvironment, length: int | None, limit_bytes: int) -> bytes:
     # One byte beyond the limit tells a body that is too large from one that
     # just fits, whatever its length was said to be.
-    stream = request.environ["wsgi.input"]
-    remaining = limit_bytes + 1
-    if request.content_length is not None:
-        remaining = request.content_length
+    stream = environ["wsgi.input"]
+    remaining = limit_bytes + 1 if length is None else length
     chunks = []
     while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK_BYTES))):
         chunks.append(chunk)
         remaining -= len(chunk)
-    if request.content_length is None and remaining == 0:
+    if length is None and remaining == 0:
         raise _too_large(limit_bytes)
-    if request.content_length is not None and remaining > 0:
+    if length is not None and remaining > 0:
         raise MalformedRequest("The body ended before its Content-Length.")
     return b"".join(chunks)
 

@@ -22,10 +22,11 @@ from orchestrator.api.payload import body_hash, json_text
 from orchestrator.api.queue_access import common_patterns, require_queues
 from orchestrator.api.repeats import BY_REQUEST_ID, repeats
 from orchestrator.api.wire.claims import Claimed, ClaimRequest, RunClaimed, RunClaimRequest
-from orchestrator.desk.claim_desk import Wish
+from orchestrator.desk.claim_batch import Wish
 from orchestrator.desk.run_claims import claim_run
 from orchestrator.errors import (
     LeaseLost,
+    RateLimited,
     RequestIdReused,
     RunHeld,
     RunNotClaimable,
@@ -39,7 +40,7 @@ claims = blueprint("claims")
 
 @claims.post("/v1/claims")
 @allow(EXECUTORS)
-@refuses(RequestIdReused)
+@refuses(RequestIdReused, RateLimited)
 @repeats(
     BY_REQUEST_ID,
     "The same `requestId` and body again get the same runs under the same leases, as far as "

@@ -9,8 +9,12 @@ from flask import Flask, current_app
 
 from orchestrator.api.readiness import Readiness
 from orchestrator.api.tokens import Tokens
+from orchestrator.desk.bell import Bell
 from orchestrator.desk.claim_desk import ClaimDesk
+from orchestrator.desk.creates import CreateDesk
 from orchestrator.desk.keeper import Keeper
+from orchestrator.desk.leases import LeaseDesk
+from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.settings import Settings
@@ -27,11 +31,15 @@ class Services:
     database: Database
     tokens: Tokens
     claim_desk: ClaimDesk
+    create_desk: CreateDesk
+    report_desk: ReportDesk
+    lease_desk: LeaseDesk
     run_watch: RunWatch
     signs: SignsOfLife
     keeper: Keeper
     readiness: Readiness
     draining: threading.Event
+    bell: Bell
 
 
 def services() -> Services:

@@ -15,11 +15,13 @@ from orchestrator.api.payload import json_text
 from orchestrator.api.queue_access import require_queues
 from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.executors import Act, ExecutorList, Registered, Registration
+from orchestrator.desk.arrivals import arrivals
 from orchestrator.errors import NotFound
 from orchestrator.lifecycle import covers
 from orchestrator.store import executors as store
 from orchestrator.store.leases import release_replaced
 from orchestrator.store.transaction import transact
+from orchestrator.store.verdict import EndedLease
 
 executors = blueprint("executors")
 
@@ -52,16 +54,18 @@ def register(instance: str, asked: Registration) -> Response:
         draining=asked.draining,
     )
 
-    def write(connection: Connection) -> list[str]:
+    def write(connection: Connection) -> list[EndedLease]:
         store.register(connection, registration)
         if asked.replaces is None:
             return []
-        ended = release_replaced(
+        return release_replaced(
             connection, executor=name, session=asked.session, request_id=asked_by, actor=actor
         )
-        return [str(lease.run_id) for lease in ended]
 
-    released = transact(services().database.leases, write)
+    database = services().database
+    ended = transact(database.leases, write)
+    database.arrived(arrivals(ended))
+    released = [lease.run_id for lease in ended]
     return answer({"name": name, "session": asked.session, "released": released})
 
 

@@ -7,6 +7,7 @@ from flask import Response
 from orchestrator.api.access import NO_TOKEN, allow
 from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import also, blueprint
+from orchestrator.api.bodies import snapshot_holder_body
 from orchestrator.api.context import services
 from orchestrator.api.wire.service import Health, Readiness
 
@@ -26,6 +27,16 @@ def healthz() -> Response:
 @health.output(Readiness)
 @health.doc(responses=also(503, Readiness, "Not ready, and why."))
 def readyz() -> Response:
-    """The database is there, its schema is this code's, and the process is not draining."""
-    reasons = services().readiness.reasons()
-    return answer({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+    """The database is there, its schema is this code's, and the process is not draining.
+
+    What will make claims slow, and somebody should end, is named beside.
+    """
+    readiness = services().readiness
+    reasons = readiness.reasons()
+    body = {
+        "ready": not reasons,
+        "reasons": reasons,
+        "bell": "listening" if services().bell.hears_others else "polling",
+        "snapshotHolders": [snapshot_holder_body(each) for each in readiness.old_snapshots()],
+    }
+    return answer(body, 503 if reasons else 200)

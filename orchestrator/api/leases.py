@@ -19,7 +19,6 @@ from orchestrator.api.wire.leases import (
     Started,
     StepStart,
 )
-from orchestrator.desk import leases as desk
 from orchestrator.errors import LeaseLost, NotFound, RunNotFound
 from orchestrator.store.leases import HeldLease, Reconciliation
 
@@ -38,27 +37,28 @@ leases = blueprint("leases")
 def renew(asked: Renewal) -> Response:
     """Renew every lease named, and free the orphans of lost claim replies."""
     services().signs.note(full_name(asked.executor), asked.session)
+    token_name, asked_as = caller().name, request_id()
     held = [
         HeldLease(
-            token_name=caller().name,
+            token_name=token_name,
             run_id=lease.run_id,
             lease_id=lease.lease_id,
             progress=None if lease.progress is None else json_text(lease.progress),
             lease_seconds=asked.lease_seconds,
-            request_id=request_id(),
+            request_id=asked_as,
         )
         for lease in asked.leases
     ]
     reconciliation = None
     if asked.as_of is not None:
         reconciliation = Reconciliation(
-            token_name=caller().name,
+            token_name=token_name,
             session=asked.session,
             claiming=tuple(asked.claiming),
             as_of=asked.as_of,
-            request_id=request_id(),
+            request_id=asked_as,
         )
-    told = desk.renew(services().database, held, reconciliation)
+    told = services().lease_desk.renew(held, reconciliation)
     return answer(
         {
             "renewed": [
@@ -81,16 +81,17 @@ def renew(asked: Renewal) -> Response:
 @leases.output(Released)
 def release(asked: Release) -> Response:
     """Give leases back unfinished; one that is gone is in `lost`, and that is no error."""
+    token_name, asked_as = caller().name, request_id()
     held = [
         HeldLease(
-            token_name=caller().name,
+            token_name=token_name,
             run_id=lease.run_id,
             lease_id=lease.lease_id,
-            request_id=request_id(),
+            request_id=asked_as,
         )
         for lease in asked.leases
     ]
-    told = desk.release(services().database, held, reason=asked.reason)
+    told = services().lease_desk.release(held, reason=asked.reason)
     return answer({"released": told.released, "lost": told.lost})
 
 
@@ -108,5 +109,5 @@ def start_step(run_id: str, index: str, asked: StepStart) -> Response:
         lease_id=asked.lease_id,
         request_id=request_id(),
     )
-    desk.start_step(services().database, held, step_index=step_index_of(index))
+    services().lease_desk.start_step(held, step_index=step_index_of(index))
     return answer({"started": True})

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+import re
+from typing import Any, Final
 
 import orjson
 
 from orchestrator.api.refusals import PayloadTooLarge
 from orchestrator.api.wire.members import PAYLOAD_LIMIT_BYTES
+
+# Doubles with an exponent, or near zero: orjson writes them in another way than json does.
+_DOUBTFUL_DOUBLE: Final = re.compile(rb"[:,\[]-?(?:[0-9.]+e|0\.0000)")
 
 
 def json_text(value: Any) -> str:
@@ -45,7 +49,19 @@ def body_hash(*parts: Any) -> bytes:
     """
     SHA-256 of what was asked, the same for every spelling of the same JSON.
 
-    It tells a repeated request from another one under the same key.
+    It tells a repeated request from another one under the same key, for as long as
+    the key counts: the hash of a body never changes from version to version.
     """
-    canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-    return hashlib.sha256(canonical.encode()).digest()
+    return hashlib.sha256(_canonical(parts)).digest()
+
+
+def _canonical(value: Any) -> bytes:
+    """What `json.dumps` makes of a value, compact and in order of names; mostly faster."""
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # An integer beyond 64 bits.
+        text = b""
+    if text and not _DOUBTFUL_DOUBLE.search(text):
+        return text
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()

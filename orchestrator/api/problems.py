@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from orchestrator import errors
 from orchestrator.api import refusals
-from orchestrator.api.answer import to_json
+from orchestrator.api.answer import WholeAnswer, to_json
 from orchestrator.errors import DibsError
 
 log = structlog.get_logger(__name__)
@@ -39,6 +39,7 @@ _STATUSES: Final[tuple[tuple[type[DibsError], int], ...]] = (
     (errors.Conflict, 409),
     (errors.Gone, 410),
     (errors.Unprocessable, 422),
+    (errors.TooMany, 429),
     (errors.Unavailable, 503),
 )
 
@@ -66,7 +67,7 @@ def problem_answer(error: DibsError) -> Response:
         "instance": quote(request.path),
         "requestId": g.get("request_id"),
     }
-    answered = Response(to_json(document), document["status"], mimetype=MEDIA_TYPE)
+    answered = WholeAnswer(to_json(document), document["status"], content_type=MEDIA_TYPE)
     if error.retry_after_seconds is not None:
         answered.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
     if isinstance(error, errors.Unauthenticated):

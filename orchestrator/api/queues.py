@@ -14,6 +14,7 @@ from orchestrator.api.queue_access import require_queues
 from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.members import NoMembers
 from orchestrator.api.wire.queues import Paused, QueueList
+from orchestrator.desk.arrivals import EVERYBODY
 from orchestrator.errors import NotFound
 from orchestrator.lifecycle import covers
 from orchestrator.store import queues as store
@@ -57,8 +58,12 @@ def resume(name: str, _asked: NoMembers) -> Response:
 def _set_paused(name: str, *, paused: bool) -> Response:
     queue, actor = name_of(name), caller().name
     require_queues(caller(), [queue])
+    database = services().database
     transact(
-        services().database.work,
+        database.work,
         lambda connection: store.set_paused(connection, queue, paused=paused, actor=actor),
     )
+    if not paused:
+        # How many runs wait in it is not known: all that wait for them look.
+        database.arrived({queue: EVERYBODY})
     return answer({"name": queue, "paused": paused})

@@ -4,6 +4,8 @@ What a lenient parser lets through ends later as a 500 or as something other
 than what was sent: nesting that exhausts the stack, numbers that become
 infinite, duplicate members of which the last wins, NUL that jsonb cannot hold.
 All of it is refused here, by name.
+
+A text in which nothing of that can be is left to a parser of ten times the speed.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from json import JSONDecodeError, JSONDecoder
 from typing import Any
+
+import orjson
 
 from orchestrator.api.refusals import (
     JsonNumberOutOfRange,
@@ -30,10 +34,15 @@ MAX_NUMBER_DIGITS = 308
 # Possessive, so that a long string leaves no backtracking states behind.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_BRACKETS_ALIKE = bytes.maketrans(b"{}", b"[]")
+_STEP = {ord("["): 1, ord("]"): -1}
 _DOUBTFUL_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSUPPORTED = re.compile("[\0\ud800-\udfff]")
 _WHITE_SPACE = " \t\n\r"
+
+# Nineteen digits fit into 64 bits; the fast parser makes doubles of longer integers.
+_MANY_DIGITS = b"0" * 19
+_DIGITS_ALIKE = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 def read_json(body: bytes) -> Any:
@@ -51,6 +60,28 @@ def read_json(body: bytes) -> Any:
         UnsupportedCharacter: NUL or a lone surrogate in a string or a name.
     """
     _refuse_complexity(body)
+    if _is_plain(body):
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            # The strict reader has the words for it.
+            return _read_strictly(body)
+        # Without escapes a string has two quotes: of a member named twice one is lost.
+        if orjson.dumps(value).count(b'"') == body.count(b'"'):
+            return value
+    return _read_strictly(body)
+
+
+def _is_plain(body: bytes) -> bool:
+    """Whether it has no escapes, no integers beyond 64 bits and no objects too large."""
+    return (
+        b"\\" not in body
+        and _MANY_DIGITS not in body.translate(_DIGITS_ALIKE)
+        and body.count(b",") < MAX_MEMBERS_OF_AN_OBJECT
+    )
+
+
+def _read_strictly(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as undecodable:
@@ -76,15 +107,20 @@ def _refuse_complexity(body: bytes) -> None:
     values, brackets = body.count(b","), body.count(b"[") + body.count(b"{")
     if values < MAX_VALUES and brackets <= MAX_DEPTH:
         return
-    outside = _STRING.sub(b"", body)
+    # Where nothing is escaped, strings are what stands between every other pair of quotes.
+    outside = _STRING.sub(b"", body) if b"\\" in body else b"".join(body.split(b'"')[::2])
     if outside.count(b",") >= MAX_VALUES:
         raise JsonTooComplex(f"The body holds more than {MAX_VALUES} values.")
     # Brackets without commas between them are no JSON for long; the cap keeps
     # what follows short all the same.
-    shape = outside.translate(None, delete=_NOT_BRACKETS)
+    shape = outside.translate(_BRACKETS_ALIKE, delete=_NOT_BRACKETS)
     if len(shape) > 4 * MAX_VALUES:
         raise JsonTooComplex(f"The body holds more than {MAX_VALUES} values.")
-    if max(accumulate(map(_STEP.__getitem__, shape)), default=0) > MAX_DEPTH:
+    # Each round takes away the innermost level; what is left is too deep, or no JSON.
+    left, rounds = shape, 0
+    while left and rounds < MAX_DEPTH:
+        left, rounds = left.replace(b"[]", b""), rounds + 1
+    if left and max(accumulate(map(_STEP.__getitem__, shape))) > MAX_DEPTH:
         raise JsonTooComplex(f"The body is nested deeper than {MAX_DEPTH}.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -26,7 +26,6 @@ from orchestrator.api.wire.reports import (
     Success,
     Unknown,
 )
-from orchestrator.desk import report_desk
 from orchestrator.desk.expected_input import bad_schema
 from orchestrator.desk.report_desk import REFUSED, ReportAnswer
 from orchestrator.errors import DibsError, ValidationFailed
@@ -51,14 +50,17 @@ def report(asked: Reports) -> Response:
     A batch that fits the schema is answered 200; why an item was refused stands
     in its `problem`. The same outcome under the lease that made it is replayed.
     """
+    tell = partial(
+        store.Report, token_name=caller().name, request_id=request_id(), chain=asked.chain
+    )
     told: dict[int, store.Report] = {}
     results: dict[int, ReportAnswer] = {}
     for place, item in enumerate(asked.reports):
         try:
-            told[place] = _told(item, f"/reports/{place}", chain=asked.chain)
+            told[place] = _told(tell, item, f"/reports/{place}")
         except DibsError as refusal:
             results[place] = ReportAnswer(item.run_id, REFUSED, problem=refusal)
-    stored = report_desk.report(services().database, list(told.values()))
+    stored = services().report_desk.report(list(told.values()))
     results |= dict(zip(told, stored, strict=True))
     return answer({"results": [_body(results[place]) for place in range(len(asked.reports))]})
 
@@ -67,9 +69,12 @@ def _body(result: ReportAnswer) -> dict[str, Any]:
     return result_body(result, problem_members(result.problem) if result.problem else None)
 
 
-def _told(item: Report, path: str, *, chain: bool) -> store.Report:
+def _told(tell: partial[store.Report], item: Report, path: str) -> store.Report:
     """
     One report as the store takes it.
+
+    Args:
+        tell: Makes one, of all that is alike for the whole batch.
 
     Raises:
         PayloadTooLarge, ValidationFailed: This item alone cannot be stored.
@@ -78,31 +83,29 @@ def _told(item: Report, path: str, *, chain: bool) -> store.Report:
         raise ValidationFailed([{"path": f"{path}/stepIndex", "message": "must not be negative"}])
     outcome = item.outcome
     sent = outcome.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    told = store.Report(
-        token_name=caller().name,
+    tell = partial(
+        tell,
         run_id=item.run_id,
         lease_id=item.lease_id,
         step_index=item.step_index,
         status=outcome.status,
         outcome_hash=body_hash("outcome", sent),
-        request_id=request_id(),
-        chain=chain,
     )
     match outcome:
         case Success():
             output = payload_text(outcome.output, f"{path}/outcome/output")
-            return replace(told, output=output, next_step=outcome.next)
+            return tell(output=output, next_step=outcome.next)
         case StepError():
-            return replace(told, message=outcome.message, retryable=outcome.retryable)
+            return tell(message=outcome.message, retryable=outcome.retryable)
         case Unknown():
-            return replace(told, message=outcome.message)
+            return tell(message=outcome.message)
         case AwaitingInput():
             payload_text(sent["waitingFor"], f"{path}/outcome/waitingFor")
             _require_schema(outcome.waiting_for.schema_, f"{path}/outcome/waitingFor/schema")
             waiting_for = {"reason": WaitingReason.INPUT, **sent["waitingFor"]}
-            return replace(told, waiting_for=json_text(waiting_for))
+            return tell(waiting_for=json_text(waiting_for))
         case Later():
-            return replace(told, available_at=outcome.available_at)
+            return tell(available_at=outcome.available_at)
 
 
 def _require_schema(schema: Any, path: str) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Request, Response, g
 from uuid_utils import uuid7
 
 HEADER: Final = "X-Request-Id"
@@ -15,17 +15,14 @@ HEADER: Final = "X-Request-Id"
 _SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def register_request_ids(app: Flask) -> None:
-    """Take the client's id when it is sane, else make one; give it back with the answer."""
+def take_request_id(asked: Request) -> None:
+    """Take the client's id when it is sane, else make one."""
+    sent = asked.environ.get("HTTP_X_REQUEST_ID", "")
+    g.request_id = request_id = sent if _SANE.fullmatch(sent) else str(uuid7())
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
 
-    @app.before_request
-    def begin() -> None:
-        asked = request.headers.get(HEADER, "")
-        g.request_id = asked if _SANE.fullmatch(asked) else str(uuid7())
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
-    @app.after_request
-    def end(answered: Response) -> Response:
-        answered.headers[HEADER] = g.request_id
-        return answered
+def give_request_id(answered: Response) -> None:
+    """Give the request's id back with its answer."""
+    answered.headers[HEADER] = g.request_id

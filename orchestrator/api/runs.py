@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Response
 from uuid_utils.compat import uuid7
 
@@ -26,7 +28,6 @@ from orchestrator.api.wire.runs import (
     RunSteps,
     RunView,
 )
-from orchestrator.desk import creates
 from orchestrator.desk.creates import Wanted
 from orchestrator.desk.visibility import visible_run
 from orchestrator.errors import (
@@ -59,8 +60,9 @@ runs = blueprint("runs")
 def create_run(asked: RunCreation) -> Response:
     """Create a run. With an Idempotency-Key the request can be repeated."""
     require_queues(caller(), [asked.queue])
-    wanted = _wanted(asked, idempotency_key(), "/input")
-    [found] = creates.create(services().database, [wanted])
+    want = partial(NewRun, created_by=caller().name, request_id=request_id())
+    wanted = _wanted(want, asked, idempotency_key(), "/input")
+    [found] = services().create_desk.create([wanted])
     location = {"Location": f"/v1/runs/{found.run.id}"}
     return answer(run_body(found.run), 201 if found.created else 200, location)
 
@@ -80,11 +82,12 @@ def create_runs(asked: RunBatch) -> Response:
     if idempotency_key() is not None:
         raise IdempotencyKeyInvalid(f"A batch's runs have keys of their own, no {IDEMPOTENCY_KEY}.")
     require_queues(caller(), {run.queue for run in asked.runs})
+    want = partial(NewRun, created_by=caller().name, request_id=request_id())
     wanted = [
-        _wanted(run, run.idempotency_key, f"/runs/{index}/input")
+        _wanted(want, run, run.idempotency_key, f"/runs/{index}/input")
         for index, run in enumerate(asked.runs)
     ]
-    found = creates.create(services().database, wanted)
+    found = services().create_desk.create(wanted)
     body = [
         {"id": each.run.id, "runState": each.run.run_state, "created": each.created}
         for each in found
@@ -92,27 +95,26 @@ def create_runs(asked: RunBatch) -> Response:
     return answer({"runs": body}, 201)
 
 
-def _wanted(asked: RunCreation, key: str | None, path: str) -> Wanted:
-    sent = asked.model_dump(mode="json", exclude={"idempotency_key"})
-    return Wanted(
-        NewRun(
-            id=uuid7(),
-            workflow=asked.workflow,
-            input=payload_text(asked.input, path),
-            queue=asked.queue,
-            priority=asked.priority,
-            available_at=asked.available_at,
-            max_failures=asked.max_failures,
-            max_crashes=asked.max_crashes,
-            dedup_key=asked.dedup_key,
-            idempotency_key=key,
-            request_hash=None if key is None else body_hash("create", sent),
-            traceparent=asked.traceparent,
-            created_by=caller().name,
-            request_id=request_id(),
-        ),
-        return_active=asked.on_conflict == "return",
+def _wanted(want: partial[NewRun], asked: RunCreation, key: str | None, path: str) -> Wanted:
+    request_hash = None
+    if key is not None:
+        sent = asked.model_dump(mode="json", exclude={"idempotency_key"})
+        request_hash = body_hash("create", sent)
+    new = want(
+        id=uuid7(),
+        workflow=asked.workflow,
+        input=payload_text(asked.input, path),
+        queue=asked.queue,
+        priority=asked.priority,
+        available_at=asked.available_at,
+        max_failures=asked.max_failures,
+        max_crashes=asked.max_crashes,
+        dedup_key=asked.dedup_key,
+        idempotency_key=key,
+        request_hash=request_hash,
+        traceparent=asked.traceparent,
     )
+    return Wanted(new, return_active=asked.on_conflict == "return")
 
 
 @runs.get("/v1/runs")

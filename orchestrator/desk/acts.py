@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from orchestrator.desk.arrivals import arrivals
 from orchestrator.desk.expected_input import require_expected
 from orchestrator.desk.visibility import visible_run
 from orchestrator.errors import (
@@ -241,9 +242,11 @@ def _act(
 
     for _ in range(TRIES):
         try:
-            return transact(database.work, work, look_up=look_up)
+            run = transact(database.work, work, look_up=look_up)
         except _TryAgain:
             continue
+        database.arrived(arrivals([run]))
+        return run
     raise Overloaded(f"Run {act.run_id} changed {TRIES} times meanwhile.", retry_after_seconds=1)
 
 

@@ -1,8 +1,9 @@
 """The claim desk: takes wishes for runs, and answers each with what it got.
 
-A wish goes straight through. One that found nothing and may wait is parked: it
-asks again every quarter of a second, first with a look that locks nothing.
-Parked wishes are bounded, and all of them are answered when the process drains.
+Wishes that come at the same time are served in one transaction (`gathering`).
+One that found nothing and may wait is parked (`parking`) until a queue of its
+rings; that costs nothing, but that all that are parked look together once in a
+while, so that a ring that was not heard costs seconds at most.
 """
 
 from __future__ import annotations
@@ -10,74 +11,58 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from uuid import UUID
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from sqlalchemy import Connection
-
+from orchestrator.desk.claim_batch import (
+    Asked,
+    ClaimAnswer,
+    PresumedDeadError,
+    Wish,
+    claim_alone,
+    claim_together,
+)
+from orchestrator.desk.first_copies import FirstCopies
+from orchestrator.desk.gathering import Alone, Gathering, Ticket
+from orchestrator.desk.lookout import Lookout
+from orchestrator.desk.pace import EMPTY_POLL_MS, Pace
+from orchestrator.desk.parking import Parking, Rings
 from orchestrator.desk.signs_of_life import SignsOfLife
-from orchestrator.errors import RequestIdReused
-from orchestrator.store import claim_requests, claims, executors, incidents
-from orchestrator.store.claim_requests import ClaimRequest
+from orchestrator.store import parked
 from orchestrator.store.engine import Database
-from orchestrator.store.executors import OutOfService
 from orchestrator.store.patience import new_patience
-from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
 
-ASK_AGAIN_SECONDS = 0.25
-# What an executor waits after an empty answer that did not wait here.
-EMPTY_POLL_MS = 1_000
-# And one that is out of service, until somebody has put it back.
-OUT_OF_SERVICE_POLL_MS = 5_000
+# How often all that are parked look by themselves: while rings from other processes
+# are heard, and while they are not.
+LOOK_SECONDS = 2.0
+LOOK_DEAF_SECONDS = 1.0
+# A wait that a look ends which finds nothing when no other would come before its end.
+LONG_WAIT_SECONDS = 4 * LOOK_SECONDS
+# Runs that are claimed in one transaction; beyond, it would keep others waiting.
+RUNS_AT_ONCE = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class _Parked(Ticket[Asked, ClaimAnswer]):
     """
-    What one claim asks for.
+    A wish that is parked.
 
     Attributes:
-        executor: The full name that the lease is granted to.
-        body_hash: Tells a repeat of the request from another one.
-        queues: Asked in this order, beginning at another one each time.
+        until: When its time is up.
+        is_over: Nothing was found by a look so late that it need not wait for the next.
     """
 
-    token_name: str
-    executor: str
-    session: UUID
-    request_id: UUID
-    body_hash: bytes
-    queues: tuple[str, ...]
-    limit: int
-    lease_seconds: int
-    wait_seconds: float
+    __slots__ = ("called_at", "is_over", "until")
 
-
-@dataclass(frozen=True, slots=True)
-class ClaimAnswer:
-    """
-    What a wish got.
-
-    Attributes:
-        next_poll_after_ms: How long to wait before the next.
-        out_of_service: Why whoever asked gets nothing, whatever there is.
-    """
-
-    dispatches: Sequence[Dispatch]
-    next_poll_after_ms: int
-    replayed: bool
-    out_of_service: OutOfService | None = None
+    def __init__(self, asked: Asked, until: float) -> None:
+        super().__init__(asked)
+        self.called_at: Rings = ()
+        self.until = until
+        self.is_over = False
 
     @property
-    def is_final(self) -> bool:
-        """Whether waiting longer would change nothing."""
-        return bool(self.dispatches or self.replayed or self.out_of_service)
-
-
-class _PresumedDead(Exception):
-    """Whoever parked this wish has lost a lease since: the runs are for the living."""
+    def queues(self) -> Sequence[str]:
+        return self.wish.wish.queues
 
 
 class ClaimDesk:
@@ -90,17 +75,39 @@ class ClaimDesk:
         *,
         parked_limit: int,
         draining: threading.Event,
+        hears_others: Callable[[], bool] = lambda: False,
     ):
         """
         Args:
             parked_limit: How many wishes may wait at once; the next is answered empty.
             draining: Set when the process is to end: nothing waits any more.
+            hears_others: Whether `ring` is called for what other processes do, too.
         """
         self._database = database
         self._signs = signs
-        self._parked = threading.BoundedSemaphore(parked_limit) if parked_limit else None
         self._draining = draining
+        self._hears_others = hears_others
+        self._gathering: Gathering[Asked, ClaimAnswer] = Gathering(
+            self._serve,
+            self._serve_alone,
+            weight=lambda asked: asked.wish.limit,
+            capacity=RUNS_AT_ONCE,
+        )
+        self._parking: Parking[_Parked] = Parking(parked_limit)
+        self._lookout = Lookout(
+            self._look,
+            self._serve_all,
+            draining,
+            every_seconds=lambda: LOOK_SECONDS if hears_others() else LOOK_DEAF_SECONDS,
+        )
+        self._first_copies = FirstCopies()
+        self._pace = Pace()
         self._turns = itertools.count()
+
+    @property
+    def parked(self) -> int:
+        """How many wishes are parked."""
+        return len(self._parking)
 
     def claim(self, wish: Wish) -> ClaimAnswer:
         """
@@ -114,129 +121,135 @@ class ClaimDesk:
             RequestIdReused: The request id belongs to another body.
         """
         self._signs.note(wish.executor, wish.session)
-        answer = self._ask(wish)
-        if answer.is_final or wish.wait_seconds <= 0:
-            return answer
-        if self._draining.is_set() or self._parked is None or not self._parked.acquire(False):
-            return answer
-        try:
-            return self._wait(wish)
-        finally:
-            self._parked.release()
+        looked_at = self._parking.rings(wish.queues)
+        self._pace.require_room(len(self._gathering))
+        if not self._may_park_at_once(wish):
+            answer = self._gathering.ask(self._asked(wish))
+            if answer.is_final:
+                return answer
+            self._parking.note_empty(wish.queues, looked_at)
+        return self._wait(wish, looked_at)
 
-    def _wait(self, wish: Wish) -> ClaimAnswer:
+    def ring(self, arrived: Mapping[str, int]) -> dict[str, int]:
+        """
+        Serve those that have been parked longest: so many runs have arrived in these queues.
+
+        Returns:
+            What is left over for other processes' wishes.
+        """
+        called, left_over = self._parking.ring(arrived)
+        self._gathering.submit(called)
+        return left_over
+
+    def _may_park_at_once(self, wish: Wish) -> bool:
+        """Whether a look would find nothing, for all that is known here; never for a repeat."""
+        is_first = self._first_copies.note(wish.key)
+        return (
+            is_first
+            and wish.wait_seconds > LONG_WAIT_SECONDS
+            and not self._parking.is_full
+            and self._hears_others()
+            and self._parking.known_empty(wish.queues, within_seconds=2 * LOOK_SECONDS)
+        )
+
+    def _wait(self, wish: Wish, looked_at: Rings) -> ClaimAnswer:
+        """Wait for as long as the wish wants, and there is a place to."""
         began = time.monotonic()
         deadline = began + wish.wait_seconds
-        while (left := deadline - time.monotonic()) > 0:
-            if self._draining.wait(min(left, ASK_AGAIN_SECONDS)):
-                break
-            # Each look has its own: what passes between looks is not the database's time.
+        ticket: _Parked | None = None
+        while (left := deadline - time.monotonic()) > 0 and not self._parking.is_full:
+            ticket = _Parked(self._asked(wish, parked_at=began), deadline)
+            self._lookout.begin()
+            woken = False
+            if self._parking.park(ticket, looked_at):
+                woken = ticket.sleep(left)
+                if ticket.is_over:
+                    break
+                if not woken and self._parking.leave(ticket):
+                    # The last look: a copy may have been granted something meanwhile.
+                    self._gathering.submit([ticket])
+            else:
+                # A queue of its has rung since it looked.
+                ticket.called_at = self._parking.rings(wish.queues)
+                self._gathering.submit([ticket])
+            # What passed while it was parked was not the database's time.
             with new_patience():
                 try:
-                    answer = self._look(wish, parked_at=began)
-                except _PresumedDead:
+                    answer = self._gathering.collect(ticket, woken=woken)
+                except PresumedDeadError:
                     return ClaimAnswer((), EMPTY_POLL_MS, replayed=False)
             if answer.is_final:
                 return answer
-        return ClaimAnswer((), 0, replayed=False)
+            looked_at = ticket.called_at
+            self._parking.note_empty(wish.queues, looked_at)
+        over = time.monotonic() >= deadline or (ticket is not None and ticket.is_over)
+        if wish.wait_seconds > 0 and (over or self._draining.is_set()):
+            return ClaimAnswer((), 0, replayed=False)
+        return ClaimAnswer((), self._pace.poll_after_ms(wish.process), replayed=False)
 
-    def _look(self, wish: Wish, *, parked_at: float) -> ClaimAnswer:
-        """
-        Ask again, when that may find something.
-
-        Something: a pending run, or the answer to a copy of this very request. A
-        connection that was lost leaves a parked copy behind that nobody reads;
-        what it gets is what the repeat beside it is answered.
-        """
-        if transact(
-            self._database.work,
-            lambda connection: (
-                claims.something_pending(connection, wish.queues)
-                or claim_requests.granted(connection, wish.token_name, wish.request_id) is not None
-            ),
-        ):
-            return self._ask(wish, parked_at=parked_at)
-        return ClaimAnswer((), EMPTY_POLL_MS, replayed=False)
-
-    def _ask(self, wish: Wish, *, parked_at: float | None = None) -> ClaimAnswer:
+    def _asked(self, wish: Wish, *, parked_at: float | None = None) -> Asked:
         turn = next(self._turns) % len(wish.queues)
-        queues = wish.queues[turn:] + wish.queues[:turn]
-        return transact(
-            self._database.work, lambda connection: _claim(connection, wish, queues, parked_at)
-        )
+        return Asked(wish, wish.queues[turn:] + wish.queues[:turn], parked_at)
 
-
-def replay(
-    connection: Connection, wish: ClaimRequest, *, lease_seconds: int
-) -> list[Dispatch] | None:
-    """
-    What a request got when it was first asked, as far as it still lives.
-
-    Returns:
-        None when it is new. It is registered then, in this transaction.
-
-    Raises:
-        RequestIdReused: The request id belongs to another body.
-    """
-    if claim_requests.register(connection, [wish]):
-        return None
-    granted = claim_requests.granted(connection, wish.token_name, wish.request_id)
-    if granted is None or granted.body_hash != wish.body_hash:
-        raise RequestIdReused(f"requestId {wish.request_id} was used with another body.")
-    return claims.still_held(
-        connection,
-        token_name=wish.token_name,
-        run_ids=granted.run_ids,
-        lease_ids=granted.lease_ids,
-        lease_seconds=lease_seconds,
-    )
-
-
-def _claim(
-    connection: Connection, wish: Wish, queues: tuple[str, ...], parked_at: float | None
-) -> ClaimAnswer:
-    request = ClaimRequest(wish.token_name, wish.request_id, wish.session, wish.body_hash)
-    replayed = replay(connection, request, lease_seconds=wish.lease_seconds)
-    if replayed is not None:
-        return ClaimAnswer(replayed, 0, replayed=True)
-    dispatches: list[Dispatch] = []
-    answer_bytes = claims.ANSWER_BYTES
-    for queue in queues:
-        wanted = wish.limit - len(dispatches)
-        if not wanted or answer_bytes <= 0:
-            break
-        dealt = claims.claim(
-            connection,
-            queue,
-            [
-                claims.ClaimWish(
-                    request_id=wish.request_id,
-                    token_name=wish.token_name,
-                    executor=wish.executor,
-                    session=wish.session,
-                    lease_seconds=wish.lease_seconds,
-                    limit=wanted,
-                    answer_bytes=answer_bytes,
+    def _serve(self, asked: Sequence[Asked]) -> Sequence[ClaimAnswer | Exception | Alone]:
+        outcomes: dict[int, ClaimAnswer | Exception | Alone] = {}
+        living = list(asked)
+        began = time.monotonic()
+        while living:
+            try:
+                answers = transact(
+                    self._database.work, partial(claim_together, asked=tuple(living))
                 )
-            ],
+            except PresumedDeadError as refusal:
+                for each in [one for one in living if refusal.means(one)]:
+                    outcomes[id(each)] = refusal
+                    living.remove(each)
+                continue
+            outcomes |= zip(map(id, living), answers, strict=True)
+            break
+        self._pace.served(len(asked), time.monotonic() - began)
+        return [outcomes[id(each)] for each in asked]
+
+    def _serve_alone(self, asked: Asked) -> ClaimAnswer:
+        return transact(self._database.work, partial(claim_alone, asked=asked))
+
+    def _look(self) -> None:
+        """Look for all that are parked, once for all of them, and serve those it concerns."""
+        waiting = self._parking.waiting()
+        if not waiting:
+            return
+        queues = sorted({queue for ticket in waiting for queue in ticket.queues})
+        looked_at = self._parking.rings(queues)
+        with new_patience():
+            found = transact(
+                self._database.work,
+                lambda connection: parked.look(
+                    connection,
+                    queues=queues,
+                    most=len(waiting),
+                    keys=[ticket.wish.wish.key for ticket in waiting],
+                    processes=[ticket.wish.wish.process for ticket in waiting],
+                ),
+            )
+        self._parking.note_empty(queues, looked_at)
+        called, _ = self._parking.ring(found.runs)
+        called += self._parking.call(
+            ticket
+            for ticket in waiting
+            if ticket.wish.wish.key in found.answered
+            or ticket.wish.wish.process in found.out_of_service
         )
-        dispatches += [each.dispatch for each in dealt]
-        answer_bytes -= sum(each.bytes for each in dealt)
-    if parked_at is not None and incidents.lost_while_waiting(
-        connection, wish.executor, wish.session, waited_seconds=time.monotonic() - parked_at
-    ):
-        raise _PresumedDead
-    if not dispatches:
-        # Nothing to keep: the request's row goes with the transaction.
-        connection.rollback()
-        out_of_service = executors.out_of_service(connection, wish.executor, wish.session)
-        pause_ms = OUT_OF_SERVICE_POLL_MS if out_of_service else EMPTY_POLL_MS
-        return ClaimAnswer((), pause_ms, replayed=False, out_of_service=out_of_service)
-    claim_requests.settle(
-        connection,
-        wish.token_name,
-        wish.request_id,
-        run_ids=[dispatch.run.id for dispatch in dispatches],
-        lease_ids=[dispatch.lease.id for dispatch in dispatches],
-    )
-    return ClaimAnswer(dispatches, 0, replayed=False)
+        self._gathering.submit(called)
+        # Who would not see another look ends with this one.
+        soon = time.monotonic() + LOOK_SECONDS
+        for ticket in self._parking.call(
+            ticket
+            for ticket in waiting
+            if ticket.until < soon and ticket.wish.wish.wait_seconds > LONG_WAIT_SECONDS
+        ):
+            ticket.is_over = True
+            ticket.wake()
+
+    def _serve_all(self) -> None:
+        """Let all that are parked look once more, and nobody park again: the process ends."""
+        self._gathering.submit(self._parking.close())

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from orchestrator.desk.arrivals import arrivals
+from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import DibsError, IdempotencyKeyReused, Overloaded, RunAlreadyActive
 from orchestrator.store import runs
 from orchestrator.store.engine import Database
+from orchestrator.store.lock_waits import wait_briefly
 from orchestrator.store.records import Run
 from orchestrator.store.replication import vouch
 from orchestrator.store.runs import NewRun
@@ -25,6 +28,11 @@ class Wanted:
     run: NewRun
     return_active: bool
 
+    @property
+    def has_key(self) -> bool:
+        """Whether another run may be in its way."""
+        return self.run.idempotency_key is not None or self.run.dedup_key is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Created:
@@ -34,44 +42,94 @@ class Created:
     created: bool
 
 
-class _Vanished(Exception):
+class _VanishedError(Exception):
     """What was in the way of a run is gone: nothing was written, try again."""
 
 
-def create(database: Database, wanted: Sequence[Wanted]) -> list[Created]:
-    """
-    Create runs, all or none.
+class CreateDesk:
+    """One process's desk for creates; those of one run each share transactions."""
 
-    Returns:
-        One for each, in the order given.
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._gathering: Gathering[Wanted, Created] = Gathering(self._create_each, self._create_one)
 
-    Raises:
-        IdempotencyKeyReused: A key belongs to another body; `index` says whose.
-        RunAlreadyActive: A live run has the same queue, workflow and dedupKey;
-            `runId` names it, `index` the wish.
-    """
-    for _ in range(TRIES):
-        try:
-            return transact(database.work, lambda connection: _create(connection, wanted))
-        except _Vanished:
-            continue
-    raise Overloaded("Other runs with the same key came and went meanwhile.", retry_after_seconds=1)
+    def create(self, wanted: Sequence[Wanted]) -> list[Created]:
+        """
+        Create runs, all or none.
+
+        Returns:
+            One for each, in the order given.
+
+        Raises:
+            IdempotencyKeyReused: A key belongs to another body; `index` says whose.
+            RunAlreadyActive: A live run has the same queue, workflow and dedupKey;
+                `runId` names it, `index` the wish.
+        """
+        if len(wanted) == 1:
+            return [self._gathering.ask(wanted[0])]
+        return self._create_all(wanted)
+
+    def _create_one(self, wanted: Wanted) -> Created:
+        return self._create_all([wanted])[0]
+
+    def _create_all(self, wanted: Sequence[Wanted]) -> list[Created]:
+        for _ in range(TRIES):
+            try:
+                created = transact(
+                    self._database.work, lambda connection: _create_all(connection, wanted)
+                )
+            except _VanishedError:
+                continue
+            self._database.arrived(arrivals(one.run for one in created if one.created))
+            return created
+        raise Overloaded(
+            "Other runs with the same key came and went meanwhile.", retry_after_seconds=1
+        )
+
+    def _create_each(self, wanted: Sequence[Wanted]) -> Sequence[Created | Exception | Alone]:
+        def work(connection: Connection) -> Sequence[Created | DibsError | Alone]:
+            if any(wish.has_key for wish in wanted):
+                # Who holds the key of one of them is for that one to wait for.
+                wait_briefly(connection)
+            return _create_each(connection, wanted)
+
+        outcomes = transact(self._database.work, work)
+        self._database.arrived(
+            arrivals(one.run for one in outcomes if isinstance(one, Created) and one.created)
+        )
+        return outcomes
 
 
-def _create(connection: Connection, wanted: Sequence[Wanted]) -> list[Created]:
-    made = {run.id: run for run in runs.create(connection, [wish.run for wish in wanted])}
+def _create_all(connection: Connection, wanted: Sequence[Wanted]) -> list[Created]:
+    """Raises what is in the way of any of them: nothing is committed then."""
     answers: list[Created] = []
-    for index, wish in enumerate(wanted):
-        run = made.get(wish.run.id)
-        if run is not None:
-            answers.append(Created(run, created=True))
-            continue
-        try:
-            answers.append(_existing(connection, wish))
-        except DibsError as refusal:
-            refusal.members["index"] = index
-            raise
+    for index, outcome in enumerate(_create_each(connection, wanted)):
+        if outcome is ALONE:
+            raise _VanishedError
+        if isinstance(outcome, DibsError):
+            outcome.members["index"] = index
+            raise outcome
+        answers.append(outcome)
     return answers
+
+
+def _create_each(
+    connection: Connection, wanted: Sequence[Wanted]
+) -> list[Created | DibsError | Alone]:
+    """What became of each; `ALONE`: what was in its way is gone."""
+    made = {run.id: run for run in runs.create(connection, [wish.run for wish in wanted])}
+    outcomes: list[Created | DibsError | Alone] = []
+    for wish in wanted:
+        run = made.get(wish.run.id)
+        try:
+            outcomes.append(Created(run, created=True) if run else _existing(connection, wish))
+        except DibsError as refusal:
+            # Whoever shares the transaction is nobody's business: each is a request of one.
+            refusal.members["index"] = 0
+            outcomes.append(refusal)
+        except _VanishedError:
+            outcomes.append(ALONE)
+    return outcomes
 
 
 def _existing(connection: Connection, wish: Wanted) -> Created:
@@ -102,4 +160,4 @@ def _existing(connection: Connection, wish: Wanted) -> Created:
                 runId=str(live.id),
                 runState=live.run_state,
             )
-    raise _Vanished
+    raise _VanishedError

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -19,12 +19,13 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.desk.schedules import fire_due
+from orchestrator.desk.arrivals import arrivals, nothing
+from orchestrator.desk.pruning import PRUNE_EVERY_SECONDS, Pruning
+from orchestrator.desk.schedules import fire_due, fired
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.errors import DibsError, Overloaded
 from orchestrator.store import (
     bulk_acts,
-    claim_requests,
     executors,
     incidents,
     keeper,
@@ -39,9 +40,7 @@ Item = TypeVar("Item")
 
 TICK_SECONDS = 0.25
 BATCH = 500
-PRUNE_EVERY_SECONDS = 60.0
-PRUNE_BATCH = 500
-SIGNS_EVERY_TICKS = 4
+SIGNS_EVERY_TICKS = 8
 # A tick that takes longer goes on at the next: a gap between ticks is an outage to
 # the keeper (`store.keeper.GAP_SECONDS`), and expired leases must not wait for the rest.
 TICK_WORK_SECONDS = 2.0
@@ -62,13 +61,12 @@ class Keeper:
         """
         self._database = database
         self._signs = signs
-        self._retention_days = retention_days
+        self._pruning = Pruning(retention_days=retention_days)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._away = False
         self._beaten_at = 0.0
         self._until = 0.0
-        self._pruning = False
 
     def start(self) -> None:
         self._thread.start()
@@ -95,21 +93,23 @@ class Keeper:
             if capped:
                 log.info("expiries_capped", runs=len(capped))
         expire = partial(leases.expire, since=beat.at)
-        for lease in self._each(expire, leases.expired_run_ids, "expire"):
+        for lease in self._each(expire, leases.expired_run_ids, "expire", arrivals):
             log.info(
                 "lease_expired",
                 run_id=str(lease.run_id),
                 executor=lease.executor,
                 run_state=lease.run_state,
             )
-        for moved in self._each(keeper.make_due, keeper.due_run_ids, "make_due"):
+        for moved in self._each(keeper.make_due, keeper.due_run_ids, "make_due", arrivals):
             log.debug("run_due", run_id=str(moved.run_id))
-        for moved in self._each(keeper.time_out_waits, keeper.late_run_ids, "time_out_waits"):
+        for moved in self._each(
+            keeper.time_out_waits, keeper.late_run_ids, "time_out_waits", arrivals
+        ):
             log.info("wait_timed_out", run_id=str(moved.run_id), run_state=moved.run_state)
-        for schedule in self._each(fire_due, schedules.due_names, "fire_due"):
+        for schedule in self._each(fire_due, schedules.due_names, "fire_due", fired):
             log.info("schedule_fired", schedule=schedule.name)
-        if beat.prune_is_due or self._pruning:
-            self._prune()
+        if beat.prune_is_due:
+            self._prune(beat.pruned_through)
 
     def _run(self) -> None:
         ticks = 0
@@ -169,8 +169,14 @@ class Keeper:
         duty: Callable[..., list[Item]],
         candidates: Callable[..., Sequence[UUID | str]],
         name: str,
+        arrived: Callable[[Sequence[Item]], Mapping[str, int]] = nothing,
     ) -> Sequence[Item]:
-        """Do a duty batch by batch until nothing is left of it, or of the time; one at least."""
+        """
+        Do a duty batch by batch until nothing is left of it, or of the time; one at least.
+
+        Args:
+            arrived: What a batch has brought to be claimed, by queue.
+        """
         done: list[Item] = []
         while not self._stopping.is_set():
             try:
@@ -181,8 +187,9 @@ class Keeper:
                 break
             except DBAPIError as error:
                 log.error("keeper_batch_failed", duty=name, constraint=constraint_of(error))
-                done += self._one_by_one(duty, candidates, name)
+                done += self._one_by_one(duty, candidates, name, arrived)
                 break
+            self._database.arrived(arrived(batch))
             done += batch
             if len(batch) < BATCH or time.monotonic() > self._until:
                 break
@@ -193,11 +200,14 @@ class Keeper:
         duty: Callable[..., list[Item]],
         candidates: Callable[..., Sequence[UUID | str]],
         name: str,
+        arrived: Callable[[Sequence[Item]], Mapping[str, int]],
     ) -> list[Item]:
         done: list[Item] = []
         for one in self._turn(partial(candidates, limit=BATCH)) or []:
             try:
-                done += self._turn(partial(duty, limit=1, only=one)) or []
+                moved = self._turn(partial(duty, limit=1, only=one)) or []
+                self._database.arrived(arrived(moved))
+                done += moved
             except DBAPIError as error:
                 log.error(
                     "keeper_item_failed",
@@ -207,23 +217,13 @@ class Keeper:
                 )
         return done
 
-    def _prune(self) -> None:
-        pruned, self._pruning = 0, self._retention_days > 0
-        while self._pruning and not self._stopping.is_set():
-            batch = self._turn(
-                lambda connection: keeper.prune(
-                    connection, retention_days=self._retention_days, limit=PRUNE_BATCH
-                )
-            )
-            pruned += batch or 0
-            self._pruning = batch == PRUNE_BATCH
-            if time.monotonic() > self._until:
-                break
-        if pruned:
-            log.info("runs_pruned", runs=pruned)
-        if self._pruning:
+    def _prune(self, after: UUID | None) -> None:
+        step = self._turn(partial(self._pruning.step, after=after))
+        if step is None:
             return
-        self._turn(lambda connection: claim_requests.drop_old(connection, limit=5_000))
-        self._turn(executors.drop_unseen)
-        self._turn(incidents.drop_old)
-        self._turn(bulk_acts.drop_old)
+        if step.runs:
+            log.info("runs_pruned", runs=step.runs)
+        if not step.goes_on:
+            self._turn(executors.drop_unseen)
+            self._turn(incidents.drop_old)
+            self._turn(bulk_acts.drop_old)

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from orchestrator.desk.arrivals import arrivals
+from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import LeaseLost
 from orchestrator.store import leases
 from orchestrator.store.engine import Database
@@ -37,40 +39,6 @@ class RenewAnswer:
     server_time: datetime
 
 
-def renew(
-    database: Database, held: Sequence[HeldLease], reconciliation: Reconciliation | None
-) -> RenewAnswer:
-    """
-    Renew what is named, and free the orphans of lost claim replies.
-
-    Args:
-        reconciliation: What the session says it waits for; None frees nothing.
-    """
-    return transact(
-        database.leases, lambda connection: _renew(connection, _once_each(held), reconciliation)
-    )
-
-
-def _renew(
-    connection: Connection, held: Sequence[HeldLease], reconciliation: Reconciliation | None
-) -> RenewAnswer:
-    renewed = leases.renew(connection, held) if held else []
-    released: list[EndedLease] = []
-    orphans_kept = False
-    if reconciliation is not None:
-        named = [lease.lease_id for lease in held]
-        released = leases.release_orphans(connection, reconciliation, named=named)
-        orphans_kept = leases.orphans_are_kept(connection, reconciliation, named=named)
-    kept = {renewal.lease_id for renewal in renewed}
-    return RenewAnswer(
-        renewed=renewed,
-        lost=[lease.lease_id for lease in held if lease.lease_id not in kept],
-        released=[lease.run_id for lease in released],
-        orphans_kept=orphans_kept,
-        server_time=leases.server_time(connection),
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class ReleaseAnswer:
     """The runs that were given back, and the leases that were not the caller's."""
@@ -79,37 +47,199 @@ class ReleaseAnswer:
     lost: Sequence[UUID]
 
 
-def release(database: Database, held: Sequence[HeldLease], *, reason: str) -> ReleaseAnswer:
-    """Give leases back unfinished; one that is gone is lost, and that is no error."""
-    named = _once_each(held)
-
-    def work(connection: Connection) -> dict[UUID, UUID]:
-        ended = leases.release(connection, named, reason=reason)
-        return {lease.lease_id: lease.run_id for lease in ended}
-
-    def look_up(connection: Connection) -> dict[UUID, UUID]:
-        return work(connection) | leases.released_lately(connection, named)
-
-    given_back = transact(database.leases, work, look_up=look_up)
-    return ReleaseAnswer(
-        released=list(given_back.values()),
-        lost=[lease.lease_id for lease in named if lease.lease_id not in given_back],
-    )
-
-
-def start_step(database: Database, held: HeldLease, *, step_index: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
     """
-    Write ahead that a mutating step begins.
+    One renewal.
 
-    Raises:
-        LeaseLost: The lease is not the caller's now, or the run is at another step.
+    Attributes:
+        held: Each lease once.
+        reconciliation: What the session says it waits for; None frees nothing.
     """
-    started = transact(
-        database.leases,
-        lambda connection: leases.start_step(connection, [held], step_indexes=[step_index]),
+
+    held: Sequence[HeldLease]
+    reconciliation: Reconciliation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Leases to be given back, each once, and why."""
+
+    held: Sequence[HeldLease]
+    reason: str
+
+
+class LeaseDesk:
+    """
+    One process's desk for renewals and releases; each kind is gathered by itself.
+
+    What would have to wait for a locked row, or frees an orphan, is done by its own
+    request, in a transaction of its own.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._renewals: Gathering[Heartbeat, RenewAnswer] = Gathering(
+            self._renew_together, self._renew, weight=lambda wish: len(wish.held)
+        )
+        self._releases: Gathering[Release, dict[UUID, UUID]] = Gathering(
+            self._release_together, self._release, weight=lambda wish: len(wish.held)
+        )
+
+    def renew(
+        self, held: Sequence[HeldLease], reconciliation: Reconciliation | None
+    ) -> RenewAnswer:
+        """
+        Renew what is named, and free the orphans of lost claim replies.
+
+        Args:
+            reconciliation: What the session says it waits for; None frees nothing.
+        """
+        return self._renewals.ask(Heartbeat(_once_each(held), reconciliation))
+
+    def release(self, held: Sequence[HeldLease], *, reason: str) -> ReleaseAnswer:
+        """Give leases back unfinished; one that is gone is lost, and that is no error."""
+        named = _once_each(held)
+        given_back = self._releases.ask(Release(named, reason))
+        left = [lease for lease in named if lease.lease_id not in given_back]
+        if left:
+            given_back |= self._release(Release(left, reason))
+        return ReleaseAnswer(
+            released=list(given_back.values()),
+            lost=[lease.lease_id for lease in named if lease.lease_id not in given_back],
+        )
+
+    def start_step(self, held: HeldLease, *, step_index: int) -> None:
+        """
+        Write ahead that a mutating step begins.
+
+        Raises:
+            LeaseLost: The lease is not the caller's now, or the run is at another step.
+        """
+        started = transact(
+            self._database.leases,
+            lambda connection: leases.start_step(connection, [held], step_indexes=[step_index]),
+        )
+        if held.lease_id not in started:
+            raise LeaseLost(held.run_id)
+
+    def _renew(self, wish: Heartbeat) -> RenewAnswer:
+        answer, released = transact(
+            self._database.leases,
+            lambda connection: _renew(connection, wish.held, wish.reconciliation),
+        )
+        self._database.arrived(arrivals(released))
+        return answer
+
+    def _renew_together(self, wishes: Sequence[Heartbeat]) -> Sequence[RenewAnswer | Alone]:
+        return transact(
+            self._database.leases, lambda connection: _renew_together(connection, wishes)
+        )
+
+    def _release(self, wish: Release) -> dict[UUID, UUID]:
+        return self._release_all([wish], skip_locked=False)
+
+    def _release_together(self, wishes: Sequence[Release]) -> Sequence[dict[UUID, UUID]]:
+        given_back = self._release_all(wishes, skip_locked=True)
+        return [
+            {
+                lease.lease_id: given_back[lease.lease_id]
+                for lease in wish.held
+                if lease.lease_id in given_back
+            }
+            for wish in wishes
+        ]
+
+    def _release_all(self, wishes: Sequence[Release], *, skip_locked: bool) -> dict[UUID, UUID]:
+        """The leases that were given back, each with its run."""
+        by_reason: dict[str, dict[UUID, HeldLease]] = {}
+        for wish in wishes:
+            for lease in wish.held:
+                by_reason.setdefault(wish.reason, {}).setdefault(lease.lease_id, lease)
+        ended: list[EndedLease] = []
+
+        def work(connection: Connection, *, skip_locked: bool = skip_locked) -> dict[UUID, UUID]:
+            ended.clear()
+            for reason, held in sorted(by_reason.items()):
+                ended.extend(
+                    leases.release(
+                        connection, list(held.values()), reason=reason, skip_locked=skip_locked
+                    )
+                )
+            return {lease.lease_id: lease.run_id for lease in ended}
+
+        def look_up(connection: Connection) -> dict[UUID, UUID]:
+            named = [lease for held in by_reason.values() for lease in held.values()]
+            # What was sent and not answered is waited for.
+            done = work(connection, skip_locked=False)
+            return done | leases.released_lately(connection, named)
+
+        given_back = transact(self._database.leases, work, look_up=look_up)
+        self._database.arrived(arrivals(ended))
+        return given_back
+
+
+def _renew(
+    connection: Connection, held: Sequence[HeldLease], reconciliation: Reconciliation | None
+) -> tuple[RenewAnswer, Sequence[EndedLease]]:
+    renewed = leases.renew(connection, held) if held else []
+    released: list[EndedLease] = []
+    orphans_kept = False
+    if reconciliation is not None:
+        named = [lease.lease_id for lease in held]
+        released = leases.release_orphans(connection, reconciliation, named=named)
+        orphans_kept = leases.orphans_are_kept(connection, reconciliation, named=named)
+    kept = {renewal.lease_id for renewal in renewed}
+    answer = RenewAnswer(
+        renewed=renewed,
+        lost=[lease.lease_id for lease in held if lease.lease_id not in kept],
+        released=[lease.run_id for lease in released],
+        orphans_kept=orphans_kept,
+        server_time=leases.server_time(connection),
     )
-    if held.lease_id not in started:
-        raise LeaseLost(held.run_id)
+    return answer, released
+
+
+def _renew_together(
+    connection: Connection, wishes: Sequence[Heartbeat]
+) -> list[RenewAnswer | Alone]:
+    once: dict[UUID, HeldLease] = {}
+    for wish in wishes:
+        for lease in wish.held:
+            once.setdefault(lease.lease_id, lease)
+    done = leases.renew(connection, list(once.values()), skip_locked=True) if once else []
+    renewed = {renewal.lease_id: renewal for renewal in done}
+    orphaned = _with_orphans(connection, wishes)
+    server_time = leases.server_time(connection)
+
+    def answer(wish: Heartbeat) -> RenewAnswer | Alone:
+        # Lost, or locked; or named by two requests, which may not say the same of it.
+        is_done = all(
+            lease.lease_id in renewed and once[lease.lease_id] is lease for lease in wish.held
+        )
+        if wish in orphaned or not is_done:
+            return ALONE
+        return RenewAnswer(
+            renewed=[renewed[lease.lease_id] for lease in wish.held],
+            lost=[],
+            released=[],
+            orphans_kept=False,
+            server_time=server_time,
+        )
+
+    return [answer(wish) for wish in wishes]
+
+
+def _with_orphans(connection: Connection, wishes: Sequence[Heartbeat]) -> list[Heartbeat]:
+    telling = [wish for wish in wishes if wish.reconciliation is not None]
+    if not telling:
+        return []
+    said = [
+        (wish.reconciliation, [lease.lease_id for lease in wish.held])
+        for wish in telling
+        if wish.reconciliation is not None
+    ]
+    return [telling[place] for place in leases.with_orphans(connection, said)]
 
 
 def _once_each(held: Sequence[HeldLease]) -> list[HeldLease]:

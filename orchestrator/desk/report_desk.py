@@ -1,18 +1,22 @@
 """The report desk: stores outcomes, and answers a repeat from the ledger.
 
-A batch is one transaction. One item whose values the database refuses never
-fails its neighbours: the batch is repeated item by item.
+What comes at the same time is stored in one transaction. One item whose values the
+database refuses never fails its neighbours: then each request is repeated by
+itself, and item by item. Nor does it hold them up: a run whose row is locked is
+left for its own request to wait for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from orchestrator.desk.arrivals import arrivals
+from orchestrator.desk.gathering import Gathering
 from orchestrator.errors import (
     DibsError,
     LeaseLost,
@@ -25,8 +29,11 @@ from orchestrator.store import claims, reports
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Dispatch
 from orchestrator.store.replication import vouch
-from orchestrator.store.reports import Report
+from orchestrator.store.reports import Report, Reported
 from orchestrator.store.transaction import transact
+
+# Reports that are stored in one transaction; beyond, it would keep others waiting.
+REPORTS_AT_ONCE = 1_000
 
 REFUSED = "refused"
 CONTINUE = "continue"
@@ -50,17 +57,76 @@ class ReportAnswer:
     next: Dispatch | None = None
 
 
-def report(database: Database, told: Sequence[Report]) -> list[ReportAnswer]:
-    """
-    Store outcomes, each on its own.
+Batch = Mapping[int, Report]
+"""Reports by their place in the request; no run occurs twice."""
 
-    Returns:
-        An answer for each, in the order told.
-    """
-    answers: dict[int, ReportAnswer] = {}
-    for batch in _rounds(told):
-        answers |= _store(database, batch)
-    return [answers[place] for place in range(len(told))]
+
+class ReportDesk:
+    """One process's desk for reports."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._gathering: Gathering[Batch, dict[int, ReportAnswer]] = Gathering(
+            self._store_together, self._store, weight=len, capacity=REPORTS_AT_ONCE
+        )
+
+    def report(self, told: Sequence[Report]) -> list[ReportAnswer]:
+        """
+        Store outcomes, each on its own.
+
+        Returns:
+            An answer for each, in the order told.
+        """
+        answers: dict[int, ReportAnswer] = {}
+        for batch in _rounds(told):
+            stored = self._gathering.ask(batch)
+            left = {place: item for place, item in batch.items() if place not in stored}
+            answers |= stored | (self._store(left) if left else {})
+        return [answers[place] for place in range(len(told))]
+
+    def _store_together(self, batches: Sequence[Batch]) -> list[dict[int, ReportAnswer]]:
+        """
+        Store the reports of several requests in one transaction.
+
+        Returns:
+            Answers for each request; what would have had to wait for a row, or for another
+            report of the same run, is left out.
+        """
+        items: dict[UUID, tuple[int, int, Report]] = {}
+        for number, batch in enumerate(batches):
+            for place, item in batch.items():
+                items.setdefault(item.run_id, (number, place, item))
+        all_of_them = dict(enumerate(item for _, _, item in items.values()))
+        answers, done = transact(
+            self._database.leases,
+            lambda connection: _report(connection, all_of_them, skip_locked=True),
+            # What was sent and not answered is waited for.
+            look_up=lambda connection: _report(connection, all_of_them),
+        )
+        self._database.arrived(arrivals(done))
+        sorted_out: list[dict[int, ReportAnswer]] = [{} for _ in batches]
+        for position, (number, place, _) in enumerate(items.values()):
+            if position in answers:
+                sorted_out[number][place] = answers[position]
+        return sorted_out
+
+    def _store(self, batch: Batch) -> dict[int, ReportAnswer]:
+        """Store the reports of one request, whatever they have to wait for."""
+        try:
+            answers, done = transact(
+                self._database.leases, lambda connection: _report(connection, batch)
+            )
+        except DBAPIError as error:
+            # transact lets only an item's own fault (classes 22 and 23) through.
+            if len(batch) == 1:
+                ((place, item),) = batch.items()
+                return {place: _refused(item, _cannot_be_stored(error))}
+            answers = {}
+            for place, item in batch.items():
+                answers |= self._store({place: item})
+            return answers
+        self._database.arrived(arrivals(done))
+        return answers
 
 
 def _rounds(told: Sequence[Report]) -> list[dict[int, Report]]:
@@ -76,24 +142,18 @@ def _rounds(told: Sequence[Report]) -> list[dict[int, Report]]:
     return rounds
 
 
-def _store(database: Database, batch: dict[int, Report]) -> dict[int, ReportAnswer]:
-    try:
-        return transact(database.leases, lambda connection: _report(connection, batch))
-    except DBAPIError as error:
-        # transact lets only an item's own fault (classes 22 and 23) through.
-        if len(batch) == 1:
-            ((place, item),) = batch.items()
-            return {place: _refused(item, _cannot_be_stored(error))}
-    answers: dict[int, ReportAnswer] = {}
-    for place, item in batch.items():
-        answers |= _store(database, {place: item})
-    return answers
+def _report(
+    connection: Connection, batch: Batch, *, skip_locked: bool = False
+) -> tuple[dict[int, ReportAnswer], Sequence[Reported]]:
+    """
+    Answers by place, and what was stored.
 
-
-def _report(connection: Connection, batch: dict[int, Report]) -> dict[int, ReportAnswer]:
+    Args:
+        skip_locked: Leave out the runs whose rows another transaction holds.
+    """
     places = list(batch)
     items = list(batch.values())
-    done = reports.report(connection, items)
+    done = reports.report(connection, items, skip_locked=skip_locked)
     chained = [one for one in done if one.run_state == RunState.STARTED]
     following = _dispatches(connection, [items[one.place] for one in chained])
     answers = {
@@ -101,7 +161,7 @@ def _report(connection: Connection, batch: dict[int, Report]) -> dict[int, Repor
         for one in done
     }
     missed = {place: item for place, item in batch.items() if place not in answers}
-    return answers | (_explain(connection, missed) if missed else {})
+    return answers | (_explain(connection, missed, skip_locked) if missed else {}), done
 
 
 def _stored(
@@ -112,14 +172,15 @@ def _stored(
     return ReportAnswer(run_id, run_state, replayed=replayed)
 
 
-def _explain(connection: Connection, missed: dict[int, Report]) -> dict[int, ReportAnswer]:
+def _explain(connection: Connection, missed: Batch, skip_locked: bool) -> dict[int, ReportAnswer]:
     """Answer what changed nothing: from the ledger, or with a refusal."""
     items = list(missed.values())
+    # In this order: when a lease is seen gone, the report that ended it is in the ledger.
+    steps = reports.current_steps(connection, items)
     ledger = {
         (line.run_id, line.lease_id, line.step_index): line
         for line in reports.stored(connection, items)
     }
-    steps = reports.current_steps(connection, items)
     held = _dispatches(connection, [item for item in items if item.run_id in steps])
     if ledger:
         vouch(connection)
@@ -130,7 +191,8 @@ def _explain(connection: Connection, missed: dict[int, Report]) -> dict[int, Rep
             answers[place] = _stored(
                 item.run_id, line.run_state, held.get(item.run_id), replayed=True
             )
-        else:
+        elif line is not None or not skip_locked or steps.get(item.run_id) != item.step_index:
+            # Else nothing is in its way but a lock.
             answers[place] = _refused(
                 item, _refusal(item, stored=line is not None, step=steps.get(item.run_id))
             )

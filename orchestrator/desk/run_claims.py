@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy import Connection
 
-from orchestrator.desk.claim_desk import replay
+from orchestrator.desk.claim_batch import replay
 from orchestrator.desk.expected_input import require_expected
 from orchestrator.desk.visibility import visible_run
 from orchestrator.errors import (
@@ -118,13 +118,7 @@ def _claim(
     dispatch = claims.claim_run(connection, wish)
     if dispatch is None:
         _refuse(connection, wish, queue_patterns)
-    claim_requests.settle(
-        connection,
-        wish.token_name,
-        wish.request_id,
-        run_ids=[dispatch.run.id],
-        lease_ids=[dispatch.lease.id],
-    )
+    claim_requests.keep(connection, request, run_id=dispatch.run.id, lease_id=dispatch.lease.id)
     return dispatch, False
 
 
@@ -146,7 +140,8 @@ def _refuse(connection: Connection, wish: RunWish, queue_patterns: tuple[str, ..
         raise RunOver(run.id, run.run_state)
     if run.run_state in LEASED:
         raise RunHeld(run.id, run.run_state, run.lease_expires_at, _seconds_left(run, now))
-    out = executors.out_of_service(connection, wish.executor, wish.session)
+    process = (wish.executor, wish.session)
+    out = executors.out_of_service(connection, [process]).get(process)
     gate = _gate(run, paused=paused, brought_input=wish.input is not None, serving=out is None)
     if gate is None:
         raise _TryAgain

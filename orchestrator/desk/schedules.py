@@ -7,6 +7,8 @@ After an outage a schedule fires once for what it missed.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -52,6 +54,15 @@ def fire_due(connection: Connection, *, limit: int, only: str | None = None) -> 
             next_at=_next_or_never(schedule, after=now),
         )
     return list(found)
+
+
+def fired(found: Sequence[Schedule]) -> dict[str, int]:
+    """
+    The queues that these schedules have created runs in, one each.
+
+    A run whose first step has a queue of its own is found by those that look.
+    """
+    return Counter(schedule.queue for schedule in found)
 
 
 def create_run(connection: Connection, schedule: Schedule, *, key: str) -> UUID | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -40,15 +41,23 @@ _SERVING = """NOT EXISTS (
 
 @dataclass(frozen=True, slots=True)
 class ClaimWish:
-    """What one request wants of one queue."""
+    """
+    What one request wants of one queue.
+
+    Attributes:
+        goes_on: The request was granted runs of another queue in this transaction; one
+            that was not gets nothing when it turns out to be a repeat.
+    """
 
     request_id: UUID
     token_name: str
     executor: str
     session: UUID
+    body_hash: bytes
     lease_seconds: int
     limit: int
     answer_bytes: int = ANSWER_BYTES
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +83,39 @@ class RunWish:
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """A dispatch, for the wish at this place of the list; `bytes` is its payload's size."""
+    """
+    A dispatch, for the wish at this place of the list.
+
+    Attributes:
+        bytes: Its payloads' size.
+        claim_key: Where it stood in its queue.
+    """
 
     wish: int
     dispatch: Dispatch
     bytes: int
+    claim_key: datetime
 
 
-def claim(connection: Connection, queue: str, wishes: Sequence[ClaimWish]) -> list[Dealt]:
+def claim(
+    connection: Connection,
+    queue: str,
+    wishes: Sequence[ClaimWish],
+    *,
+    from_key: datetime | None = None,
+) -> list[Dealt]:
     """
-    Lease pending runs of one queue, in order of claimKey, dealt out fairly.
+    Lease pending runs of one queue, in order of claimKey, dealt out fairly, and keep
+    what each request got.
 
     Nobody gets a second run before everybody has a first. A run whose row
     another transaction holds is skipped, not waited for. Nothing comes from a
-    paused queue or goes to an executor that is drained or in quarantine.
+    paused queue, or goes to an executor that is drained or in quarantine, or to a
+    request that was granted something before: that is for its repeat to ask for.
+
+    Args:
+        wishes: Of requests that this transaction has locked, each once.
+        from_key: Look no further ahead in the queue than this claimKey.
 
     Returns:
         The dispatches in order of claim; fewer than wished when there are no more.
@@ -98,15 +126,20 @@ def claim(connection: Connection, queue: str, wishes: Sequence[ClaimWish]) -> li
     # LIMIT expects a tenth of the backlog and would read the whole table.
     rows = connection.execute(
         text(f"""
-WITH wishes AS MATERIALIZED (
-  SELECT w.*, row_number() OVER (ORDER BY turn, w.wish) AS place
+WITH asked AS MATERIALIZED (
+  SELECT w.*
     FROM unnest(CAST(:limits AS integer[]), CAST(:executors AS text[]),
       CAST(:sessions AS uuid[]), CAST(:lease_seconds AS integer[]), CAST(:request_ids AS uuid[]),
-      CAST(:token_names AS text[]), CAST(:answer_bytes AS integer[]))
+      CAST(:token_names AS text[]), CAST(:body_hashes AS bytea[]), CAST(:answer_bytes AS integer[]),
+      CAST(:going_on AS boolean[]))
       WITH ORDINALITY AS w(wanted, executor, session, lease_seconds, request_id, token_name,
-                           answer_bytes, wish)
-   CROSS JOIN LATERAL generate_series(1, w.wanted) AS turn
-   WHERE {_SERVING}),
+                           body_hash, answer_bytes, goes_on, wish)
+   WHERE {_SERVING}
+     AND (w.goes_on OR NOT EXISTS (SELECT FROM "claimRequests" c
+       WHERE c."tokenName" = w.token_name AND c."requestId" = w.request_id))),
+wishes AS (
+  SELECT a.*, row_number() OVER (ORDER BY turn, a.wish) AS place
+    FROM asked a CROSS JOIN LATERAL generate_series(1, a.wanted) AS turn),
 candidates AS MATERIALIZED (
   SELECT r.id, r."claimKey",
          octet_length(r.input::text)
@@ -116,8 +149,10 @@ candidates AS MATERIALIZED (
                 WHERE s."runId" = r.id AND s.state = 'finished'), 0) END AS bytes
     FROM "workflowRuns" r
    WHERE r."stepQueue" = :queue AND r."runState" = '{RunState.PENDING}'
+     AND r."claimKey" >= CAST(:from_key AS timestamptz)
      AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
-   ORDER BY r."claimKey", r.id LIMIT :wanted FOR UPDATE OF r SKIP LOCKED),
+   ORDER BY r."claimKey", r.id LIMIT (SELECT coalesce(sum(wanted), 0) FROM asked)
+   FOR UPDATE OF r SKIP LOCKED),
 numbered AS (
   SELECT id, bytes, row_number() OVER (ORDER BY "claimKey", id) AS place FROM candidates),
 dealt AS MATERIALIZED (
@@ -129,32 +164,52 @@ leased AS (
     FROM dealt d
    WHERE r.id = d.id AND r."runState" = '{RunState.PENDING}' AND d.bytes_before < d.answer_bytes
      AND r.id = ANY (ARRAY(SELECT id FROM dealt))
-  RETURNING r.*, d.wish, d.place, d.bytes, d.request_id, d.token_name),
+  RETURNING r.*, d.wish, d.place, d.bytes, d.request_id, d.token_name, d.body_hash, d.goes_on),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
                            executor, "requestId", actor, detail)
   SELECT id, version, 'claimed', "lockedAt", '{RunState.PENDING}', "runState", "leaseId", fence,
          "lockedBy", request_id::text, token_name, '{{}}'
-    FROM leased)
-SELECT l.wish, l.bytes, {dispatch_columns("l")}
+    FROM leased),
+granted AS (
+  SELECT token_name, request_id, "lockedSession" AS session, body_hash, goes_on,
+         array_agg(id ORDER BY place) AS run_ids, array_agg("leaseId" ORDER BY place) AS lease_ids
+    FROM leased GROUP BY token_name, request_id, "lockedSession", body_hash, goes_on),
+kept AS (
+  INSERT INTO "claimRequests" ("tokenName", "requestId", session, "bodyHash", at, "runIds",
+                               "leaseIds")
+  SELECT token_name, request_id, session, body_hash, clock_timestamp(), run_ids, lease_ids
+    FROM granted WHERE NOT goes_on ORDER BY token_name, request_id),
+kept_on AS (
+  UPDATE "claimRequests" c SET "runIds" = c."runIds" || g.run_ids,
+         "leaseIds" = c."leaseIds" || g.lease_ids
+    FROM granted g
+   WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id)
+SELECT l.wish, l.bytes, l."claimKey" AS claim_key, {dispatch_columns("l")}
   FROM {with_definition("leased", "l")}
  ORDER BY l.place
 """),
         {
             "queue": queue,
-            "wanted": sum(wish.limit for wish in wishes),
+            "from_key": "-infinity" if from_key is None else from_key.isoformat(),
             "limits": [wish.limit for wish in wishes],
             "executors": [wish.executor for wish in wishes],
             "sessions": [wish.session for wish in wishes],
             "lease_seconds": [wish.lease_seconds for wish in wishes],
             "request_ids": [wish.request_id for wish in wishes],
             "token_names": [wish.token_name for wish in wishes],
+            "body_hashes": [wish.body_hash for wish in wishes],
             "answer_bytes": [wish.answer_bytes for wish in wishes],
+            "going_on": [wish.goes_on for wish in wishes],
         },
     )
-    dealt = [Dealt(row.wish - 1, dispatch_of(row), row.bytes) for row in rows]
-    whole = _with_outputs(connection, [each.dispatch for each in dealt])
-    return [replace(each, dispatch=one) for each, one in zip(dealt, whole, strict=True)]
+    # Fetched at once: row by row costs a tenth more.
+    got = rows.all()
+    dispatches = _with_outputs(connection, [dispatch_of(row) for row in got])
+    return [
+        Dealt(row.wish - 1, dispatch, row.bytes, row.claim_key)
+        for row, dispatch in zip(got, dispatches, strict=True)
+    ]
 
 
 def claim_run(connection: Connection, wish: RunWish) -> Dispatch | None:
@@ -285,25 +340,10 @@ SELECT {dispatch_columns("r")} FROM {with_definition('"workflowRuns"', "r")}
     return {dispatch.run.id: dispatch for dispatch in found}
 
 
-def something_pending(connection: Connection, queues: Sequence[str]) -> bool:
-    """Whether a claim of these queues might find something; one index look each, no lock."""
-    return bool(
-        connection.execute(
-            text(f"""
-SELECT EXISTS (
-  SELECT FROM unnest(CAST(:queues AS text[])) AS q(name)
-   CROSS JOIN LATERAL (
-     SELECT FROM "workflowRuns" r
-      WHERE r."stepQueue" = q.name AND r."runState" = '{RunState.PENDING}' LIMIT 1) one
-   WHERE NOT EXISTS (SELECT FROM queues p WHERE p.name = q.name AND p.paused))
-"""),
-            {"queues": list(queues)},
-        ).scalar_one()
-    )
-
-
 def _with_outputs(connection: Connection, dispatches: Sequence[Dispatch]) -> list[Dispatch]:
     """The dispatches with what their steps use; a first step uses nothing and costs nothing."""
     later = [dispatch.run.id for dispatch in dispatches if dispatch.run.step_index > 0]
-    outputs = used_outputs(connection, later) if later else {}
+    if not later:
+        return list(dispatches)
+    outputs = used_outputs(connection, later)
     return [replace(each, outputs=outputs.get(each.run.id)) for each in dispatches]

@@ -6,6 +6,7 @@ lease alive never waits behind claims and lists.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,11 +60,14 @@ class Database:
         work: For claims, creates and reads.
         leases: For renewals, reports and releases, and the keeper.
         access: For looking tokens up: a stranger's garbage waits there by itself.
+        arrived: To be told, after COMMIT, how many runs have become claimable in which
+            queues; those that are parked wait for it.
     """
 
     work: Engine
     leases: Engine
     access: Engine
+    arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None
 
     def close(self) -> None:
         self.work.dispose()
@@ -72,7 +76,12 @@ class Database:
 
 
 def open_database(
-    url: str, *, work_connections: int = 8, lease_connections: int = 4, name: str = "dibs"
+    url: str,
+    *,
+    work_connections: int = 8,
+    lease_connections: int = 4,
+    name: str = "dibs",
+    arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None,
 ) -> Database:
     """
     Prepare the pools; nothing is connected yet.
@@ -80,11 +89,13 @@ def open_database(
     Args:
         url: A libpq URL; it reaches libpq as it is.
         name: `application_name`, as `pg_stat_activity` shows it.
+        arrived: As in `Database`.
     """
     return Database(
         work=open_engine(url, connections=work_connections, name=name),
         leases=open_engine(url, connections=lease_connections, name=f"{name}-leases"),
         access=open_engine(url, connections=ACCESS_CONNECTIONS, name=f"{name}-access"),
+        arrived=arrived,
     )
 
 
@@ -106,6 +117,18 @@ def open_engine(url: str, *, connections: int, name: str) -> Engine:
     return engine
 
 
+def open_connection(url: str, *, name: str) -> BoundedConnection:
+    """
+    One connection outside of any pool, with the same bounds.
+
+    Raises:
+        psycopg.Error: The server cannot be reached, or is a standby.
+    """
+    connection = BoundedConnection.connect(url, application_name=name, **_SOCKET)
+    _bound(connection)
+    return connection
+
+
 def _raw(text: bytes | str) -> orjson.Fragment:
     """
     A jsonb value as it stands, never parsed.
@@ -119,6 +142,11 @@ def _raw(text: bytes | str) -> orjson.Fragment:
 def _prepare(connection: BoundedConnection, _entry: ConnectionPoolEntry) -> None:
     # SQLAlchemy has set the loads for jsonb; json alone would still be parsed.
     set_json_loads(_raw, connection)
+    _bound(connection)
+    connection.listen_for_warnings()
+
+
+def _bound(connection: BoundedConnection) -> None:
     backend_pid, in_recovery, *_ = connection.execute(_ON_CONNECT).fetchone() or (0, True)
     connection.rollback() if in_recovery else connection.commit()
     if in_recovery:
@@ -131,4 +159,3 @@ def _prepare(connection: BoundedConnection, _entry: ConnectionPoolEntry) -> None
         connection.prepare_threshold = None
     else:
         connection.prepare_threshold = 2
-    connection.listen_for_warnings()

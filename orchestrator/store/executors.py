@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from orchestrator.store import incidents
+from orchestrator.store.incidents import Process
 from orchestrator.store.records import Json
 from orchestrator.store.sql import text
 from orchestrator.store.tables import columns, executors
@@ -123,16 +124,23 @@ UPDATE executors SET state = :state, reason = :reason WHERE "fullName" = :full_n
     ).rowcount
 
 
-def out_of_service(connection: Connection, full_name: str, session: UUID) -> OutOfService | None:
-    """Why this session may not claim, or None when it may."""
-    row = connection.execute(
+def out_of_service(
+    connection: Connection, processes: Sequence[Process]
+) -> dict[Process, OutOfService]:
+    """Those of these processes that may not claim, and why."""
+    rows = connection.execute(
         text("""
-SELECT e.state, e.reason FROM executors e
- WHERE e."fullName" = :full_name AND e.session = :session AND e.state <> 'active'
+SELECT e."fullName", e.session, e.state, e.reason
+  FROM unnest(CAST(:full_names AS text[]), CAST(:sessions AS uuid[])) AS s(full_name, session)
+  JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
+ WHERE e.state <> 'active'
 """),
-        {"full_name": full_name, "session": session},
-    ).one_or_none()
-    return None if row is None else OutOfService(row.state, row.reason)
+        {
+            "full_names": [full_name for full_name, _ in processes],
+            "sessions": [session for _, session in processes],
+        },
+    )
+    return {(row[0], row[1]): OutOfService(row[2], row[3]) for row in rows}
 
 
 def seen(connection: Connection, sessions: Iterable[tuple[str, UUID]]) -> None:

@@ -11,6 +11,7 @@ claim that was parked before gets nothing; whoever asks afterwards lives.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -19,28 +20,36 @@ from orchestrator.store.sql import text
 
 KEEP_HOURS = 24
 
+Process = tuple[str, UUID]
+"""One start of an executor: its full name, and its session."""
+
 
 def lost_while_waiting(
-    connection: Connection, executor: str, session: UUID, *, waited_seconds: float
-) -> bool:
+    connection: Connection, waited_seconds: Mapping[Process, float]
+) -> set[Process]:
     """
-    Whether a process has lost a lease since it asked.
+    Those of these processes that have lost a lease since they asked, so many seconds ago.
 
     To be asked after the claim, in its transaction: a run that came back from a
     lost lease became visible together with the line that says whose it was. A loss
     that is yet to come was noted before the clock stepped back: it says nothing.
     """
-    return bool(
-        connection.execute(
-            text("""
-SELECT EXISTS (SELECT FROM incidents i
-  WHERE i.executor = :executor AND i.session = :session
-    AND i.at BETWEEN clock_timestamp() - make_interval(secs => :waited_seconds)
-                 AND clock_timestamp())
+    rows = connection.execute(
+        text("""
+SELECT i.executor, i.session
+  FROM unnest(CAST(:executors AS text[]), CAST(:sessions AS uuid[]),
+    CAST(:waited_seconds AS double precision[])) AS w(executor, session, waited_seconds)
+  JOIN incidents i ON i.executor = w.executor AND i.session = w.session
+   AND i.at BETWEEN clock_timestamp() - make_interval(secs => w.waited_seconds)
+                AND clock_timestamp()
 """),
-            {"executor": executor, "session": session, "waited_seconds": waited_seconds},
-        ).scalar_one()
+        {
+            "executors": [executor for executor, _ in waited_seconds],
+            "sessions": [session for _, session in waited_seconds],
+            "waited_seconds": list(waited_seconds.values()),
+        },
     )
+    return {(row[0], row[1]) for row in rows}
 
 
 def forgive(connection: Connection, executor: str) -> None:

@@ -96,13 +96,17 @@ def server_time(connection: Connection) -> datetime:
     return now
 
 
-def renew(connection: Connection, held: Sequence[HeldLease]) -> list[Renewal]:
+def renew(
+    connection: Connection, held: Sequence[HeldLease], *, skip_locked: bool = False
+) -> list[Renewal]:
     """
     Move the expiry of leases; the first renewal confirms that the run executes.
 
     Args:
         held: At most one entry for each lease. `lease_seconds` None keeps the
             lease's own length; `progress` is JSON text.
+        skip_locked: Do not wait for a row that another transaction holds; its lease is
+            missing.
 
     Returns:
         The renewed ones in no order; a lease that is missing is lost.
@@ -118,7 +122,7 @@ held AS MATERIALIZED (
   SELECT n.*, r."runState" AS was
     FROM named n JOIN "workflowRuns" r ON r.id = n.run_id
    WHERE r."leaseId" = n.lease_id AND {OWNED} = n.token_name
-   ORDER BY r.id FOR UPDATE OF r),
+   ORDER BY r.id FOR UPDATE OF r{" SKIP LOCKED" if skip_locked else ""}),
 renewed AS (
   UPDATE "workflowRuns" r SET
       "runState" = '{RunState.STARTED}',
@@ -153,7 +157,9 @@ SELECT "leaseId" AS lease_id, "leaseExpiresAt" AS expires_at,
     return [Renewal(row.lease_id, row.expires_at, row.abort) for row in rows]
 
 
-def release(connection: Connection, held: Sequence[HeldLease], *, reason: str) -> list[EndedLease]:
+def release(
+    connection: Connection, held: Sequence[HeldLease], *, reason: str, skip_locked: bool = False
+) -> list[EndedLease]:
     """
     Give leases back unfinished.
 
@@ -163,6 +169,7 @@ def release(connection: Connection, held: Sequence[HeldLease], *, reason: str) -
     Args:
         held: At most one entry for each lease.
         reason: Goes to the ledger as it is.
+        skip_locked: As in `renew`.
 
     Returns:
         What became of their runs; a lease that is missing is lost.
@@ -182,7 +189,7 @@ def release(connection: Connection, held: Sequence[HeldLease], *, reason: str) -
       AS n(token_name, run_id, lease_id, request_id)
     JOIN "workflowRuns" r ON r.id = n.run_id
    WHERE r."leaseId" = n.lease_id AND {OWNED} = n.token_name
-   ORDER BY r.id FOR UPDATE OF r""")
+   ORDER BY r.id FOR UPDATE OF r{" SKIP LOCKED" if skip_locked else ""}""")
     return ended(
         connection,
         statement,
@@ -254,6 +261,51 @@ def release_orphans(
         statement,
         _orphan_values(reconciliation, named) | {"request_id": reconciliation.request_id},
     )
+
+
+def with_orphans(
+    connection: Connection, said: Sequence[tuple[Reconciliation, Sequence[UUID]]]
+) -> set[int]:
+    """
+    The places of those sessions that have orphans, to be freed or not yet.
+
+    Args:
+        said: What each session says, and every lease id that it named.
+    """
+    rows = connection.execute(
+        text(f"""
+WITH said AS (
+  SELECT * FROM unnest(CAST(:token_names AS text[]), CAST(:sessions AS uuid[]),
+    CAST(:as_ofs AS timestamptz[]))
+    WITH ORDINALITY AS s(token_name, session, as_of, place)),
+named AS (
+  SELECT * FROM unnest(CAST(:named_by AS integer[]), CAST(:named AS uuid[])) AS n(place, id)),
+claiming AS (
+  SELECT * FROM unnest(CAST(:claimed_by AS integer[]), CAST(:claiming AS uuid[])) AS c(place, id))
+SELECT s.place - 1 FROM said s
+ WHERE EXISTS (
+   SELECT FROM "workflowRuns" r
+    WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = s.session
+      AND {OWNED} = s.token_name
+      AND r."runState" = '{RunState.LOADING}'
+      AND r."lockedAt" < s.as_of AND s.as_of <= clock_timestamp()
+      AND NOT EXISTS (SELECT FROM named n WHERE n.place = s.place AND n.id = r."leaseId")
+      AND NOT EXISTS (
+        SELECT FROM claiming l
+          JOIN "claimRequests" c ON c."tokenName" = s.token_name AND c."requestId" = l.id
+         WHERE l.place = s.place AND r."leaseId" = ANY (c."leaseIds")))
+"""),
+        {
+            "token_names": [each.token_name for each, _ in said],
+            "sessions": [each.session for each, _ in said],
+            "as_ofs": [each.as_of for each, _ in said],
+            "named_by": [place for place, (_, ids) in enumerate(said, 1) for _ in ids],
+            "named": [one for _, ids in said for one in ids],
+            "claimed_by": [place for place, (each, _) in enumerate(said, 1) for _ in each.claiming],
+            "claiming": [one for each, _ in said for one in each.claiming],
+        },
+    )
+    return set(rows.scalars())
 
 
 def orphans_are_kept(

@@ -5,8 +5,9 @@ jsonb values are `orjson.Fragment`s: text as it stands, ready to go into an answ
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
@@ -17,9 +18,12 @@ from orchestrator.store.tables import columns, workflow_runs
 Json = orjson.Fragment
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A row of `"workflowRuns"` without what only its holder may see, or nobody."""
+class Run(NamedTuple):
+    """
+    A row of `"workflowRuns"` without what only its holder may see, or nobody.
+
+    In the order of the table's columns: it is made of a row as it comes.
+    """
 
     id: UUID
     workflow: str
@@ -65,8 +69,7 @@ class Run:
         return reason
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """The right to execute one run until `expires_at`."""
 
     id: UUID
@@ -100,19 +103,28 @@ def text_of(value: Json) -> str:
     return orjson.dumps(value).decode()
 
 
-RUN_FIELDS = tuple(field.name for field in fields(Run))
-_NOT_A_RUN = frozenset(workflow_runs.columns.keys()) - set(RUN_FIELDS)
+RUN_FIELDS = Run._fields
+
+_ALL_FIELDS = frozenset(workflow_runs.columns.keys())
+_OF_A_DISPATCH = frozenset({"resume_input", "lease_id", "lease_seconds"})
+_OF_A_STEP = ("params", "mutating", "timeout_seconds")
+_RUN_WIDTH = len(RUN_FIELDS)
+_DISPATCH_WIDTH = _RUN_WIDTH + len(_OF_A_DISPATCH) + len(_OF_A_STEP)
 
 
 def run_columns(alias: str) -> str:
-    """The select list that `run_of` reads."""
-    return columns(workflow_runs, alias, but=_NOT_A_RUN)
+    """The select list that `run_of` reads; more may come after it."""
+    return columns(workflow_runs, alias, but=_ALL_FIELDS - set(RUN_FIELDS))
 
 
 def dispatch_columns(alias: str) -> str:
-    """The select list that `dispatch_of` reads; its source is `with_definition(…, alias)`."""
-    hidden = _NOT_A_RUN - {"lease_id", "lease_seconds", "resume_input"}
-    return f"""{columns(workflow_runs, alias, but=hidden)},
+    """
+    The select list that `dispatch_of` reads; more may come before it.
+
+    Its source is `with_definition(…, alias)`.
+    """
+    return f"""{run_columns(alias)},
+  {columns(workflow_runs, alias, but=_ALL_FIELDS - _OF_A_DISPATCH)},
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
   (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds"""
@@ -130,22 +142,20 @@ def with_definition(source: str, alias: str) -> str:
  CROSS JOIN LATERAL (SELECT {alias}_w.steps->{alias}."stepName") AS {alias}_s(step_definition)"""
 
 
-def run_of(row: Row[tuple[object, ...]]) -> Run:
-    values = row._mapping  # noqa: SLF001 - the documented name of a row's mapping
-    return Run(**{name: values[name] for name in RUN_FIELDS})
+def run_of(row: Row[*tuple[Any, ...]]) -> Run:
+    return Run._make(row[:_RUN_WIDTH])
 
 
-def dispatch_of(row: Row[tuple[object, ...]]) -> Dispatch:
+def dispatch_of(row: Row[*tuple[Any, ...]]) -> Dispatch:
+    values = row[-_DISPATCH_WIDTH:]
+    run = Run._make(values[:_RUN_WIDTH])
+    resume_input, lease_id, seconds, params, mutating, timeout_seconds = values[_RUN_WIDTH:]
     return Dispatch(
-        run=run_of(row),
-        lease=Lease(
-            id=row.lease_id,
-            fence=row.fence,
-            expires_at=row.lease_expires_at,
-            seconds=row.lease_seconds,
-        ),
-        resume_input=row.resume_input,
-        params=row.params,
-        mutating=row.mutating,
-        timeout_seconds=row.timeout_seconds,
+        run=run,
+        # Every dispatch has been leased: it has an expiry.
+        lease=Lease(lease_id, run.fence, cast(datetime, run.lease_expires_at), seconds),
+        resume_input=resume_input,
+        params=params,
+        mutating=mutating,
+        timeout_seconds=timeout_seconds,
     )

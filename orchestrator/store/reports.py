@@ -100,7 +100,7 @@ class Reported:
     place: int
     run_id: UUID
     run_state: str
-    queue: str
+    step_queue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +114,16 @@ class Stored:
     run_state: str
 
 
-def report(connection: Connection, reports: Sequence[Report]) -> list[Reported]:
+def report(
+    connection: Connection, reports: Sequence[Report], *, skip_locked: bool = False
+) -> list[Reported]:
     """
     Store outcomes, each under the lease that it names.
 
     Args:
         reports: At most one for each run.
+        skip_locked: Do not wait for a row that another transaction holds; its report is
+            missing. A session's incidents that are being counted are then not forgiven yet.
 
     Returns:
         The stored ones in no order. What is missing changed nothing: `stored`
@@ -147,7 +151,7 @@ held AS MATERIALIZED (
     FROM told t JOIN "workflowRuns" r ON r.id = t.run_id
     LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
    WHERE r."leaseId" = t.lease_id AND {OWNED} = t.token_name AND r."stepIndex" = t.step_index
-   ORDER BY r.id FOR UPDATE OF r),
+   ORDER BY r.id FOR UPDATE OF r{" SKIP LOCKED" if skip_locked else ""}),
 chosen AS (
   SELECT h.*, CASE
       WHEN h.status <> 'success' THEN NULL
@@ -262,9 +266,10 @@ forgiven AS (
            WHERE k.number > 0
              AND (k.executor, k.session) IN (
                SELECT executor, session FROM reported WHERE outcome = 'success')
-           ORDER BY k.executor, k.session FOR UPDATE) f
+           ORDER BY k.executor, k.session
+             FOR UPDATE{" SKIP LOCKED" if skip_locked else ""}) f
    WHERE i.executor = f.executor AND i.session = f.session)
-SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM reported
+SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM reported
 """),
         {
             "token_names": [item.token_name for item in reports],
@@ -283,7 +288,7 @@ SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM r
             "chains": [item.chain for item in reports],
         },
     )
-    return [Reported(row.place - 1, row.run_id, row.run_state, row.queue) for row in rows]
+    return [Reported(row.place - 1, row.run_id, row.run_state, row.step_queue) for row in rows]
 
 
 def stored(connection: Connection, reports: Sequence[Report]) -> list[Stored]:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -414,6 +415,19 @@ keeper = Table(
         nullable=True,
     ),
     _column("prunedAt", "pruned_at", Instant, "when over runs were last pruned", nullable=True),
+    _column(
+        "prunedThrough",
+        "pruned_through",
+        Uuid,
+        "how far a pass over the old runs has come; null between passes",
+        nullable=True,
+    ),
+    _column(
+        "pruneRestSeconds",
+        "prune_rest_seconds",
+        Double,
+        "how long nothing is pruned after prunedAt",
+    ),
     PrimaryKeyConstraint("id", name="keeper_pkey"),
     CheckConstraint("id", name="keeper_one_row"),
 )

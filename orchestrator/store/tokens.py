@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,6 +39,19 @@ def find(connection: Connection, key_id: str) -> AccessToken | None:
         text(f'SELECT {_COLUMNS} FROM "accessTokens" WHERE "keyId" = :key_id'), {"key_id": key_id}
     )
     return next(iter(_tokens(rows.mappings())), None)
+
+
+def find_active(connection: Connection, key_ids: Collection[str]) -> list[AccessToken]:
+    """Those of these tokens that are neither revoked nor expired by the database's clock."""
+    rows = connection.execute(
+        text(f"""
+SELECT * FROM (
+  SELECT {_COLUMNS} FROM "accessTokens" WHERE "keyId" = ANY (CAST(:key_ids AS text[]))) t
+ WHERE active
+"""),
+        {"key_ids": list(key_ids)},
+    )
+    return _tokens(rows.mappings())
 
 
 def list_tokens(connection: Connection, *, name: str | None = None) -> list[AccessToken]:

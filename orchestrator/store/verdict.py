@@ -58,7 +58,7 @@ class EndedLease:
     run_id: UUID
     lease_id: UUID
     run_state: str
-    queue: str
+    step_queue: str
     executor: str
     ended_at: datetime
 
@@ -149,7 +149,8 @@ quarantined AS (
     FROM lost WHERE number >= {MAX_INCIDENTS} ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
+       ended_at
   FROM ended ORDER BY id
 """)
 

@@ -11,17 +11,34 @@ from orchestrator.dev.child import ChildError
 from orchestrator.dev.embedded import EmbeddedPostgresError
 from orchestrator.dev.ending import interrupted_once
 from tests.bench.failure import BenchError
-from tests.bench.page import PAGE, notes, table, write_page
-from tests.bench.session import bench
+from tests.bench.page import PAGE, paper, write_section
+from tests.bench.profiling import profile_drain
+from tests.bench.record import as_json
+from tests.bench.session import KEYS, bench
 from tests.bench.sizes import FULL, QUICK
+from tests.bench.summary import SECTION, markdown, notes, tables
 
 INTERRUPTED = 130
+
+
+def _keys(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    keys = tuple(value.split(",")) if value else KEYS
+    if unknown := [key for key in keys if key not in KEYS]:
+        raise click.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(KEYS)}")
+    return keys
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Small samples, once: see that it works.")
 @click.option(
-    "--repeats", type=click.IntRange(min=1), help="Samples of each side.  [default: 3, quick: 1]"
+    "--only",
+    callback=_keys,
+    default="",
+    metavar="FIGURE[,FIGURE]",
+    help=f"Take these alone: {', '.join(KEYS)}.",
+)
+@click.option(
+    "--repeats", type=click.IntRange(min=1), help="Samples of each side.  [default: 5, quick: 1]"
 )
 @click.option(
     "--workers",
@@ -37,16 +54,37 @@ INTERRUPTED = 130
     show_default=True,
     help="Where the figures go.",
 )
-@click.option("--write-docs", is_flag=True, help=f"Put the table into docs/{PAGE.name} too.")
-def main(quick: bool, repeats: int | None, workers: int, output: Path, write_docs: bool) -> None:
+@click.option(
+    "--profile",
+    type=click.Choice(["drain"]),
+    help="Measure nothing: show where the time goes, by py-spy; its stacks go beside the figures.",
+)
+@click.option("--write-docs", is_flag=True, help=f"Put the tables into docs/{PAGE.name} too.")
+def main(
+    quick: bool,
+    only: tuple[str, ...],
+    repeats: int | None,
+    workers: int,
+    output: Path,
+    profile: str | None,
+    write_docs: bool,
+) -> None:
     """Measure Dibs over HTTP beside pgbench, on one database of its own."""
     messages = Console(stderr=True, highlight=False, markup=False)
+    shown = paper()
+    sizes = QUICK if quick else FULL
     try:
         with interrupted_once():
+            if profile:
+                folder = output.with_name("profile")
+                profiles = profile_drain(sizes, workers=workers, folder=folder, say=messages.print)
+                shown.print(*(it.table().shown() for it in profiles), sep="\n")
+                return
             results = bench(
-                QUICK if quick else FULL,
+                sizes,
+                only=only,
                 quick=quick,
-                repeats=repeats or (1 if quick else 3),
+                repeats=repeats or (1 if quick else 5),
                 workers=workers,
                 say=messages.print,
             )
@@ -56,12 +94,11 @@ def main(quick: bool, repeats: int | None, workers: int, output: Path, write_doc
     except (BenchError, ChildError, EmbeddedPostgresError) as error:
         messages.print(f"The bench failed: {error}")
         sys.exit(1)
-    shown = Console(highlight=False)
-    shown.print(table(results), *notes(results), sep="\n")
-    output.write_bytes(orjson.dumps(results.as_json(), option=orjson.OPT_INDENT_2))
+    shown.print(*(table.shown() for table in tables(results)), *notes(results), sep="\n")
+    output.write_bytes(orjson.dumps(as_json(results), option=orjson.OPT_INDENT_2))
     messages.print(f"written: {output}")
     if write_docs:
-        write_page(results)
+        write_section(SECTION, markdown(results))
         messages.print(f"written: {PAGE}")
 
 

@@ -1,4 +1,4 @@
-"""Claims over HTTP: the load generator against the orchestrator."""
+"""Claims and cycles over HTTP: the load generator against the orchestrator."""
 
 import subprocess
 import sys
@@ -8,9 +8,10 @@ import orjson
 from orchestrator.dev.ports import LOOPBACK
 from orchestrator.lifecycle import Role
 from tests.bench.backlog import QUEUE, check
-from tests.bench.caller import REQUEST_ID, SESSION
+from tests.bench.caller import LEASE_ID, REQUEST_ID, RUN_ID, SESSION
 from tests.bench.failure import BenchError
-from tests.bench.load import Load, Outcome
+from tests.bench.load import Load
+from tests.bench.outcome import Outcome
 from tests.bench.stage import Stage
 
 LEASE_SECONDS = 3_600
@@ -25,30 +26,74 @@ def claim_all_the_time(stage: Stage, *, clients: int, limit: int, seconds: float
     Raises:
         BenchError: A claim failed, a run was handed out twice, or none was left.
     """
-    body = {
-        "session": SESSION,
-        "requestId": REQUEST_ID,
-        "queues": [QUEUE],
-        "limit": limit,
-        "leaseSeconds": LEASE_SECONDS,
-        "waitSeconds": 0,
-    }
-    request = _request("POST", "/v1/claims", stage.tokens[Role.EXECUTOR], orjson.dumps(body))
-    outcome = _generate(stage, request, clients, seconds)
-    if outcome.distinct_runs != outcome.runs:
-        raise BenchError(f"{outcome.runs} runs were handed out, {outcome.distinct_runs} differ")
+    outcome = _generate(stage, _claim(stage, limit), None, clients, seconds)
+    _check_distinct(outcome)
     check(stage.owner, outcome.runs, state="loading")
+    return outcome
+
+
+def cycle_all_the_time(stage: Stage, *, clients: int, seconds: float) -> Outcome:
+    """
+    Let so many clients claim a run and report its success, over and over.
+
+    Raises:
+        BenchError: A request failed, a run was handed out twice, was not
+            finished by its report, or none was left.
+    """
+    outcome = _generate(stage, _claim(stage, 1), _report(stage), clients, seconds)
+    _check_distinct(outcome)
+    if outcome.finished != outcome.runs:
+        raise BenchError(f"of {outcome.runs} claimed runs {outcome.finished} were finished")
+    check(stage.owner, outcome.finished, state="finished")
     return outcome
 
 
 def ask_nothing_all_the_time(stage: Stage, *, clients: int, seconds: float) -> Outcome:
     """How fast generator and server are when nothing is to be done: GET /healthz."""
-    return _generate(stage, _request("GET", "/healthz", "", b""), clients, seconds)
+    return _generate(stage, request("GET", "/healthz", "", b""), None, clients, seconds)
 
 
-def _generate(stage: Stage, request: str, clients: int, seconds: float) -> Outcome:
+def claim_request(token: str, *, queue: str, limit: int, wait_seconds: int) -> str:
+    """One claim as text; the session and the request's id are for the caller to fill in."""
+    body = {
+        "session": SESSION,
+        "requestId": REQUEST_ID,
+        "queues": [queue],
+        "limit": limit,
+        "leaseSeconds": LEASE_SECONDS,
+        "waitSeconds": wait_seconds,
+    }
+    return request("POST", "/v1/claims", token, orjson.dumps(body))
+
+
+def request(method: str, path: str, token: str, body: bytes) -> str:
+    """A whole request as text, on a connection that stays."""
+    headers = {
+        "Host": LOOPBACK,
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+    }
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {it}" for name, it in headers.items())]
+    return "\r\n".join(lines) + "\r\n\r\n" + body.decode()
+
+
+def _claim(stage: Stage, limit: int) -> str:
+    return claim_request(stage.tokens[Role.EXECUTOR], queue=QUEUE, limit=limit, wait_seconds=0)
+
+
+def _report(stage: Stage) -> str:
+    success = {"status": "success", "output": None}
+    done = {"leaseId": LEASE_ID, "runId": RUN_ID, "stepIndex": 0, "outcome": success}
+    body = orjson.dumps({"session": SESSION, "chain": True, "reports": [done]})
+    return request("POST", "/v1/reports", stage.tokens[Role.EXECUTOR], body)
+
+
+def _generate(
+    stage: Stage, claim: str, report: str | None, clients: int, seconds: float
+) -> Outcome:
     warm_up_seconds = min(WARM_UP_SECONDS, seconds / 2)
-    load = Load(LOOPBACK, stage.port, request, clients, warm_up_seconds, seconds)
+    load = Load(LOOPBACK, stage.port, claim, report, clients, warm_up_seconds, seconds)
     ended = subprocess.run(
         [sys.executable, "-m", "tests.bench.load"],
         input=orjson.dumps(load),
@@ -66,12 +111,6 @@ def _generate(stage: Stage, request: str, clients: int, seconds: float) -> Outco
     return outcome
 
 
-def _request(method: str, path: str, token: str, body: bytes) -> str:
-    headers = {
-        "Host": LOOPBACK,
-        "Authorization": f"Bearer {token}",
-        "Content-Type": "application/json",
-        "Content-Length": str(len(body)),
-    }
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {it}" for name, it in headers.items())]
-    return "\r\n".join(lines) + "\r\n\r\n" + body.decode()
+def _check_distinct(outcome: Outcome) -> None:
+    if outcome.distinct_runs != outcome.runs:
+        raise BenchError(f"{outcome.runs} runs were handed out, {outcome.distinct_runs} differ")

@@ -2,14 +2,15 @@
 The load generator: a process of its own that keeps plain sockets busy.
 
 It sends the same request over and over, each with a request id of its own, on
-every connection as soon as the last one is answered. What the answers say is
-read only after the time is up. `python -m tests.bench.load` reads a `Load` as
-JSON from its standard input and writes an `Outcome` as JSON.
+every connection as soon as the last one is answered; where it is given a report
+too, that follows each claim. What the answers say is read only after the time
+is up. `python -m tests.bench.load` reads a `Load` as JSON from its standard
+input and writes an `Outcome` as JSON.
 """
 
+import gc
 import secrets
 import selectors
-import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from uuid import uuid4
 import orjson
 
 from tests.bench.caller import ANSWER_SECONDS, Answer, Caller
+from tests.bench.outcome import Outcome, outcome_of
 
 
 @dataclass(frozen=True)
@@ -27,41 +29,20 @@ class Load:
 
     host: str
     port: int
-    request: str
+    claim: str
+    report: str | None
     connections: int
     warm_up_seconds: float
     seconds: float
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """
-    What came back.
-
-    Attributes:
-        requests_per_second: Answers within the time that counts.
-        runs_per_second: Runs in those answers.
-        runs: All runs handed out, in the warm-up and after the time too.
-        distinct_runs: How many different ones.
-        failures: Answers other than 200; `failure` is the first of them.
-        busy: The share of one core that the generator itself took.
-    """
-
-    requests_per_second: float
-    runs_per_second: float
-    p50_ms: float
-    p99_ms: float
-    runs: int
-    distinct_runs: int
-    failures: int
-    failure: str | None
-    busy: float
-
-
 def generate(load: Load) -> Outcome:
-    """Keep the connections busy until the time is up and the last answer is there."""
+    """Keep the connections busy until the time is up and what was begun is done."""
     fresh = request_ids()
-    callers = [Caller(load.host, load.port, load.request, fresh) for _ in range(load.connections)]
+    callers = [
+        Caller(load.host, load.port, load.claim, load.report, fresh)
+        for _ in range(load.connections)
+    ]
     answers: list[Answer] = []
     with selectors.DefaultSelector() as selector:
         for caller in callers:
@@ -81,15 +62,23 @@ def generate(load: Load) -> Outcome:
                 if answer is None:
                     continue
                 answers.append(answer)
-                if answer.came_at < ends_at:
+                if answer.came_at < ends_at or key.data.owes_a_report:
                     key.data.ask()
                 else:
                     under_way -= 1
-        busy = (time.process_time() - busy_before) / (time.perf_counter() - began_at)
+        busy_seconds = time.process_time() - busy_before
+        took_seconds = time.perf_counter() - began_at
     for caller in callers:
         caller.socket.close()
     counted = [answer for answer in answers if counts_from <= answer.came_at < ends_at]
-    return summary(answers, counted, load.seconds, busy)
+    return outcome_of(
+        answers,
+        counted,
+        seconds=load.seconds,
+        reporting=load.report is not None,
+        busy_seconds=busy_seconds,
+        took_seconds=took_seconds,
+    )
 
 
 def request_ids() -> Iterator[bytes]:
@@ -101,35 +90,8 @@ def request_ids() -> Iterator[bytes]:
         yield f"{prefix}{number:012x}".encode()
 
 
-def summary(answers: list[Answer], counted: list[Answer], seconds: float, busy: float) -> Outcome:
-    """Read the answers: which runs they brought, and how long they took."""
-    failed = [answer for answer in answers if answer.status != 200]
-    run_ids = [run_id for answer in answers for run_id in runs_in(answer)]
-    took_ms = [(answer.came_at - answer.asked_at) * 1000 for answer in counted]
-    cuts = (
-        statistics.quantiles(took_ms, n=100, method="inclusive") if len(took_ms) > 1 else [0.0] * 99
-    )
-    return Outcome(
-        requests_per_second=len(counted) / seconds,
-        runs_per_second=sum(len(runs_in(answer)) for answer in counted) / seconds,
-        p50_ms=cuts[49],
-        p99_ms=cuts[98],
-        runs=len(run_ids),
-        distinct_runs=len(set(run_ids)),
-        failures=len(failed),
-        failure=failed[0].body.decode(errors="replace") if failed else None,
-        busy=busy,
-    )
-
-
-def runs_in(answer: Answer) -> list[str]:
-    """The ids of the runs that an answer hands out; a failure hands out none."""
-    if answer.status != 200:
-        return []
-    dispatches = orjson.loads(answer.body).get("dispatches", [])
-    return [dispatch["run"]["id"] for dispatch in dispatches]
-
-
 if __name__ == "__main__":
+    # What is collected here is kept to the end anyway.
+    gc.disable()
     outcome = generate(Load(**orjson.loads(sys.stdin.buffer.read())))
     sys.stdout.buffer.write(orjson.dumps(outcome))

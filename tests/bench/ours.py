@@ -3,9 +3,10 @@
 The desks do their work once on a session that is listened to. What they sent
 is the script: the same statements in the same order, in one transaction where
 they used one. Their values become variables of pgbench, so that the server
-gets parameters as it gets them from the product. Two things differ, both in
+gets parameters as it gets them from the product. Three things differ, all in
 pgbench's favour: a claim's rows are folded into two arrays (it can keep one
-row), and nobody turns them into JSON.
+row), nobody turns them into JSON, and a report waits for a row where the desk
+leaves it out and comes back for it in a second transaction.
 """
 
 import re
@@ -14,8 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from orchestrator.desk import report_desk
-from orchestrator.desk.claim_desk import ClaimDesk, Wish
+from orchestrator.desk.claim_batch import Wish
+from orchestrator.desk.claim_desk import ClaimDesk
+from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.store.engine import Database, open_database
 from orchestrator.store.records import Dispatch
@@ -33,6 +35,8 @@ LEASE_SECONDS = 3_600
 _DRAW = "\\set drawn random(1, 9223372036854775807)\n"
 _DRAWN_ID = "md5(CAST(:drawn AS text))::uuid"
 _PARAMETER = re.compile(r"%\((\w+)\)s")
+# A claim may hold a row that another has just claimed, until it sees that it came too late.
+_LEAVES_OUT, _WAITS = "FOR UPDATE OF r SKIP LOCKED", "FOR UPDATE OF r"
 _FOLDED = """
 SELECT array_agg(l.id)::text AS run_ids, array_agg(l."leaseId")::text AS lease_ids FROM leased l
 \\gset
@@ -74,7 +78,7 @@ def _scripts(service_url: str, limit: int) -> tuple[Script, Script]:
 
     return (
         _script(claimed, "c", moving, before=_DRAW),
-        _script(reported, "r", moving),
+        _waiting(_script(reported, "r", moving)),
     )
 
 
@@ -111,7 +115,7 @@ def _report(database: Database, dispatches: Sequence[Dispatch]) -> None:
         )
         for dispatch in dispatches
     ]
-    if {answer.status for answer in report_desk.report(database, reports)} != {"finished"}:
+    if {answer.status for answer in ReportDesk(database).report(reports)} != {"finished"}:
         raise BenchError("a report was refused")
 
 
@@ -138,6 +142,10 @@ def _script(
         head, _, last = text.rpartition("\nSELECT ")
         texts.append(head + _FOLDED if "FROM leased l" in last else text + ";\n")
     return Script(before + "BEGIN;\n" + "".join(texts) + "COMMIT;\n", variables)
+
+
+def _waiting(report: Script) -> Script:
+    return Script(report.text.replace(_LEAVES_OUT, _WAITS), report.variables)
 
 
 def as_text(value: Any) -> str:

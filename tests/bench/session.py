@@ -1,27 +1,40 @@
 """One run of the bench: every figure, side by side, again and again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from tests.bench import backlog
 from tests.bench.claims import ask_nothing_all_the_time, claim_all_the_time
-from tests.bench.executions import EXECUTORS, SLOTS, create_to_start_ms
+from tests.bench.drain import EXECUTOR_PROCESSES, SLOTS
 from tests.bench.figures import Figures
+from tests.bench.idle import Idleness, idleness
 from tests.bench.machine import commit, machine
 from tests.bench.results import Rate, Results
 from tests.bench.sizes import Sizes
-from tests.bench.stage import stage
+from tests.bench.stage import Stage, stage
+from tests.bench.starts import Start, create_to_start
 
 CLIENTS = 16
+START, IDLE = "start", "idle"
+KEYS = ("claims", "cycles", "batches", "drain", START, IDLE)
 
 
 def bench(
-    sizes: Sizes, *, quick: bool, repeats: int, workers: int, say: Callable[[str], None]
+    sizes: Sizes,
+    *,
+    only: Collection[str],
+    quick: bool,
+    repeats: int,
+    workers: int,
+    say: Callable[[str], None],
 ) -> Results:
     """
     Take every sample, the sides of a figure right after each other.
 
     Drift of the machine hits all sides alike: each repeat begins with another side.
+
+    Args:
+        only: The figures that are wanted, of `KEYS`.
 
     Raises:
         BenchError: A sample is worth nothing.
@@ -29,8 +42,14 @@ def bench(
     taken_at = datetime.now(UTC)
     with stage(workers, say) as on:
         figures = Figures(on, sizes)
-        rates = [Rate(figure.name, {side: [] for side in figure.sides}) for figure in figures.all()]
-        starts_ms: list[float] = []
+        rates = [
+            Rate(figure, {side: [] for side in figure.sides})
+            for figure in figures.all()
+            if figure.key in only
+        ]
+        starts: list[Start] = []
+        # First: nothing is lost when the claims cannot be parked.
+        idle = _idle(on, sizes, say) if IDLE in only else []
         say("the load generator's ceiling")
         ceiling = ask_nothing_all_the_time(on, clients=CLIENTS, seconds=sizes.load_seconds)
         say(f"  GET /healthz   {ceiling.requests_per_second:12,.0f} requests/s")
@@ -38,14 +57,13 @@ def bench(
         backlog.fill(on.owner, sizes.single_backlog)
         claim_all_the_time(on, clients=CLIENTS, limit=1, seconds=min(1.0, sizes.load_seconds))
         for repeat in range(repeats):
-            for figure, rate in zip(figures.all(), rates, strict=True):
-                say(f"repeat {repeat + 1} of {repeats}: {figure.name}")
-                for side in _rotated(list(figure.sides), repeat):
-                    sample = figure.sides[side]()
-                    rate.samples[side].append(sample)
-                    say(f"  {side:14} {sample:12,.0f} runs/s")
-            say(f"repeat {repeat + 1} of {repeats}: from create to handler start")
-            starts_ms += create_to_start_ms(on, sizes.creates)
+            turn = f"repeat {repeat + 1} of {repeats}"
+            for rate in rates:
+                say(f"{turn}: {rate.figure.name}")
+                _sample(rate, repeat, say)
+            if START in only:
+                say(f"{turn}: from create to handler start")
+                starts += create_to_start(on, sizes.creates)
         return Results(
             taken_at=taken_at,
             commit=commit(),
@@ -54,14 +72,31 @@ def bench(
                 "quick": quick,
                 "repeats": repeats,
                 "orchestratorProcesses": workers,
-                "executorProcesses": EXECUTORS,
+                "executorProcesses": EXECUTOR_PROCESSES,
                 "executorSlots": SLOTS,
             },
             rates=rates,
-            starts_ms=starts_ms,
+            starts=starts,
+            idle=idle,
             ceiling=ceiling,
-            claims=figures.outcomes,
+            outcomes=figures.outcomes,
         )
+
+
+def _sample(rate: Rate, repeat: int, say: Callable[[str], None]) -> None:
+    for side in _rotated(list(rate.samples), repeat):
+        sample = rate.figure.sides[side]()
+        rate.samples[side].append(sample)
+        cost = f"{sum(sample.cpu_ms.values()):8.3f} ms of a core each" if sample.cpu_ms else ""
+        say(f"  {side:14} {sample.runs_per_second:12,.0f} runs/s {cost}")
+
+
+def _idle(on: Stage, sizes: Sizes, say: Callable[[str], None]) -> list[Idleness]:
+    say(f"queries of {sizes.idle_executors} idle executors")
+    found = idleness(on, sizes)
+    for one in found:
+        say(f"  {one.executors:4} executors, {one.tokens:3} tokens {one.median:10.1f} queries/s")
+    return found
 
 
 def _rotated(sides: list[str], by: int) -> list[str]:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from executor.poller import WAIT_SECONDS
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -16,6 +18,10 @@ class Sizes:
         batch_backlog: The same for claims and cycles of many.
         drained_runs: What the executors drain.
         creates: Runs created one by one to see how soon their handlers start.
+        idle_executors: Claims parked at once.
+        idle_wait_seconds: For how long each asks to wait; in the full size as an executor does.
+        idle_window_seconds: How long statements are counted, for each of several counts.
+        idle_windows: How many counts.
     """
 
     load_seconds: float
@@ -24,15 +30,23 @@ class Sizes:
     batch_backlog: int
     drained_runs: int
     creates: int
+    idle_executors: int
+    idle_wait_seconds: int
+    idle_window_seconds: float
+    idle_windows: int
 
 
 FULL = Sizes(
-    load_seconds=4,
+    load_seconds=3,
     pgbench_cycles=None,
-    single_backlog=50_000,
-    batch_backlog=250_000,
+    single_backlog=40_000,
+    batch_backlog=180_000,
     drained_runs=20_000,
-    creates=100,
+    creates=60,
+    idle_executors=500,
+    idle_wait_seconds=WAIT_SECONDS,
+    idle_window_seconds=5,
+    idle_windows=5,
 )
 QUICK = Sizes(
     load_seconds=0.4,
@@ -41,4 +55,8 @@ QUICK = Sizes(
     batch_backlog=30_000,
     drained_runs=200,
     creates=4,
+    idle_executors=20,
+    idle_wait_seconds=2,
+    idle_window_seconds=0.5,
+    idle_windows=2,
 )

@@ -1,8 +1,6 @@
 """Where the bench plays: a durable Postgres of its own, the product on it, and pgbench beside."""
 
-import os
 import secrets
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -11,24 +9,26 @@ from pathlib import Path
 
 import psycopg
 
-from orchestrator.dev import programs
 from orchestrator.dev.binaries import find_binaries
-from orchestrator.dev.child import Child
 from orchestrator.dev.data_directory import DataDirectory
 from orchestrator.dev.embedded import EmbeddedPostgres
-from orchestrator.dev.ports import LOOPBACK, free_ports
+from orchestrator.dev.ports import free_ports
 from orchestrator.dev.provision import create_database, ensure_role, provision
 from orchestrator.lifecycle import Role
 from orchestrator.minting import mint
 from orchestrator.store.engine import open_engine
-from tests.bench import bare
+from tests.bench import bare, children
 from tests.bench.pgbench import Pgbench
 
-SERVICE_ROLE = "dibs_service"
-HANDLERS = "tests.bench.handlers:app"
-END_SECONDS = 15.0
-# What would steer our processes past what they are told.
-_STEERING = ("DIBS_", "EXECUTOR_", "DATABASE_URL", "ORCHESTRATOR_URL", "OTEL_", "PG")
+DATABASE = "dibs"
+SERVICE_ROLE = f"{DATABASE}_service"
+# It counts nothing but where a database asks for it: the other figures pay nothing for it.
+SERVER_SETTINGS = {
+    "shared_preload_libraries": "pg_stat_statements",
+    "pg_stat_statements.track": "none",
+}
+# The programs whose processor time is counted.
+POSTGRES, ORCHESTRATOR, EXECUTORS = "postgres", "orchestrator", "executors"
 
 
 @dataclass(frozen=True)
@@ -39,41 +39,35 @@ class Stage:
     Attributes:
         owner: The owner's session, each statement a transaction.
         service_url: The database for the login that the orchestrator has.
+        programs: The process ids of what runs all the time, by program.
         tokens: One for each role, for all queues.
     """
 
     data: DataDirectory
+    postgres: EmbeddedPostgres
     port: int
     owner: psycopg.Connection
     service_url: str
     pgbench: Pgbench
+    programs: dict[str, list[int]]
     tokens: dict[Role, str]
 
     @contextmanager
-    def executors(self, count: int, *, queue: str, slots: int, **settings: str) -> Iterator[None]:
-        """So many executor processes that serve this queue, ready to work."""
-        token_file = self.data.keep("executor-token", self.tokens[Role.EXECUTOR])
-        children = [
-            programs.executor(
-                self.data,
-                f"bench-{number}",
-                HANDLERS,
-                orchestrator_url=f"http://{LOOPBACK}:{self.port}",
-                token_file=token_file,
-                port=port,
-                settings={
-                    "EXECUTOR_QUEUES": queue,
-                    "EXECUTOR_SLOTS": str(slots),
-                    # They end when nothing is left to do: no parked claim is waited for.
-                    "EXECUTOR_STOP_TIMEOUT_S": "0",
-                    "LOG_LEVEL": "warning",
-                    **settings,
-                },
-            )
-            for number, port in enumerate(free_ports(count))
-        ]
-        with _running(*children):
-            yield
+    def executors(
+        self, count: int, *, queue: str, slots: int, **settings: str
+    ) -> Iterator[list[int]]:
+        """So many executor processes that serve this queue, ready to work; their process ids."""
+        processes = children.executors(
+            self.data,
+            count,
+            orchestrator_port=self.port,
+            token=self.tokens[Role.EXECUTOR],
+            queue=queue,
+            slots=slots,
+            **settings,
+        )
+        with children.running(*processes) as pids:
+            yield pids
 
 
 @contextmanager
@@ -87,43 +81,44 @@ def stage(workers: int, say: Callable[[str], None]) -> Iterator[Stage]:
     with (
         tempfile.TemporaryDirectory(prefix="dibs-bench-") as folder,
         DataDirectory(Path(folder)) as data,
-        EmbeddedPostgres(data.path / "postgres", on_progress=say) as postgres,
+        EmbeddedPostgres(
+            data.path / "postgres", settings=SERVER_SETTINGS, on_progress=say
+        ) as postgres,
     ):
-        owner_url = create_database(postgres.owner_url, "dibs")
-        service_url = ensure_role(owner_url, SERVICE_ROLE, secrets.token_hex(16))
-        provision(owner_url, SERVICE_ROLE)
+        owner_url, service_url = served_database(postgres, DATABASE)
         (port,) = free_ports(1)
         say("starting the orchestrator")
+        server = children.orchestrator(
+            data, "orchestrator", service_url=service_url, port=port, workers=workers
+        )
         with (
             closing(psycopg.connect(owner_url, autocommit=True)) as owner,
-            _running(_orchestrator(data, service_url, port, workers)),
+            children.running(server) as pids,
         ):
             bare.create_table(owner, SERVICE_ROLE)
             programs_folder = find_binaries(copy_to=data.path / "postgres" / "binaries")
             yield Stage(
                 data=data,
+                postgres=postgres,
                 port=port,
                 owner=owner,
                 service_url=service_url,
                 pgbench=Pgbench(programs_folder / "pgbench", service_url),
+                programs={
+                    POSTGRES: [] if postgres.pid is None else [postgres.pid],
+                    ORCHESTRATOR: pids,
+                },
                 tokens=_tokens(owner_url),
             )
 
 
-def _orchestrator(data: DataDirectory, service_url: str, port: int, workers: int) -> Child:
-    kept = {name: it for name, it in os.environ.items() if not name.startswith(_STEERING)}
-    command = [sys.executable, "-m", "orchestrator", "serve", "--host", LOOPBACK]
-    return Child(
-        "the orchestrator",
-        [*command, "--port", str(port), "--workers", str(workers)],
-        {
-            **kept,
-            "DATABASE_URL_FILE": str(data.keep("service-url", service_url)),
-            "DIBS_SECRET_KEY_FILE": str(data.keep("secret-key", secrets.token_hex(32))),
-        },
-        ready_url=f"http://{LOOPBACK}:{port}/readyz",
-        log_file=data.log_file("orchestrator"),
-    )
+def served_database(postgres: EmbeddedPostgres, name: str) -> tuple[str, str]:
+    """A database at head; its owner's way to it, and a login's that may serve it and no more."""
+    owner_url = create_database(postgres.owner_url, name)
+    role = f"{name}_service"
+    service_url = ensure_role(owner_url, role, secrets.token_hex(16))
+    provision(owner_url, role)
+    return owner_url, service_url
 
 
 def _tokens(owner_url: str) -> dict[Role, str]:
@@ -133,18 +128,3 @@ def _tokens(owner_url: str) -> dict[Role, str]:
             return {role: mint(connection, name=f"bench-{role}", role=role) for role in Role}
     finally:
         engine.dispose()
-
-
-@contextmanager
-def _running(*children: Child) -> Iterator[None]:
-    try:
-        for child in children:
-            child.start()
-        for child in children:
-            child.wait_until_ready()
-        yield
-    finally:
-        for child in children:
-            child.ask_to_end()
-        for child in children:
-            child.end(END_SECONDS)

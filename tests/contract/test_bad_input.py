@@ -398,6 +398,7 @@ def test_contradictory_lengths_have_no_effect(stage: Stage, framing: bytes) -> N
     "head",
     [
         b"GET /healthz HTTP/1.0\r\n\r\n",
+        b"GET /healthz HTTP/1.0\r\nHost: x\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: " + b"x" * 100_000 + b"\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"X-Many: y\r\n" * 1_000 + b"\r\n",

@@ -104,30 +104,32 @@ SELECT u."runId" AS run_id, jsonb_object_agg(u.name, u.output) AS outputs FROM (
    ORDER BY s."runId", s.name, s."stepIndex" DESC) u
  GROUP BY u."runId";
 
--- claim_requests.register
-INSERT INTO "claimRequests" ("tokenName", "requestId", session, "bodyHash", at)
-SELECT q.*, clock_timestamp()
-  FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[]),
-    CAST(%(sessions)s AS uuid[]), CAST(%(body_hashes)s AS bytea[]))
-    AS q(token_name, request_id, session, body_hash)
- ORDER BY q.token_name, q.request_id
-ON CONFLICT ("tokenName", "requestId") DO NOTHING
-RETURNING "tokenName", "requestId";
+-- claim_requests.lock
+SELECT pg_advisory_xact_lock(hashtextextended(q.token_name || '/' || q.request_id::text, 0))
+  FROM (SELECT CAST(%(token_name)s AS text) AS token_name,
+               CAST(%(request_id)s AS uuid) AS request_id) q;
 
--- claim_requests.settle
-UPDATE "claimRequests" SET "runIds" = %(run_ids)s, "leaseIds" = %(lease_ids)s
- WHERE "tokenName" = %(token_name)s AND "requestId" = %(request_id)s;
+-- claim_requests.lock_free
+SELECT pg_try_advisory_xact_lock(hashtextextended(q.token_name || '/' || q.request_id::text, 0)) AS locked FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[]))
+    WITH ORDINALITY AS q(token_name, request_id, place) ORDER BY q.place;
 
 -- claim_requests.granted
-SELECT "bodyHash", coalesce("runIds", '{}'), coalesce("leaseIds", '{}') FROM "claimRequests"
- WHERE "tokenName" = %(token_name)s AND "requestId" = %(request_id)s;
+SELECT c."tokenName", c."requestId", c."bodyHash", c."runIds", c."leaseIds"
+  FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[]))
+    WITH ORDINALITY AS q(token_name, request_id, place)
+  JOIN "claimRequests" c ON c."tokenName" = q.token_name AND c."requestId" = q.request_id;
+
+-- claim_requests.keep
+INSERT INTO "claimRequests" ("tokenName", "requestId", session, "bodyHash", at, "runIds",
+                             "leaseIds")
+VALUES (%(token_name)s, %(request_id)s, %(session)s, %(body_hash)s, clock_timestamp(),
+        ARRAY[CAST(%(run_id)s AS uuid)], ARRAY[CAST(%(lease_id)s AS uuid)]);
 
 -- claim_requests.drop_old
-DELETE FROM "claimRequests" c USING (
-  SELECT "tokenName", "requestId" FROM "claimRequests"
-   WHERE at < clock_timestamp() - interval '24 hours'
-   ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED) o
- WHERE c."tokenName" = o."tokenName" AND c."requestId" = o."requestId";
+DELETE FROM "claimRequests" WHERE ctid = ANY (ARRAY(
+  SELECT ctid FROM "claimRequests"
+   WHERE at < (SELECT clock_timestamp()) - interval '24 hours'
+   ORDER BY at LIMIT %(limit)s FOR UPDATE SKIP LOCKED));
 
 -- bulk_acts.begin
 INSERT INTO "bulkActs" ("tokenName", "idempotencyKey", "bodyHash", at, before, "isOver",
@@ -157,17 +159,22 @@ UPDATE "bulkActs" SET "isOver" = true
 DELETE FROM "bulkActs" WHERE at < clock_timestamp() - interval '7 days';
 
 -- claims.claim
-WITH wishes AS MATERIALIZED (
-  SELECT w.*, row_number() OVER (ORDER BY turn, w.wish) AS place
+WITH asked AS MATERIALIZED (
+  SELECT w.*
     FROM unnest(CAST(%(limits)s AS integer[]), CAST(%(executors)s AS text[]),
       CAST(%(sessions)s AS uuid[]), CAST(%(lease_seconds)s AS integer[]), CAST(%(request_ids)s AS uuid[]),
-      CAST(%(token_names)s AS text[]), CAST(%(answer_bytes)s AS integer[]))
+      CAST(%(token_names)s AS text[]), CAST(%(body_hashes)s AS bytea[]), CAST(%(answer_bytes)s AS integer[]),
+      CAST(%(going_on)s AS boolean[]))
       WITH ORDINALITY AS w(wanted, executor, session, lease_seconds, request_id, token_name,
-                           answer_bytes, wish)
-   CROSS JOIN LATERAL generate_series(1, w.wanted) AS turn
+                           body_hash, answer_bytes, goes_on, wish)
    WHERE NOT EXISTS (
        SELECT FROM executors e
-        WHERE e."fullName" = w.executor AND e.session = w.session AND e.state <> 'active')),
+        WHERE e."fullName" = w.executor AND e.session = w.session AND e.state <> 'active')
+     AND (w.goes_on OR NOT EXISTS (SELECT FROM "claimRequests" c
+       WHERE c."tokenName" = w.token_name AND c."requestId" = w.request_id))),
+wishes AS (
+  SELECT a.*, row_number() OVER (ORDER BY turn, a.wish) AS place
+    FROM asked a CROSS JOIN LATERAL generate_series(1, a.wanted) AS turn),
 candidates AS MATERIALIZED (
   SELECT r.id, r."claimKey",
          octet_length(r.input::text)
@@ -177,8 +184,10 @@ candidates AS MATERIALIZED (
                 WHERE s."runId" = r.id AND s.state = 'finished'), 0) END AS bytes
     FROM "workflowRuns" r
    WHERE r."stepQueue" = %(queue)s AND r."runState" = 'pending'
+     AND r."claimKey" >= CAST(%(from_key)s AS timestamptz)
      AND NOT EXISTS (SELECT FROM queues q WHERE q.name = %(queue)s AND q.paused)
-   ORDER BY r."claimKey", r.id LIMIT %(wanted)s FOR UPDATE OF r SKIP LOCKED),
+   ORDER BY r."claimKey", r.id LIMIT (SELECT coalesce(sum(wanted), 0) FROM asked)
+   FOR UPDATE OF r SKIP LOCKED),
 numbered AS (
   SELECT id, bytes, row_number() OVER (ORDER BY "claimKey", id) AS place FROM candidates),
 dealt AS MATERIALIZED (
@@ -198,14 +207,29 @@ leased AS (
     FROM dealt d
    WHERE r.id = d.id AND r."runState" = 'pending' AND d.bytes_before < d.answer_bytes
      AND r.id = ANY (ARRAY(SELECT id FROM dealt))
-  RETURNING r.*, d.wish, d.place, d.bytes, d.request_id, d.token_name),
+  RETURNING r.*, d.wish, d.place, d.bytes, d.request_id, d.token_name, d.body_hash, d.goes_on),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
                            executor, "requestId", actor, detail)
   SELECT id, version, 'claimed', "lockedAt", 'pending', "runState", "leaseId", fence,
          "lockedBy", request_id::text, token_name, '{}'
-    FROM leased)
-SELECT l.wish, l.bytes, l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."resumeInput" AS resume_input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."leaseId" AS lease_id, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."leaseSeconds" AS lease_seconds, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
+    FROM leased),
+granted AS (
+  SELECT token_name, request_id, "lockedSession" AS session, body_hash, goes_on,
+         array_agg(id ORDER BY place) AS run_ids, array_agg("leaseId" ORDER BY place) AS lease_ids
+    FROM leased GROUP BY token_name, request_id, "lockedSession", body_hash, goes_on),
+kept AS (
+  INSERT INTO "claimRequests" ("tokenName", "requestId", session, "bodyHash", at, "runIds",
+                               "leaseIds")
+  SELECT token_name, request_id, session, body_hash, clock_timestamp(), run_ids, lease_ids
+    FROM granted WHERE NOT goes_on ORDER BY token_name, request_id),
+kept_on AS (
+  UPDATE "claimRequests" c SET "runIds" = c."runIds" || g.run_ids,
+         "leaseIds" = c."leaseIds" || g.lease_ids
+    FROM granted g
+   WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id)
+SELECT l.wish, l.bytes, l."claimKey" AS claim_key, l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
+  l."resumeInput" AS resume_input, l."leaseId" AS lease_id, l."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
   (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds
@@ -263,7 +287,8 @@ noted AS (
   SELECT id, version, 'claimed', "lockedAt", 'pending', "runState", "leaseId", fence,
          "lockedBy", %(request_id)s, %(token_name)s, '{}'
     FROM leased)
-SELECT l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."resumeInput" AS resume_input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."leaseId" AS lease_id, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."leaseSeconds" AS lease_seconds, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
+SELECT l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
+  l."resumeInput" AS resume_input, l."leaseId" AS lease_id, l."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
   (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds FROM leased l
@@ -286,7 +311,8 @@ refreshed AS (
     FROM held h
    WHERE r.id = h.run_id AND r."leaseId" = h.lease_id
   RETURNING r.*, h.place)
-SELECT f."id" AS id, f."workflow" AS workflow, f."workflowVersion" AS workflow_version, f."queue" AS queue, f."stepQueue" AS step_queue, f."runState" AS run_state, f."priority" AS priority, f."availableAt" AS available_at, f."stepIndex" AS step_index, f."stepName" AS step_name, f."stepType" AS step_type, f."input" AS input, f."resumeInput" AS resume_input, f."output" AS output, f."error" AS error, f."progress" AS progress, f."attempt" AS attempt, f."failures" AS failures, f."crashes" AS crashes, f."maxFailures" AS max_failures, f."maxCrashes" AS max_crashes, f."fence" AS fence, f."leaseId" AS lease_id, f."lockedBy" AS locked_by, f."lockedAt" AS locked_at, f."leaseExpiresAt" AS lease_expires_at, f."leaseSeconds" AS lease_seconds, f."mutatingSince" AS mutating_since, f."abortRequestedAt" AS abort_requested_at, f."waitingFor" AS waiting_for, f."dedupKey" AS dedup_key, f."traceparent" AS traceparent, f."createdBy" AS created_by, f."createdAt" AS created_at, f."startedAt" AS started_at, f."finishedAt" AS finished_at, f."version" AS version,
+SELECT f."id" AS id, f."workflow" AS workflow, f."workflowVersion" AS workflow_version, f."queue" AS queue, f."stepQueue" AS step_queue, f."runState" AS run_state, f."priority" AS priority, f."availableAt" AS available_at, f."stepIndex" AS step_index, f."stepName" AS step_name, f."stepType" AS step_type, f."input" AS input, f."output" AS output, f."error" AS error, f."progress" AS progress, f."attempt" AS attempt, f."failures" AS failures, f."crashes" AS crashes, f."maxFailures" AS max_failures, f."maxCrashes" AS max_crashes, f."fence" AS fence, f."lockedBy" AS locked_by, f."lockedAt" AS locked_at, f."leaseExpiresAt" AS lease_expires_at, f."mutatingSince" AS mutating_since, f."abortRequestedAt" AS abort_requested_at, f."waitingFor" AS waiting_for, f."dedupKey" AS dedup_key, f."traceparent" AS traceparent, f."createdBy" AS created_by, f."createdAt" AS created_at, f."startedAt" AS started_at, f."finishedAt" AS finished_at, f."version" AS version,
+  f."resumeInput" AS resume_input, f."leaseId" AS lease_id, f."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
   (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds FROM refreshed f
@@ -295,7 +321,8 @@ SELECT f."id" AS id, f."workflow" AS workflow, f."workflowVersion" AS workflow_v
  CROSS JOIN LATERAL (SELECT f_w.steps->f."stepName") AS f_s(step_definition) ORDER BY f.place;
 
 -- claims.held_dispatches
-SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."resumeInput" AS resume_input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."leaseId" AS lease_id, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."leaseSeconds" AS lease_seconds, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version,
+SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version,
+  r."resumeInput" AS resume_input, r."leaseId" AS lease_id, r."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
   (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds FROM "workflowRuns" r
@@ -305,13 +332,27 @@ SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_v
   JOIN unnest(CAST(%(run_ids)s AS uuid[]), CAST(%(lease_ids)s AS uuid[])) AS n(run_id, lease_id)
     ON n.run_id = r.id AND n.lease_id = r."leaseId";
 
--- claims.something_pending
-SELECT EXISTS (
-  SELECT FROM unnest(CAST(%(queues)s AS text[])) AS q(name)
-   CROSS JOIN LATERAL (
+-- lock_waits.wait_briefly
+SET LOCAL lock_timeout = '100ms';
+
+-- parked.look
+SELECT 'runs' AS what, q.name, NULL::uuid AS id, pending.runs
+  FROM unnest(CAST(%(queues)s AS text[])) AS q(name)
+ CROSS JOIN LATERAL (
+   SELECT count(*)::integer AS runs FROM (
      SELECT FROM "workflowRuns" r
-      WHERE r."stepQueue" = q.name AND r."runState" = 'pending' LIMIT 1) one
-   WHERE NOT EXISTS (SELECT FROM queues p WHERE p.name = q.name AND p.paused));
+      WHERE r."stepQueue" = q.name AND r."runState" = 'pending' LIMIT %(most)s) few
+   ) pending
+ WHERE pending.runs > 0 AND NOT EXISTS (SELECT FROM queues p WHERE p.name = q.name AND p.paused)
+UNION ALL
+SELECT 'answered', c."tokenName", c."requestId", NULL
+  FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[])) AS k(token_name, id)
+  JOIN "claimRequests" c ON c."tokenName" = k.token_name AND c."requestId" = k.id
+UNION ALL
+SELECT 'out-of-service', e."fullName", e.session, NULL
+  FROM unnest(CAST(%(full_names)s AS text[]), CAST(%(sessions)s AS uuid[])) AS p(full_name, session)
+  JOIN executors e ON e."fullName" = p.full_name AND e.session = p.session
+ WHERE e.state <> 'active';
 
 -- leases.server_time
 SELECT clock_timestamp();
@@ -446,7 +487,8 @@ quarantined AS (
     FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
+       ended_at
   FROM ended ORDER BY id;
 
 -- leases.released_lately
@@ -565,8 +607,31 @@ quarantined AS (
     FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
+       ended_at
   FROM ended ORDER BY id;
+
+-- leases.with_orphans
+WITH said AS (
+  SELECT * FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(sessions)s AS uuid[]),
+    CAST(%(as_ofs)s AS timestamptz[]))
+    WITH ORDINALITY AS s(token_name, session, as_of, place)),
+named AS (
+  SELECT * FROM unnest(CAST(%(named_by)s AS integer[]), CAST(%(named)s AS uuid[])) AS n(place, id)),
+claiming AS (
+  SELECT * FROM unnest(CAST(%(claimed_by)s AS integer[]), CAST(%(claiming)s AS uuid[])) AS c(place, id))
+SELECT s.place - 1 FROM said s
+ WHERE EXISTS (
+   SELECT FROM "workflowRuns" r
+    WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = s.session
+      AND split_part(r."lockedBy", ':', 1) = s.token_name
+      AND r."runState" = 'loading'
+      AND r."lockedAt" < s.as_of AND s.as_of <= clock_timestamp()
+      AND NOT EXISTS (SELECT FROM named n WHERE n.place = s.place AND n.id = r."leaseId")
+      AND NOT EXISTS (
+        SELECT FROM claiming l
+          JOIN "claimRequests" c ON c."tokenName" = s.token_name AND c."requestId" = l.id
+         WHERE l.place = s.place AND r."leaseId" = ANY (c."leaseIds")));
 
 -- leases.orphans_are_kept
 SELECT EXISTS (SELECT FROM "workflowRuns" r
@@ -677,7 +742,8 @@ quarantined AS (
     FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
+       ended_at
   FROM ended ORDER BY id;
 
 -- leases.count_live
@@ -776,7 +842,8 @@ quarantined AS (
     FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
+       ended_at
   FROM ended ORDER BY id;
 
 -- leases.cap_expiries
@@ -898,7 +965,8 @@ quarantined AS (
     FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, queue, executor, ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
+       ended_at
   FROM ended ORDER BY id;
 
 -- leases.expired_run_ids
@@ -1091,9 +1159,10 @@ forgiven AS (
            WHERE k.number > 0
              AND (k.executor, k.session) IN (
                SELECT executor, session FROM reported WHERE outcome = 'success')
-           ORDER BY k.executor, k.session FOR UPDATE) f
+           ORDER BY k.executor, k.session
+             FOR UPDATE) f
    WHERE i.executor = f.executor AND i.session = f.session)
-SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM reported;
+SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM reported;
 
 -- reports.stored
 SELECT e."runId", e."leaseId", (e.detail->>'stepIndex')::integer,
@@ -1358,23 +1427,25 @@ SELECT pg_try_advisory_xact_lock(%(key)s);
 SET LOCAL synchronous_commit = off;
 UPDATE keeper k SET "lastTickAt" = n.now,
     "amnestySince" = CASE WHEN n.gap THEN n.now ELSE k."amnestySince" END,
-    "prunedAt" = CASE WHEN n.prune THEN n.now ELSE k."prunedAt" END
+    "prunedAt" = CASE WHEN n.prune THEN n.now ELSE k."prunedAt" END,
+    "pruneRestSeconds" = CASE WHEN n.prune THEN %(prune_every_seconds)s
+                         ELSE k."pruneRestSeconds" END
   FROM (SELECT now, "lastTickAt",
                coalesce(now - "lastTickAt" > make_interval(secs => %(gap_seconds)s)
                         OR now < "lastTickAt", false) AS gap,
-               coalesce(now - "prunedAt" > make_interval(secs => %(prune_every_seconds)s)
+               coalesce(now - "prunedAt" > make_interval(secs => "pruneRestSeconds")
                         OR now < "prunedAt", true) AS prune
           FROM keeper, clock_timestamp() AS now FOR UPDATE OF keeper) n
  WHERE n.gap OR n."lastTickAt" IS NULL
     OR n.now - n."lastTickAt" >= make_interval(secs => %(every_seconds)s)
-RETURNING n.now, n.gap, n.prune,
+RETURNING n.now, n.gap, n.prune, k."prunedThrough",
     coalesce(k."amnestySince" > n.now - make_interval(secs => %(aftermath_seconds)s), false)
       AS aftermath;
 
 -- keeper.make_due
 WITH due AS MATERIALIZED (
   SELECT r.id FROM "workflowRuns" r
-   WHERE r."runState" = 'scheduled' AND r."availableAt" <= clock_timestamp()
+   WHERE r."runState" = 'scheduled' AND r."availableAt" <= (SELECT clock_timestamp())
      AND (CAST(%(only)s AS uuid) IS NULL OR r.id = %(only)s)
    ORDER BY r."availableAt" LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED),
 moved AS (
@@ -1387,11 +1458,11 @@ noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", detail)
   SELECT id, version, 'due', clock_timestamp(), 'scheduled', "runState", '{}'
     FROM moved)
-SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM moved;
+SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM moved;
 
 -- keeper.due_run_ids
 SELECT id FROM "workflowRuns"
- WHERE "runState" = 'scheduled' AND "availableAt" <= clock_timestamp()
+ WHERE "runState" = 'scheduled' AND "availableAt" <= (SELECT clock_timestamp())
  ORDER BY "availableAt" LIMIT %(limit)s;
 
 -- keeper.time_out_waits
@@ -1401,7 +1472,7 @@ WITH late AS MATERIALIZED (
          w.steps->(r."waitingFor"->'onTimeout'->>'next') AS follower
     FROM "workflowRuns" r
     LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
-   WHERE r."runState" = 'waiting' AND r."availableAt" <= clock_timestamp()
+   WHERE r."runState" = 'waiting' AND r."availableAt" <= (SELECT clock_timestamp())
      AND (CAST(%(only)s AS uuid) IS NULL OR r.id = %(only)s)
    ORDER BY r."availableAt" LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED),
 moved AS (
@@ -1432,15 +1503,42 @@ noted AS (
          jsonb_strip_nulls(jsonb_build_object('stepIndex', step_index, 'code', error->>'code',
            'next', CASE "runState" WHEN 'pending' THEN following END))
     FROM moved)
-SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS queue FROM moved;
+SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM moved;
 
 -- keeper.late_run_ids
 SELECT id FROM "workflowRuns"
- WHERE "runState" = 'waiting' AND "availableAt" <= clock_timestamp()
+ WHERE "runState" = 'waiting' AND "availableAt" <= (SELECT clock_timestamp())
  ORDER BY "availableAt" LIMIT %(limit)s;
 
 -- keeper.prune
-SELECT dibs_prune(clock_timestamp() - make_interval(days => %(retention_days)s), %(limit)s);
+SELECT pruned, through, is_last
+  FROM dibs_prune_page(clock_timestamp() - make_interval(days => %(retention_days)s),
+                       coalesce(CAST(%(after)s AS uuid), '00000000-0000-0000-0000-000000000000'),
+                       %(limit)s);
+
+-- keeper.note_pruning
+UPDATE keeper SET "prunedThrough" = %(through)s, "prunedAt" = clock_timestamp(),
+    "pruneRestSeconds" = %(rest_seconds)s;
+
+-- health.snapshot_holders
+SELECT h.kind, h.name, h.pid, h.horizon::text AS horizon, age(h.horizon) AS transactions, h.since,
+       extract(epoch FROM clock_timestamp() - h.since)::double precision AS seconds
+  FROM (
+    SELECT 'session' AS kind, coalesce(a.application_name, '') AS name, a.pid,
+           CASE WHEN a.backend_xmin IS NULL OR age(a.backend_xid) > age(a.backend_xmin)
+                THEN a.backend_xid ELSE a.backend_xmin END AS horizon,
+           a.xact_start AS since
+      FROM pg_stat_activity a
+     WHERE a.pid <> pg_backend_pid()
+       AND (a.datname = current_database() OR a.datid IS NULL)
+       AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum v WHERE v.pid = a.pid)
+    UNION ALL
+    SELECT 'slot', s.slot_name::text, s.active_pid, s.xmin, NULL FROM pg_replication_slots s
+    UNION ALL
+    SELECT 'prepared', p.gid, NULL, p.transaction, p.prepared FROM pg_prepared_xacts p
+     WHERE p.database = current_database()) h
+ WHERE h.horizon IS NOT NULL
+ ORDER BY age(h.horizon) DESC, h.kind, h.name, h.pid LIMIT 20;
 
 -- replication.vouch
 SELECT pg_logical_emit_message(true, 'dibs', '');
@@ -1468,8 +1566,10 @@ SELECT e."fullName" AS full_name, e."session" AS session, e."tokenName" AS token
 UPDATE executors SET state = %(state)s, reason = %(reason)s WHERE "fullName" = %(full_name)s;
 
 -- executors.out_of_service
-SELECT e.state, e.reason FROM executors e
- WHERE e."fullName" = %(full_name)s AND e.session = %(session)s AND e.state <> 'active';
+SELECT e."fullName", e.session, e.state, e.reason
+  FROM unnest(CAST(%(full_names)s AS text[]), CAST(%(sessions)s AS uuid[])) AS s(full_name, session)
+  JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
+ WHERE e.state <> 'active';
 
 -- executors.seen
 UPDATE executors e SET "seenAt" = clock_timestamp()
@@ -1483,10 +1583,12 @@ DELETE FROM executors e
      WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session);
 
 -- incidents.lost_while_waiting
-SELECT EXISTS (SELECT FROM incidents i
-  WHERE i.executor = %(executor)s AND i.session = %(session)s
-    AND i.at BETWEEN clock_timestamp() - make_interval(secs => %(waited_seconds)s)
-                 AND clock_timestamp());
+SELECT i.executor, i.session
+  FROM unnest(CAST(%(executors)s AS text[]), CAST(%(sessions)s AS uuid[]),
+    CAST(%(waited_seconds)s AS double precision[])) AS w(executor, session, waited_seconds)
+  JOIN incidents i ON i.executor = w.executor AND i.session = w.session
+   AND i.at BETWEEN clock_timestamp() - make_interval(secs => w.waited_seconds)
+                AND clock_timestamp();
 
 -- incidents.forgive
 UPDATE incidents SET number = 0 WHERE executor = %(executor)s AND number > 0;
@@ -1680,6 +1782,13 @@ SELECT c."tokenName" AS token_name, c."requestId" AS request_id, g.run_id, g.lea
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
   "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE "keyId" = %(key_id)s;
+
+-- tokens.find_active
+SELECT * FROM (
+  SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
+  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE "keyId" = ANY (CAST(%(key_ids)s AS text[]))) t
+ WHERE active;
 
 -- tokens.list_tokens
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,

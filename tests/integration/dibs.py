@@ -12,12 +12,14 @@ import orjson
 import psycopg
 from psycopg.rows import dict_row
 
-from orchestrator.desk import acts, creates, leases, report_desk, run_claims
-from orchestrator.desk.claim_desk import ClaimAnswer, ClaimDesk, Wish
-from orchestrator.desk.creates import Created, Wanted
+from orchestrator.desk import acts, run_claims
+from orchestrator.desk.bell import Bell
+from orchestrator.desk.claim_batch import ClaimAnswer, Wish
+from orchestrator.desk.claim_desk import ClaimDesk
+from orchestrator.desk.creates import Created, CreateDesk, Wanted
 from orchestrator.desk.keeper import Keeper
-from orchestrator.desk.leases import ReleaseAnswer, RenewAnswer
-from orchestrator.desk.report_desk import ReportAnswer
+from orchestrator.desk.leases import LeaseDesk, ReleaseAnswer, RenewAnswer
+from orchestrator.desk.report_desk import ReportAnswer, ReportDesk
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.store import executors
 from orchestrator.store.acts import Act
@@ -42,12 +44,20 @@ class Dibs:
 
     def __init__(self, service_url: str, owner: psycopg.Connection, *, connections: int = 4):
         self.owner = owner
+        self.bell = Bell(service_url)
         self.database = open_database(
-            service_url, work_connections=connections, lease_connections=connections
+            service_url,
+            work_connections=connections,
+            lease_connections=connections,
+            arrived=self.bell.ring,
         )
         self.draining = threading.Event()
         self.signs = SignsOfLife()
         self.desk = ClaimDesk(self.database, self.signs, parked_limit=8, draining=self.draining)
+        self.bell.hear = self.desk.ring
+        self.creates = CreateDesk(self.database)
+        self.reports = ReportDesk(self.database)
+        self.leases = LeaseDesk(self.database)
         self.set_keeper(awake=True)
 
     def close(self) -> None:
@@ -56,7 +66,7 @@ class Dibs:
 
     def create(self, *, return_active: bool = False, **changes: Any) -> Created:
         wanted = Wanted(new_run(**changes), return_active=return_active)
-        return creates.create(self.database, [wanted])[0]
+        return self.creates.create([wanted])[0]
 
     def pending(self, **changes: Any) -> Run:
         """A new run."""
@@ -113,11 +123,11 @@ class Dibs:
     def begun(self, executor: Executor, **changes: Any) -> Dispatch:
         """A new run that this executor holds, its mutating step begun."""
         dispatch = self.dispatch(executor, **changes)
-        leases.start_step(self.database, held(dispatch, executor), step_index=0)
+        self.leases.start_step(held(dispatch, executor), step_index=0)
         return dispatch
 
     def report(self, *told: Report) -> list[ReportAnswer]:
-        return report_desk.report(self.database, told)
+        return self.reports.report(told)
 
     def tell(
         self, dispatch: Dispatch, executor: Executor, status: str, **parts: Any
@@ -129,7 +139,7 @@ class Dibs:
         self, executor: Executor, *dispatches: Dispatch, lease_seconds: int | None = None
     ) -> RenewAnswer:
         named = [held(each, executor, lease_seconds=lease_seconds) for each in dispatches]
-        return leases.renew(self.database, named, None)
+        return self.leases.renew(named, None)
 
     def reconcile(
         self,
@@ -150,8 +160,7 @@ class Dibs:
         claiming: Sequence[UUID] = (),
     ) -> RenewAnswer:
         """The same, with all that the executor is told."""
-        return leases.renew(
-            self.database,
+        return self.leases.renew(
             [held(each, executor) for each in dispatches],
             Reconciliation(executor.token, executor.session, tuple(claiming), as_of),
         )
@@ -160,7 +169,7 @@ class Dibs:
         self, executor: Executor, *dispatches: Dispatch, reason: str = "draining"
     ) -> ReleaseAnswer:
         named = [held(each, executor) for each in dispatches]
-        return leases.release(self.database, named, reason=reason)
+        return self.leases.release(named, reason=reason)
 
     def abort(
         self,

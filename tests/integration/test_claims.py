@@ -22,6 +22,7 @@ def wish(executor: Executor, *, limit: int, answer_bytes: int = claims.ANSWER_BY
         token_name=executor.token,
         executor=executor.name,
         session=executor.session,
+        body_hash=bytes(32),
         lease_seconds=30,
         limit=limit,
         answer_bytes=answer_bytes,

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pytest
 
-from orchestrator.desk import creates
 from orchestrator.desk.creates import Wanted
 from orchestrator.errors import IdempotencyKeyReused, RunAlreadyActive
 from tests.integration.dibs import Dibs
@@ -37,7 +36,7 @@ def test_a_run_is_pending_when_it_is_due_and_scheduled_when_not(dibs: Dibs) -> N
 def test_a_batch_is_answered_in_the_order_given(dibs: Dibs) -> None:
     wanted = [Wanted(new_run(input=str(number)), return_active=False) for number in range(50)]
 
-    made = creates.create(dibs.database, wanted)
+    made = dibs.creates.create(wanted)
 
     assert [each.run.id for each in made] == [wish.run.id for wish in wanted]
     assert all(each.created for each in made)
@@ -48,7 +47,7 @@ def test_a_batch_with_one_conflict_creates_nothing_and_names_it(dibs: Dibs) -> N
     wanted = [Wanted(new_run(dedup_key=key), return_active=False) for key in (None, "order-7")]
 
     with pytest.raises(RunAlreadyActive) as refused:
-        creates.create(dibs.database, wanted)
+        dibs.creates.create(wanted)
     assert (refused.value.members["index"], refused.value.members["runId"]) == (1, str(live.id))
     assert runs(dibs) == 1
 
@@ -56,7 +55,7 @@ def test_a_batch_with_one_conflict_creates_nothing_and_names_it(dibs: Dibs) -> N
 def test_a_batch_may_have_a_dedup_key_twice_when_it_takes_the_live_run(dibs: Dibs) -> None:
     wanted = [Wanted(new_run(dedup_key="order-7"), return_active=True) for _ in range(2)]
 
-    first, second = creates.create(dibs.database, wanted)
+    first, second = dibs.creates.create(wanted)
 
     assert (first.created, second.created) == (True, False)
     assert second.run.id == first.run.id
@@ -137,7 +136,7 @@ def test_batches_at_once_with_the_same_keys_in_opposite_order_both_end(dibs: Dib
     def create(order: list[str]) -> int:
         wanted = [Wanted(new_run(dedup_key=key), return_active=True) for key in order]
         barrier.wait(10)
-        return sum(each.created for each in creates.create(dibs.database, wanted))
+        return sum(each.created for each in dibs.creates.create(wanted))
 
     with ThreadPoolExecutor(2) as clients:
         made = [clients.submit(create, order) for order in (keys, keys[::-1])]

@@ -23,9 +23,12 @@ from orchestrator.store import (
     claims,
     events,
     executors,
+    health,
     incidents,
     keeper,
     leases,
+    lock_waits,
+    parked,
     queues,
     replication,
     reports,
@@ -56,7 +59,7 @@ TOKEN: dict[str, Any] = {
     "lasts": None,
 }
 REGISTRATION = executors.Registration("fleet:one", ID, "fleet", None, 1, (), (), "{}", None)
-WISH = claims.ClaimWish(ID, "fleet", "fleet:one", ID, 30, 1)
+WISH = claims.ClaimWish(ID, "fleet", "fleet:one", ID, b"h", 30, 1)
 RUN_WISH = claims.RunWish(ID, "fleet", "fleet:one", ID, 30, ID, None)
 ORPHANS = leases.Reconciliation("fleet", ID, (ID,), THEN)
 REQUEST = claim_requests.ClaimRequest("fleet", ID, ID, b"h")
@@ -84,11 +87,10 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "events.events_of": lambda c: events.events_of(c, ID),
     "steps.steps_of": lambda c: steps.steps_of(c, ID),
     "steps.used_outputs": lambda c: steps.used_outputs(c, [ID]),
-    "claim_requests.register": lambda c: claim_requests.register(c, [REQUEST]),
-    "claim_requests.settle": lambda c: claim_requests.settle(
-        c, "fleet", ID, run_ids=[ID], lease_ids=[ID]
-    ),
-    "claim_requests.granted": lambda c: claim_requests.granted(c, "fleet", ID),
+    "claim_requests.lock": lambda c: claim_requests.lock(c, REQUEST.key),
+    "claim_requests.lock_free": lambda c: claim_requests.lock_free(c, [REQUEST.key]),
+    "claim_requests.granted": lambda c: claim_requests.granted(c, [REQUEST.key]),
+    "claim_requests.keep": lambda c: claim_requests.keep(c, REQUEST, run_id=ID, lease_id=ID),
     "claim_requests.drop_old": lambda c: claim_requests.drop_old(c, limit=1),
     "bulk_acts.begin": lambda c: bulk_acts.begin(c, BULK, body_hash=b"h", before=ID),
     "bulk_acts.progress": lambda c: bulk_acts.progress(c, BULK),
@@ -102,12 +104,16 @@ CALLS: dict[str, Callable[[Connection], object]] = {
         c, token_name="fleet", run_ids=[ID], lease_ids=[ID], lease_seconds=30
     ),
     "claims.held_dispatches": lambda c: claims.held_dispatches(c, run_ids=[ID], lease_ids=[ID]),
-    "claims.something_pending": lambda c: claims.something_pending(c, ["default"]),
+    "lock_waits.wait_briefly": lock_waits.wait_briefly,
+    "parked.look": lambda c: parked.look(
+        c, queues=["default"], most=1, keys=[REQUEST.key], processes=[("fleet:one", ID)]
+    ),
     "leases.server_time": leases.server_time,
     "leases.renew": lambda c: leases.renew(c, HELD),
     "leases.release": lambda c: leases.release(c, HELD, reason="draining"),
     "leases.released_lately": lambda c: leases.released_lately(c, HELD),
     "leases.release_orphans": lambda c: leases.release_orphans(c, ORPHANS, named=[ID]),
+    "leases.with_orphans": lambda c: leases.with_orphans(c, [(ORPHANS, [ID])]),
     "leases.orphans_are_kept": lambda c: leases.orphans_are_kept(c, ORPHANS, named=[ID]),
     "leases.release_replaced": lambda c: leases.release_replaced(
         c, executor="fleet:one", session=ID, request_id=None, actor="fleet"
@@ -136,16 +142,18 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "keeper.due_run_ids": lambda c: keeper.due_run_ids(c, limit=1),
     "keeper.time_out_waits": lambda c: keeper.time_out_waits(c, limit=1),
     "keeper.late_run_ids": lambda c: keeper.late_run_ids(c, limit=1),
-    "keeper.prune": lambda c: keeper.prune(c, retention_days=30, limit=1),
+    "keeper.prune": lambda c: keeper.prune(c, retention_days=30, after=ID, limit=1),
+    "keeper.note_pruning": lambda c: keeper.note_pruning(c, through=ID, rest_seconds=0.2),
+    "health.snapshot_holders": health.snapshot_holders,
     "replication.vouch": replication.vouch,
     "executors.register": lambda c: executors.register(c, REGISTRATION),
     "executors.list_executors": executors.list_executors,
     "executors.set_state": lambda c: executors.set_state(c, "fleet", "draining", reason=None),
-    "executors.out_of_service": lambda c: executors.out_of_service(c, "fleet:one", ID),
+    "executors.out_of_service": lambda c: executors.out_of_service(c, [("fleet:one", ID)]),
     "executors.seen": lambda c: executors.seen(c, [("fleet:one", ID)]),
     "executors.drop_unseen": executors.drop_unseen,
     "incidents.lost_while_waiting": lambda c: incidents.lost_while_waiting(
-        c, "fleet:one", ID, waited_seconds=1
+        c, {("fleet:one", ID): 1.0}
     ),
     "incidents.forgive": lambda c: incidents.forgive(c, "fleet:one"),
     "incidents.drop_old": incidents.drop_old,
@@ -172,6 +180,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "audit.contents_of": lambda c: audit.contents_of(c, [ID]),
     "audit.grants_after": lambda c: audit.grants_after(c, ("fleet", ID), limit=500),
     "tokens.find": lambda c: tokens.find(c, "k"),
+    "tokens.find_active": lambda c: tokens.find_active(c, ["k"]),
     "tokens.list_tokens": tokens.list_tokens,
     "tokens.lock_name": lambda c: tokens.lock_name(c, "web"),
     "tokens.create": lambda c: tokens.create(c, **TOKEN),

@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from orchestrator.desk import leases
 from orchestrator.errors import LeaseLost
 from orchestrator.store import leases as store
 from tests.integration.dibs import Dibs
@@ -59,7 +58,7 @@ def test_a_renewal_stores_the_progress_and_keeps_it_when_none_is_told(
     dibs: Dibs, executor: Executor
 ) -> None:
     dispatch = dibs.dispatch(executor)
-    leases.renew(dibs.database, [held(dispatch, executor, progress='{"done": 3}')], None)
+    dibs.leases.renew([held(dispatch, executor, progress='{"done": 3}')], None)
     dibs.renew(executor, dispatch)
 
     assert dibs.row(dispatch.run.id)["progress"] == {"done": 3}
@@ -180,7 +179,7 @@ def test_a_step_start_is_written_ahead_and_repeatable(dibs: Dibs, executor: Exec
     begun = dibs.begun(executor)
     first = dibs.row(begun.run.id)
 
-    leases.start_step(dibs.database, held(begun, executor), step_index=0)
+    dibs.leases.start_step(held(begun, executor), step_index=0)
 
     assert first["runState"] == "started"
     assert first["mutatingSince"] is not None
@@ -199,5 +198,5 @@ def test_a_step_start_without_the_lease_is_refused(
         says = store.HeldLease(executor.token, dispatch.run.id, uuid4())
 
     with pytest.raises(LeaseLost):
-        leases.start_step(dibs.database, says, step_index=1 if wrong == "step" else 0)
+        dibs.leases.start_step(says, step_index=1 if wrong == "step" else 0)
     assert dibs.row(dispatch.run.id)["mutatingSince"] is None

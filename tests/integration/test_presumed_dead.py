@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import event
 
-from orchestrator.desk.claim_desk import ClaimAnswer
+from orchestrator.desk.claim_batch import ClaimAnswer
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
 
@@ -20,15 +19,9 @@ def askers() -> Iterator[ThreadPoolExecutor]:
 
 
 def park(dibs: Dibs, executor: Executor, askers: ThreadPoolExecutor) -> Future[ClaimAnswer]:
-    """A claim that has found nothing and waits; its second look is the proof."""
-    looks: list[str] = []
-    event.listen(
-        dibs.database.work,
-        "before_cursor_execute",
-        lambda _c, _k, statement, *_: looks.append(statement) if "LIMIT 1) one" in statement else 0,
-    )
+    """A claim that has found nothing and waits."""
     parked = askers.submit(dibs.claim, executor, limit=5, wait_seconds=20)
-    while not looks and not parked.done():
+    while not dibs.desk.parked and not parked.done():
         pass
     return parked
 

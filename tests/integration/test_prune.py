@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+import psycopg
+import pytest
+
+from orchestrator import schema
+from orchestrator.desk import pruning
+from orchestrator.errors import Unavailable
+from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
 
 TABLES = ("workflowRuns", "workflowSteps", "runEvents")
+FUNCTION = "dibs_prune_page(timestamptz, uuid, integer)"
 
 
 def counts(dibs: Dibs) -> list[int]:
@@ -86,6 +96,127 @@ def test_claims_of_yesterday_are_forgotten(dibs: Dibs, executor: Executor) -> No
     assert dibs.sql('SELECT count(*) FROM "claimRequests"') == [{"count": 1}]
 
 
+@pytest.fixture
+def pages_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SMALLEST_PAGE", "FIRST_PAGE", "LARGEST_PAGE"):
+        monkeypatch.setattr(pruning, name, 2)
+
+
+def rested(dibs: Dibs) -> None:
+    """Let the rest after a page be over, but not the one between two passes."""
+    dibs.sql('UPDATE keeper SET "prunedAt" = "prunedAt" - interval \'50 s\'')
+
+
+def ids(dibs: Dibs) -> list[str]:
+    return [str(row["id"]) for row in dibs.sql('SELECT id FROM "workflowRuns" ORDER BY id')]
+
+
+@pytest.mark.usefixtures("pages_of_two")
+def test_a_pass_goes_page_by_page_and_any_process_goes_on_with_it(
+    dibs: Dibs, executor: Executor
+) -> None:
+    for _ in range(5):
+        dibs.tell(dibs.dispatch(executor), executor, "success")
+    age(dibs, days=31)
+    dibs.set_keeper(awake=True, prune_is_due=True)
+    left = []
+    for _ in range(3):
+        # Each tick is another process's.
+        dibs.tick(retention_days=30)
+        left.append(counts(dibs)[0])
+        rested(dibs)
+
+    assert left == [3, 1, 0]
+    assert counts(dibs) == [0, 0, 0]
+
+
+@pytest.mark.usefixtures("pages_of_two")
+def test_after_a_page_there_is_a_rest(dibs: Dibs, executor: Executor) -> None:
+    for _ in range(5):
+        dibs.tell(dibs.dispatch(executor), executor, "success")
+    age(dibs, days=31)
+    dibs.set_keeper(awake=True, prune_is_due=True)
+    dibs.tick(retention_days=30)
+    dibs.sql('UPDATE keeper SET "pruneRestSeconds" = 30 WHERE "pruneRestSeconds" BETWEEN 0 AND 5')
+    dibs.tick(retention_days=30)
+
+    assert counts(dibs)[0] == 3
+
+
+@pytest.mark.usefixtures("pages_of_two")
+def test_what_has_to_stay_is_passed_over_once(dibs: Dibs, executor: Executor) -> None:
+    for _ in range(4):
+        dibs.pending()
+    for _ in range(2):
+        dibs.tell(dibs.dispatch(executor), executor, "success")
+    age(dibs, days=31)
+    runs = ids(dibs)
+    dibs.set_keeper(awake=True, prune_is_due=True)
+    through = []
+    for _ in range(4):
+        dibs.tick(retention_days=30)
+        (row,) = dibs.sql('SELECT "prunedThrough"::text AS id FROM keeper')
+        through.append(row["id"])
+        rested(dibs)
+
+    assert through == [runs[1], runs[3], runs[5], None]
+    assert counts(dibs)[0] == 4
+
+
+@pytest.mark.usefixtures("pages_of_two")
+def test_more_requests_of_yesterday_than_a_page_go_in_one_pass(
+    dibs: Dibs, executor: Executor
+) -> None:
+    for _ in range(3):
+        dibs.pending()
+        dibs.claim(executor)
+    dibs.sql("UPDATE \"claimRequests\" SET at = at - interval '25 hours'")
+    dibs.set_keeper(awake=True, prune_is_due=True)
+    dibs.tick()
+    rested(dibs)
+    dibs.tick()
+
+    assert dibs.sql('SELECT count(*) FROM "claimRequests"') == [{"count": 0}]
+
+
+def test_between_two_passes_there_is_a_minute(dibs: Dibs, executor: Executor) -> None:
+    dibs.set_keeper(awake=True, prune_is_due=True)
+    dibs.tick(retention_days=30)
+    one_of_each(dibs, executor)
+    age(dibs, days=31)
+    before = counts(dibs)
+    rested(dibs)
+    dibs.tick(retention_days=30)
+    too_early = counts(dibs)
+    rested(dibs)
+    dibs.tick(retention_days=30)
+
+    assert too_early == before
+    assert counts(dibs) == [3, 1, 6]
+
+
+@pytest.mark.usefixtures("pages_of_two")
+def test_a_page_that_fails_is_tried_again_in_a_minute(
+    dibs: Dibs, executor: Executor, database: Database
+) -> None:
+    for _ in range(5):
+        dibs.tell(dibs.dispatch(executor), executor, "success")
+    age(dibs, days=31)
+    dibs.set_keeper(awake=True, prune_is_due=True)
+    dibs.tick(retention_days=30)
+    rested(dibs)
+    dibs.owner.execute(f"REVOKE ALL ON FUNCTION {FUNCTION} FROM {database.service_role}".encode())
+    with pytest.raises(Unavailable):
+        dibs.tick(retention_days=30)
+    rested(dibs)
+    dibs.tick(retention_days=30)
+    rested(dibs)
+    with pytest.raises(Unavailable):
+        dibs.tick(retention_days=30)
+
+    assert counts(dibs)[0] == 3
+
+
 def test_executors_that_were_not_seen_for_a_week_and_hold_nothing_are_forgotten(
     dibs: Dibs, executor: Executor, other: Executor, stranger: Executor
 ) -> None:
@@ -99,3 +230,29 @@ def test_executors_that_were_not_seen_for_a_week_and_hold_nothing_are_forgotten(
 
     kept = dibs.sql('SELECT "fullName" AS name FROM executors ORDER BY name')
     assert [row["name"] for row in kept] == [other.name, stranger.name]
+
+
+def test_an_upgrade_lets_whoever_pruned_before_prune_after_it(database: Database) -> None:
+    """The orchestrators of this version may come before `dibs migrate grants`."""
+    revisions = schema.known_revisions()
+    older = revisions[revisions.index("0013") + 1]
+    schema.downgrade(database.owner_url, older)
+    schema.upgrade(database.owner_url)
+    with closing(psycopg.connect(database.owner_url)) as owner:
+        may = owner.execute(
+            "SELECT has_function_privilege(%s, %s, 'EXECUTE')", [database.service_role, FUNCTION]
+        ).fetchone()
+
+    assert may == (True,)
+
+
+def test_prune_is_for_the_service_alone_and_looks_nowhere_else(
+    owner: psycopg.Connection,
+) -> None:
+    (row,) = owner.execute(
+        "SELECT proconfig, prosecdef, 0 IN (SELECT grantee FROM aclexplode(proacl))"
+        " FROM pg_proc WHERE oid = %s::regprocedure",
+        [FUNCTION],
+    ).fetchall()
+
+    assert row == (["search_path=public, pg_temp"], True, False)

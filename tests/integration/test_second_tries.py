@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from orchestrator.desk import leases
 from orchestrator.errors import RunAlreadyActive
 from orchestrator.store.records import Dispatch
 from tests.integration.dibs import Dibs
@@ -97,7 +96,7 @@ def test_a_retried_mutating_step_can_be_begun_again(dibs: Dibs, executor: Execut
     dibs.tell(begun, executor, "error", message="no")
     dibs.retry(begun.run.id)
     again, _ = dibs.claim_run(executor, begun.run.id)
-    leases.start_step(dibs.database, held(again, executor), step_index=1)
+    dibs.leases.start_step(held(again, executor), step_index=1)
 
     assert dibs.tell(again, executor, "success").status == "finished"
 

@@ -20,7 +20,6 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
-from orchestrator.desk import leases
 from orchestrator.desk.schedules import create_run
 from orchestrator.dev.embedded import EmbeddedPostgres
 from orchestrator.errors import OutcomeUnknown, Unavailable
@@ -178,7 +177,7 @@ def release(dibs: Dibs, executor: Executor) -> Callable[[], Any]:
     given_back = held(dispatch, executor, request_id="this")
 
     def ask() -> bool:
-        answer = leases.release(dibs.database, [given_back], reason="draining")
+        answer = dibs.leases.release([given_back], reason="draining")
         return (answer.released, answer.lost) == ([dispatch.run.id], [])
 
     return ask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
@@ -25,11 +26,36 @@ class Health(View):
     status: str
 
 
+class SnapshotHolder(View):
+    """Who has kept dead rows from being removed for more than a minute: claims get slower."""
+
+    kind: Literal["session", "slot", "prepared"]
+    name: str = Field(
+        description="the session's application_name, the replication slot's name, or the prepared"
+        " transaction's gid"
+    )
+    pid: int | None
+    since: datetime | None = Field(
+        description="null for a slot, and for another role's session unless the service's role is"
+        " a member of pg_read_all_stats"
+    )
+    seconds: int = Field(description="for so long; at least, without `since`")
+    transactions: int = Field(description="how many have begun since")
+    text: str
+
+
 class Readiness(View):
     """Whether requests should come here, and why not."""
 
     ready: bool
     reasons: list[str]
+    bell: Literal["listening", "polling"] = Field(
+        description="how runs that come through another process reach claims that wait here: at"
+        " once, or by a look each second"
+    )
+    snapshot_holders: list[SnapshotHolder] = Field(
+        description="the oldest first; no reason not to be ready"
+    )
 
 
 class BadItem(View):

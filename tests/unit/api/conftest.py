@@ -27,7 +27,7 @@ def app():
         )
         for role in Role
     }
-    made.extensions[EXTENSION] = replace(services_of(made), tokens=Tokens(stored.get))
+    made.extensions[EXTENSION] = replace(services_of(made), tokens=Tokens(lambda _: stored))
     return made
 
 

@@ -115,6 +115,9 @@ def test_a_character_that_jsonb_cannot_hold_is_refused_with_its_place(body, path
         (b'["' + b"," * 600_000 + b'"]', ["," * 600_000]),
         (b"9" * 308, int("9" * 308)),
         (b"18446744073709551616", 2**64),
+        (b"9223372036854775808", 2**63),
+        (b"-9223372036854775809", -(2**63) - 1),
+        (b"-0", 0),
         (b"1e308", 1e308),
         (b"1e-999", 0.0),
         (b'"\\ud83d\\ude00"', "\U0001f600"),
@@ -124,7 +127,8 @@ def test_a_character_that_jsonb_cannot_hold_is_refused_with_its_place(body, path
     ],
 )
 def test_what_is_proper_is_read_as_it_is(body, expected):
-    assert read_json(body) == expected
+    # Compared as they are written: 1.0 is not 1, and -0.0 is not 0.
+    assert repr(read_json(body)) == repr(expected)
 
 
 values = st.recursive(
@@ -147,7 +151,21 @@ values = st.recursive(
 
 @given(values, st.booleans())
 def test_whatever_was_written_is_read(value, escaped):
-    assert read_json(json.dumps(value, ensure_ascii=escaped).encode()) == value
+    body = json.dumps(value, ensure_ascii=escaped).encode()
+
+    assert repr(read_json(body)) == repr(value)
+
+
+@given(st.lists(st.text('ab"\\', max_size=2), max_size=4), values)
+def test_a_name_that_is_there_twice_is_seen_wherever_it_is(names, value):
+    members = ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name in names)
+    body = f'[{json.dumps(value)},{{"o":{{{members}}}}}]'.encode()
+
+    if len(set(names)) == len(names):
+        assert read_json(body) == [value, {"o": dict.fromkeys(names, value)}]
+    else:
+        with pytest.raises(MalformedJson, match="more than once"):
+            read_json(body)
 
 
 @given(st.binary(max_size=200))

@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
-from flask import Flask
 from sqlalchemy.exc import IntegrityError
 
 import orchestrator
 from orchestrator import errors
+from orchestrator.api.application import Application
 from orchestrator.api.problems import register_problems, status_of
-from orchestrator.api.request_id import register_request_ids
 from orchestrator.errors import DibsError
 
 RUN = UUID("01a20398-f4e1-7770-9bf5-9dee2154fafc")
@@ -68,8 +67,7 @@ def ask():
     """Raise an error in a view of its own application and answer as the service would."""
 
     def ask(error, path="/x", headers=None):
-        app = Flask("problems")
-        register_request_ids(app)
+        app = Application("problems", json_errors=False, enable_openapi=False)
         register_problems(app)
 
         @app.get("/<path:rest>")

@@ -135,7 +135,10 @@ def test_a_wrong_method_is_told_the_right_ones(client, bearer, method, path, all
 
 
 @pytest.mark.parametrize(
-    "environ", [{"SERVER_PROTOCOL": "HTTP/1.0"}, {"HTTP_HOST": ""}], ids=["HTTP/1.0", "no Host"]
+    "environ",
+    # The server's name for HTTP/1.0 is the second.
+    [{"SERVER_PROTOCOL": "HTTP/1.0"}, {"SERVER_PROTOCOL": "HTTP/1"}, {"HTTP_HOST": ""}],
+    ids=["HTTP/1.0", "HTTP/1", "no Host"],
 )
 def test_old_or_unaddressed_http_is_malformed(client, environ):
     answer = client.get("/v1/whoami", environ_overrides=environ)

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx2
@@ -31,6 +31,7 @@ def starting(port):
         "DIBS_SECRET_KEY": "k" * 32,
         "DIBS_PORT": str(port),
         "DIBS_WORKERS": "2",
+        "DIBS_THREADS": "4",
     }
     process = subprocess.Popen([sys.executable, "-m", "orchestrator", "serve"], env=environment)
     try:
@@ -94,6 +95,26 @@ def test_workers_that_only_begin_end_when_their_server_was_killed(starting):
     starting.kill()
 
     until(lambda: not any(is_running(pid) for pid in workers))
+
+
+def test_connections_on_which_nothing_is_asked_keep_nobody_out(server, port):
+    def is_answered(connection):
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while chunk := connection.recv(1_000):
+            answer += chunk
+            if answer.endswith(b'{"status":"ok"}'):
+                return True
+        return False
+
+    with ExitStack() as opened:
+        connections = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            for _ in range(40)
+        ]
+
+        assert all(is_answered(connection) for connection in connections)
+        assert is_answered(connections[0])
 
 
 def test_a_second_server_does_not_share_the_port(server, port):

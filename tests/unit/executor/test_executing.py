@@ -456,3 +456,38 @@ def test_a_claim_asks_for_no_more_than_the_free_slots(
 
     assert [claim["limit"] for claim in claims[:2]] == [3, 1]
     until_idle(executor, answers)
+
+
+def test_reports_that_are_not_answered_yet_hold_up_neither_claims_nor_other_runs(
+    app, answers, start_executor, dispatch
+):
+    reported, let_go = threading.Event(), threading.Event()
+
+    def hold_the_answer(body):
+        reported.set()
+        assert let_go.wait(WAIT_SECONDS)
+        return 200, {"results": [{"runId": body["reports"][0]["runId"], "status": "finished"}]}
+
+    def hand_out(body):
+        # Each of two claims brings a run, the second one while the first run is reported.
+        if len(answers.bodies("claims")) == 2:
+            assert reported.wait(WAIT_SECONDS)
+        claimed = [] if len(answers.bodies("claims")) > 2 else [dispatch()]
+        return 200, {
+            "dispatches": [one.model_dump(mode="json", by_alias=True) for one in claimed],
+            "nextPollAfterMs": 20,
+        }
+
+    both_ran = threading.Semaphore(0)
+    app.step("refund")(lambda _: both_ran.release())
+    answers.say("reports", hold_the_answer)
+    answers.say("claims", hand_out)
+
+    executor = start_executor(app, EXECUTOR_SLOTS="2")
+
+    for _ in range(2):
+        assert both_ran.acquire(timeout=WAIT_SECONDS)
+    assert executor.health()["inFlight"] == 2
+    assert len(answers.bodies("reports")) == 1
+    let_go.set()
+    until_idle(executor, answers)

@@ -1,0 +1,142 @@
+"""Flask, by the shortest way from the server to a view and back.
+
+What Flask has on that way and Dibs does not use cost more than a claim's own part of
+it: sessions, coroutine views, hooks of blueprints that have none, and routes bound anew
+to the Host of each request. It is passed by in the methods that Flask has for that.
+`request`, `g` and `current_app` are what they always are, and hooks of the application
+are called when there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from apiflask import APIFlask
+from flask import Flask, Request, Response
+from flask.ctx import RequestContext
+from flask.globals import request_ctx
+from flask.sessions import NullSession, SessionInterface
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import MapAdapter, Rule
+
+from orchestrator.api.access import admit
+from orchestrator.api.request_id import give_request_id, take_request_id
+from orchestrator.store.patience import new_patience
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_HOSTS_KEPT: Final = 64
+
+
+class _NoSessions(SessionInterface):
+    """No request has a session."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:  # noqa: ARG002
+        return self._none
+
+
+class _Context(RequestContext):
+    """What Flask knows of one request."""
+
+    app: Application
+
+    def match_request(self) -> None:
+        """Find the request's route, or note why there is none."""
+        asked, routes = self.request, self.url_adapter
+        if routes is None:
+            return
+        called = (asked.environ["REQUEST_METHOD"], asked.environ["PATH_INFO"])
+        plain = self.app.plain_routes.get(called)
+        if plain and not routes.websocket:
+            asked.url_rule, asked.view_args = plain, {}
+            return
+        try:
+            route, variables = routes.match(asked.path, asked.method, return_rule=True)
+        except HTTPException as refusal:
+            asked.routing_exception = refusal
+        else:
+            asked.url_rule, asked.view_args = route, dict(variables)
+
+
+class Application(APIFlask):
+    """The application of one process."""
+
+    session_interface = _NoSessions()
+
+    @cached_property
+    def plain_routes(self) -> dict[tuple[str, str], Rule]:
+        """Routes without a variable part, by method and path; they come before all others."""
+        return {
+            (method, rule.rule): rule
+            for rule in self.url_map.iter_rules()
+            if not rule.arguments
+            for method in rule.methods or ()
+        }
+
+    @cached_property
+    def _routes_for(self) -> Callable[[str, str | None], MapAdapter]:
+        @lru_cache(maxsize=_HOSTS_KEPT)
+        def bind(scheme: str, host: str | None) -> MapAdapter:
+            named = {} if host is None else {"HTTP_HOST": host}
+            return self.url_map.bind_to_environ(
+                {
+                    "wsgi.url_scheme": scheme,
+                    "SERVER_NAME": "localhost",
+                    "SERVER_PORT": "80",
+                    "REQUEST_METHOD": "GET",
+                    **named,
+                },
+                subdomain="",
+            )
+
+        return bind
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request. Its waits for the database end together: token, act and answer."""
+        with new_patience():
+            return super().wsgi_app(environ, start_response)
+
+    def request_context(self, environ: WSGIEnvironment) -> RequestContext:
+        return _Context(self, environ)
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """The routes, kept for each Host: they are alike, but a Host that cannot be is refused."""
+        if request is None or "HTTP_UPGRADE" in request.environ:
+            return super().create_url_adapter(request)
+        return self._routes_for(
+            request.environ["wsgi.url_scheme"], request.environ.get("HTTP_HOST")
+        )
+
+    def preprocess_request(self) -> ResponseReturnValue | None:
+        """Give the request its id, and let it in."""
+        asked = request_ctx.request
+        take_request_id(asked)
+        if self.before_request_funcs and (answered := super().preprocess_request()) is not None:
+            return answered
+        admit(self, asked)
+        return None
+
+    def process_response(self, response: Response) -> Response:
+        """Put the request's id into its answer."""
+        if self.after_request_funcs:
+            response = super().process_response(response)
+        give_request_id(response)
+        return response
+
+    def do_teardown_request(self, exc: BaseException | None = None) -> None:
+        if self.teardown_request_funcs:
+            super().do_teardown_request(exc)
+
+    def do_teardown_appcontext(self, exc: BaseException | None = None) -> None:
+        if self.teardown_appcontext_funcs:
+            super().do_teardown_appcontext(exc)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """As it is: no view is a coroutine."""
+        return func

@@ -1,0 +1,253 @@
+"""What a claim does in its transaction: one request's, or those of several together.
+
+Several requests share one transaction and one COMMIT. Within it there is one
+claim for each queue and round; in the first round each asks the queue that is
+first for it, and so on until it has what it wanted. None of them waits for
+anything that concerns another: a request of which a copy is being served right
+now, or was before, is served by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from orchestrator.desk.gathering import ALONE, Alone
+from orchestrator.errors import RequestIdReused
+from orchestrator.store import claim_requests, claims, executors, incidents
+from orchestrator.store.claim_requests import ClaimRequest, Key
+from orchestrator.store.executors import OutOfService
+from orchestrator.store.incidents import Process
+from orchestrator.store.records import Dispatch
+
+# What an executor waits that is out of service, until somebody has put it back.
+OUT_OF_SERVICE_POLL_MS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """
+    What one claim asks for.
+
+    Attributes:
+        executor: The full name that the lease is granted to.
+        body_hash: Tells a repeat of the request from another one.
+        queues: Asked in this order, beginning at another one each time.
+    """
+
+    token_name: str
+    executor: str
+    session: UUID
+    request_id: UUID
+    body_hash: bytes
+    queues: tuple[str, ...]
+    limit: int
+    lease_seconds: int
+    wait_seconds: float
+
+    @property
+    def key(self) -> Key:
+        return (self.token_name, self.request_id)
+
+    @property
+    def process(self) -> Process:
+        return (self.executor, self.session)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer:
+    """
+    What a wish got.
+
+    Attributes:
+        next_poll_after_ms: How long to wait before the next; for the desk to say of one
+            that is not final.
+        out_of_service: Why whoever asked gets nothing, whatever there is.
+    """
+
+    dispatches: Sequence[Dispatch]
+    next_poll_after_ms: int
+    replayed: bool
+    out_of_service: OutOfService | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether waiting longer would change nothing."""
+        return bool(self.dispatches or self.replayed or self.out_of_service)
+
+
+class PresumedDeadError(Exception):
+    """Some that were parked have lost a lease since: the runs are for the living."""
+
+    def __init__(self, processes: set[Process]) -> None:
+        super().__init__(f"{len(processes)} processes")
+        self._processes = processes
+
+    def means(self, asked: Asked) -> bool:
+        """Whether this is one of them; one that was not parked is a sign of life."""
+        return asked.parked_at is not None and asked.wish.process in self._processes
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    A wish, as it is served this time.
+
+    Attributes:
+        queues: Those of the wish, in the order in which they are asked.
+        parked_at: When it was parked, on this process's monotonic clock; None when it was not.
+    """
+
+    wish: Wish
+    queues: tuple[str, ...]
+    parked_at: float | None = None
+
+
+def claim_together(connection: Connection, asked: Sequence[Asked]) -> list[ClaimAnswer | Alone]:
+    """
+    Claim for several requests; one that a copy of it holds up is not waited for.
+
+    Raises:
+        PresumedDeadError: Nothing may be committed; the others are to be served again.
+    """
+    once: dict[Key, Asked] = {}
+    for each in asked:
+        once.setdefault(each.wish.key, each)
+    free = claim_requests.lock_free(connection, list(once))
+    answers = _claim(
+        connection, [each for each, is_free in zip(once.values(), free, strict=True) if is_free]
+    )
+    # A second copy in the same batch is none of `once`.
+    return [
+        answers.get(each.wish.key, ALONE) if once[each.wish.key] is each else ALONE
+        for each in asked
+    ]
+
+
+def claim_alone(connection: Connection, asked: Asked) -> ClaimAnswer:
+    """
+    Claim for one request, after any copy of it that is being served.
+
+    Raises:
+        RequestIdReused: The request id belongs to another body.
+        PresumedDeadError: As `claim_together`.
+    """
+    wish = asked.wish
+    request = ClaimRequest(wish.token_name, wish.request_id, wish.session, wish.body_hash)
+    replayed = replay(connection, request, lease_seconds=wish.lease_seconds)
+    if replayed is not None:
+        return ClaimAnswer(replayed, 0, replayed=True)
+    return _claim(connection, [asked])[wish.key]
+
+
+def replay(
+    connection: Connection, request: ClaimRequest, *, lease_seconds: int
+) -> list[Dispatch] | None:
+    """
+    What a request got when it was first asked, as far as it still lives.
+
+    Returns:
+        None when it got nothing yet. No copy of it is served before this transaction ends.
+
+    Raises:
+        RequestIdReused: The request id belongs to another body.
+    """
+    claim_requests.lock(connection, request.key)
+    granted = claim_requests.granted(connection, [request.key]).get(request.key)
+    if granted is None:
+        return None
+    if granted.body_hash != request.body_hash:
+        raise RequestIdReused(f"requestId {request.request_id} was used with another body.")
+    return claims.still_held(
+        connection,
+        token_name=request.token_name,
+        run_ids=granted.run_ids,
+        lease_ids=granted.lease_ids,
+        lease_seconds=lease_seconds,
+    )
+
+
+@dataclass(slots=True)
+class _Round:
+    """What one wish has got so far, and how much more may go into its answer."""
+
+    asked: Asked
+    got: list[Dispatch] = field(default_factory=list)
+    answer_bytes: int = claims.ANSWER_BYTES
+
+    @property
+    def wants(self) -> int:
+        return self.asked.wish.limit - len(self.got) if self.answer_bytes > 0 else 0
+
+
+def _claim(connection: Connection, asked: Sequence[Asked]) -> dict[Key, ClaimAnswer]:
+    """An answer for each; those that were granted something before are left out."""
+    rounds = [_Round(each) for each in asked]
+    for place in range(max((len(each.queues) for each in asked), default=0)):
+        by_queue: dict[str, list[_Round]] = {}
+        for each in rounds:
+            if place < len(each.asked.queues) and each.wants:
+                by_queue.setdefault(each.asked.queues[place], []).append(each)
+        for queue, wanting in sorted(by_queue.items()):
+            _claim_from(connection, queue, wanting)
+    got = [each for each in rounds if each.got]
+    _refuse_the_dead(connection, got)
+    answers = {each.asked.wish.key: ClaimAnswer(each.got, 0, replayed=False) for each in got}
+    without = [each.asked.wish for each in rounds if not each.got]
+    if without:
+        answers |= _empty_answers(connection, without)
+    if not got:
+        # Nothing to keep: the locks go with the transaction.
+        connection.rollback()
+    return answers
+
+
+def _claim_from(connection: Connection, queue: str, wanting: Sequence[_Round]) -> None:
+    dealt = claims.claim(
+        connection,
+        queue,
+        [
+            claims.ClaimWish(
+                request_id=each.asked.wish.request_id,
+                token_name=each.asked.wish.token_name,
+                executor=each.asked.wish.executor,
+                session=each.asked.wish.session,
+                body_hash=each.asked.wish.body_hash,
+                lease_seconds=each.asked.wish.lease_seconds,
+                limit=each.wants,
+                answer_bytes=each.answer_bytes,
+                goes_on=bool(each.got),
+            )
+            for each in wanting
+        ],
+    )
+    for one in dealt:
+        wanting[one.wish].got.append(one.dispatch)
+        wanting[one.wish].answer_bytes -= one.bytes
+
+
+def _refuse_the_dead(connection: Connection, got: Sequence[_Round]) -> None:
+    now = time.monotonic()
+    waited_seconds = {
+        each.asked.wish.process: now - each.asked.parked_at
+        for each in got
+        if each.asked.parked_at is not None
+    }
+    if waited_seconds and (dead := incidents.lost_while_waiting(connection, waited_seconds)):
+        raise PresumedDeadError(dead)
+
+
+def _empty_answers(connection: Connection, wishes: Sequence[Wish]) -> dict[Key, ClaimAnswer]:
+    granted = claim_requests.granted(connection, [wish.key for wish in wishes])
+    out = executors.out_of_service(connection, [wish.process for wish in wishes])
+    answers: dict[Key, ClaimAnswer] = {}
+    for wish in wishes:
+        if wish.key not in granted:
+            why = out.get(wish.process)
+            pause_ms = OUT_OF_SERVICE_POLL_MS if why else 0
+            answers[wish.key] = ClaimAnswer((), pause_ms, replayed=False, out_of_service=why)
+    return answers

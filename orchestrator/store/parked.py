@@ -1,0 +1,79 @@
+"""What parked wishes look at together: one statement for all of them, which locks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from orchestrator.lifecycle import RunState
+from orchestrator.store.claim_requests import Key
+from orchestrator.store.incidents import Process
+from orchestrator.store.sql import text
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """
+    What has come for those that are parked.
+
+    Attributes:
+        runs: Runs that wait to be claimed, by queue; counted as far as they were asked for.
+        answered: Requests of which a copy was granted something.
+        out_of_service: Processes that get nothing any more.
+    """
+
+    runs: dict[str, int]
+    answered: set[Key]
+    out_of_service: set[Process]
+
+
+def look(
+    connection: Connection,
+    *,
+    queues: Sequence[str],
+    most: int,
+    keys: Sequence[Key],
+    processes: Sequence[Process],
+) -> Look:
+    """
+    Whether a claim from these queues, by these requests and processes, would be answered.
+
+    Args:
+        most: Runs of a queue beyond this many are not counted.
+    """
+    rows = connection.execute(
+        text(f"""
+SELECT 'runs' AS what, q.name, NULL::uuid AS id, pending.runs
+  FROM unnest(CAST(:queues AS text[])) AS q(name)
+ CROSS JOIN LATERAL (
+   SELECT count(*)::integer AS runs FROM (
+     SELECT FROM "workflowRuns" r
+      WHERE r."stepQueue" = q.name AND r."runState" = '{RunState.PENDING}' LIMIT :most) few
+   ) pending
+ WHERE pending.runs > 0 AND NOT EXISTS (SELECT FROM queues p WHERE p.name = q.name AND p.paused)
+UNION ALL
+SELECT 'answered', c."tokenName", c."requestId", NULL
+  FROM unnest(CAST(:token_names AS text[]), CAST(:request_ids AS uuid[])) AS k(token_name, id)
+  JOIN "claimRequests" c ON c."tokenName" = k.token_name AND c."requestId" = k.id
+UNION ALL
+SELECT 'out-of-service', e."fullName", e.session, NULL
+  FROM unnest(CAST(:full_names AS text[]), CAST(:sessions AS uuid[])) AS p(full_name, session)
+  JOIN executors e ON e."fullName" = p.full_name AND e.session = p.session
+ WHERE e.state <> 'active'
+"""),
+        {
+            "queues": list(queues),
+            "most": most,
+            "token_names": [token_name for token_name, _ in keys],
+            "request_ids": [request_id for _, request_id in keys],
+            "full_names": [full_name for full_name, _ in processes],
+            "sessions": [session for _, session in processes],
+        },
+    ).all()
+    return Look(
+        runs={row.name: row.runs for row in rows if row.what == "runs"},
+        answered={(row.name, row.id) for row in rows if row.what == "answered"},
+        out_of_service={(row.name, row.id) for row in rows if row.what == "out-of-service"},
+    )
