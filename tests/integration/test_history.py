@@ -6,7 +6,6 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from orchestrator.desk import leases
 from orchestrator.errors import Conflict, Gone, Overloaded
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor, held
@@ -24,8 +23,8 @@ def live(dibs: Dibs, executor: Executor, chance: random.Random) -> None:
                 dibs.renew(executor, dispatch)
             if chance.random() < 0.3:
                 try:
-                    leases.start_step(
-                        dibs.database, held(dispatch, executor), step_index=dispatch.run.step_index
+                    dibs.leases.start_step(
+                        held(dispatch, executor), step_index=dispatch.run.step_index
                     )
                 except Conflict:
                     continue
