@@ -188,7 +188,7 @@ def _renew(
     if reconciliation is not None:
         named = [lease.lease_id for lease in held]
         released = leases.release_orphans(connection, reconciliation, named=named)
-        orphans_kept = leases.orphans_are_kept(connection, reconciliation, named=named)
+        orphans_kept = bool(leases.with_orphans(connection, [(reconciliation, named)]))
     kept = {renewal.lease_id for renewal in renewed}
     answer = RenewAnswer(
         renewed=renewed,
@@ -212,12 +212,12 @@ def _renew_together(
     orphaned = _with_orphans(connection, wishes)
     server_time = leases.server_time(connection)
 
-    def answer(wish: Heartbeat) -> RenewAnswer | Alone:
+    def answer(place: int, wish: Heartbeat) -> RenewAnswer | Alone:
         # Lost, or locked; or named by two requests, which may not say the same of it.
         is_done = all(
             lease.lease_id in renewed and once[lease.lease_id] is lease for lease in wish.held
         )
-        if wish in orphaned or not is_done:
+        if place in orphaned or not is_done:
             return ALONE
         return RenewAnswer(
             renewed=[renewed[lease.lease_id] for lease in wish.held],
@@ -227,19 +227,20 @@ def _renew_together(
             server_time=server_time,
         )
 
-    return [answer(wish) for wish in wishes]
+    return [answer(place, wish) for place, wish in enumerate(wishes)]
 
 
-def _with_orphans(connection: Connection, wishes: Sequence[Heartbeat]) -> list[Heartbeat]:
-    telling = [wish for wish in wishes if wish.reconciliation is not None]
-    if not telling:
-        return []
-    said = [
-        (wish.reconciliation, [lease.lease_id for lease in wish.held])
-        for wish in telling
+def _with_orphans(connection: Connection, wishes: Sequence[Heartbeat]) -> set[int]:
+    """The places of those wishes whose sessions have orphans."""
+    said = {
+        place: (wish.reconciliation, [lease.lease_id for lease in wish.held])
+        for place, wish in enumerate(wishes)
         if wish.reconciliation is not None
-    ]
-    return [telling[place] for place in leases.with_orphans(connection, said)]
+    }
+    if not said:
+        return set()
+    places = list(said)
+    return {places[found] for found in leases.with_orphans(connection, list(said.values()))}
 
 
 def _once_each(held: Sequence[HeldLease]) -> list[HeldLease]:

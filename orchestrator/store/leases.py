@@ -42,15 +42,22 @@ _FURTHEST_EXPIRY = """clock_timestamp() + 2 * make_interval(secs => r."leaseSeco
 _TOO_FAR_AHEAD = f"""r."leaseId" IS NOT NULL
      AND (r."leaseExpiresAt" > {_FURTHEST_EXPIRY} OR r."abortRequestedAt" > clock_timestamp())"""
 
-# A lease that nobody can know he holds; what `release_orphans` says of it.
-_ORPHAN = f"""r."leaseId" IS NOT NULL AND r."lockedSession" = :session
-     AND {OWNED} = :token_name
+
+def _orphan(*, session: str, holder: str, as_of: str, named: str, claiming: str) -> str:
+    """
+    A lease that nobody can know he holds, as a condition on `"workflowRuns" r`.
+
+    What it means stands at `release_orphans`. The arguments are SQL expressions; `holder` is
+    the name of the session's token, `named` and `claiming` are of uuid[].
+    """
+    return f"""r."leaseId" IS NOT NULL AND r."lockedSession" = {session}
+     AND {OWNED} = {holder}
      AND r."runState" = '{RunState.LOADING}'
-     AND r."lockedAt" < :as_of AND :as_of <= clock_timestamp()
-     AND r."leaseId" <> ALL (CAST(:named AS uuid[]))
+     AND r."lockedAt" < {as_of} AND {as_of} <= clock_timestamp()
+     AND r."leaseId" <> ALL ({named})
      AND NOT EXISTS (
        SELECT FROM "claimRequests" c
-        WHERE c."tokenName" = :token_name AND c."requestId" = ANY (CAST(:claiming AS uuid[]))
+        WHERE c."tokenName" = {holder} AND c."requestId" = ANY ({claiming})
           AND r."leaseId" = ANY (c."leaseIds"))"""
 
 
@@ -252,14 +259,29 @@ def release_orphans(
         )
     }
     FROM "workflowRuns" r
-   WHERE {_ORPHAN}
+   WHERE {
+        _orphan(
+            session=":session",
+            holder=":token_name",
+            as_of=":as_of",
+            named="CAST(:named AS uuid[])",
+            claiming="CAST(:claiming AS uuid[])",
+        )
+    }
      AND {_AMNESTY_OVER}
      AND {_KEEPER_AWAKE}
    ORDER BY r.id FOR UPDATE OF r SKIP LOCKED""")
     return ended(
         connection,
         statement,
-        _orphan_values(reconciliation, named) | {"request_id": reconciliation.request_id},
+        {
+            "token_name": reconciliation.token_name,
+            "session": reconciliation.session,
+            "as_of": reconciliation.as_of,
+            "claiming": list(reconciliation.claiming),
+            "named": list(named),
+            "request_id": reconciliation.request_id,
+        },
     )
 
 
@@ -285,15 +307,15 @@ claiming AS (
 SELECT s.place - 1 FROM said s
  WHERE EXISTS (
    SELECT FROM "workflowRuns" r
-    WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = s.session
-      AND {OWNED} = s.token_name
-      AND r."runState" = '{RunState.LOADING}'
-      AND r."lockedAt" < s.as_of AND s.as_of <= clock_timestamp()
-      AND NOT EXISTS (SELECT FROM named n WHERE n.place = s.place AND n.id = r."leaseId")
-      AND NOT EXISTS (
-        SELECT FROM claiming l
-          JOIN "claimRequests" c ON c."tokenName" = s.token_name AND c."requestId" = l.id
-         WHERE l.place = s.place AND r."leaseId" = ANY (c."leaseIds")))
+    WHERE {
+            _orphan(
+                session="s.session",
+                holder="s.token_name",
+                as_of="s.as_of",
+                named="ARRAY(SELECT n.id FROM named n WHERE n.place = s.place)",
+                claiming="ARRAY(SELECT l.id FROM claiming l WHERE l.place = s.place)",
+            )
+        })
 """),
         {
             "token_names": [each.token_name for each, _ in said],
@@ -306,31 +328,6 @@ SELECT s.place - 1 FROM said s
         },
     )
     return set(rows.scalars())
-
-
-def orphans_are_kept(
-    connection: Connection, reconciliation: Reconciliation, *, named: Sequence[UUID]
-) -> bool:
-    """Whether this session has orphans left that `release_orphans` may not free yet."""
-    return bool(
-        connection.execute(
-            text(f"""
-SELECT EXISTS (SELECT FROM "workflowRuns" r
-   WHERE {_ORPHAN})
-"""),
-            _orphan_values(reconciliation, named),
-        ).scalar_one()
-    )
-
-
-def _orphan_values(reconciliation: Reconciliation, named: Sequence[UUID]) -> dict[str, object]:
-    return {
-        "token_name": reconciliation.token_name,
-        "session": reconciliation.session,
-        "as_of": reconciliation.as_of,
-        "claiming": list(reconciliation.claiming),
-        "named": list(named),
-    }
 
 
 def release_replaced(

@@ -624,25 +624,13 @@ SELECT s.place - 1 FROM said s
  WHERE EXISTS (
    SELECT FROM "workflowRuns" r
     WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = s.session
-      AND split_part(r."lockedBy", ':', 1) = s.token_name
-      AND r."runState" = 'loading'
-      AND r."lockedAt" < s.as_of AND s.as_of <= clock_timestamp()
-      AND NOT EXISTS (SELECT FROM named n WHERE n.place = s.place AND n.id = r."leaseId")
-      AND NOT EXISTS (
-        SELECT FROM claiming l
-          JOIN "claimRequests" c ON c."tokenName" = s.token_name AND c."requestId" = l.id
-         WHERE l.place = s.place AND r."leaseId" = ANY (c."leaseIds")));
-
--- leases.orphans_are_kept
-SELECT EXISTS (SELECT FROM "workflowRuns" r
-   WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = %(session)s
-     AND split_part(r."lockedBy", ':', 1) = %(token_name)s
+     AND split_part(r."lockedBy", ':', 1) = s.token_name
      AND r."runState" = 'loading'
-     AND r."lockedAt" < %(as_of)s AND %(as_of)s <= clock_timestamp()
-     AND r."leaseId" <> ALL (CAST(%(named)s AS uuid[]))
+     AND r."lockedAt" < s.as_of AND s.as_of <= clock_timestamp()
+     AND r."leaseId" <> ALL (ARRAY(SELECT n.id FROM named n WHERE n.place = s.place))
      AND NOT EXISTS (
        SELECT FROM "claimRequests" c
-        WHERE c."tokenName" = %(token_name)s AND c."requestId" = ANY (CAST(%(claiming)s AS uuid[]))
+        WHERE c."tokenName" = s.token_name AND c."requestId" = ANY (ARRAY(SELECT l.id FROM claiming l WHERE l.place = s.place))
           AND r."leaseId" = ANY (c."leaseIds")));
 
 -- leases.release_replaced

@@ -114,7 +114,6 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "leases.released_lately": lambda c: leases.released_lately(c, HELD),
     "leases.release_orphans": lambda c: leases.release_orphans(c, ORPHANS, named=[ID]),
     "leases.with_orphans": lambda c: leases.with_orphans(c, [(ORPHANS, [ID])]),
-    "leases.orphans_are_kept": lambda c: leases.orphans_are_kept(c, ORPHANS, named=[ID]),
     "leases.release_replaced": lambda c: leases.release_replaced(
         c, executor="fleet:one", session=ID, request_id=None, actor="fleet"
     ),
