@@ -237,7 +237,11 @@ def test_a_heartbeat_whose_session_has_an_orphan_frees_it_and_only_that(
 
 
 def test_what_one_session_names_or_waits_for_keeps_no_other_sessions_orphan(
-    dibs: Dibs, executor: Executor, other: Executor, renew_together: Renewals
+    dibs: Dibs,
+    executor: Executor,
+    other: Executor,
+    stranger: Executor,
+    renew_together: Renewals,
 ) -> None:
     claims = [uuid4(), uuid4()]
     for _ in claims:
@@ -246,13 +250,14 @@ def test_what_one_session_names_or_waits_for_keeps_no_other_sessions_orphan(
     (theirs,) = dibs.claim(other, request_id=claims[1]).dispatches
 
     with renew_together(
-        ([held(theirs, other)], says(dibs, executor, claims[1])),
-        ([], says(dibs, other, claims[1])),
+        ([], says(dibs, executor)),
+        ([], says(dibs, other, *claims)),
+        ([held(mine, stranger)], says(dibs, stranger)),
     ) as futures:
         answers = [future.result(WAIT_SECONDS) for future in futures]
 
-    # The second still waits for the answer that would tell it of its lease.
-    assert [answer.released for answer in answers] == [[mine.run.id], []]
+    assert [answer.released for answer in answers] == [[mine.run.id], [], []]
+    # This one still waits for the answer that would tell it of its lease.
     assert dibs.row(theirs.run.id)["leaseId"] == theirs.lease.id
 
 
