@@ -53,6 +53,17 @@ def module_database(template: Template) -> Iterator[Database]:
 
 
 @pytest.fixture(scope="module")
+def filled(
+    request: pytest.FixtureRequest, module_database: Database
+) -> Iterator[psycopg.Connection]:
+    """The owner's session on a module's database, which its `FILL` has filled."""
+    with closing(psycopg.connect(module_database.owner_url, autocommit=True)) as connection:
+        connection.execute(request.module.FILL.encode())
+        connection.execute("VACUUM ANALYZE")
+        yield connection
+
+
+@pytest.fixture(scope="module")
 def face(module_database: Database) -> Iterator[Face]:
     """One orchestrator for all tests of a module; after them every run's ledger is checked."""
     with (

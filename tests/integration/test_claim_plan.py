@@ -34,17 +34,9 @@ SET session_replication_role = origin;
 
 
 @pytest.fixture(scope="module")
-def owner(module_database: Database) -> Iterator[psycopg.Connection]:
-    with closing(psycopg.connect(module_database.owner_url, autocommit=True)) as connection:
-        connection.execute(FILL.encode())
-        connection.execute("VACUUM ANALYZE")
-        yield connection
-
-
-@pytest.fixture(scope="module")
-def full(module_database: Database, owner: psycopg.Connection) -> Iterator[Dibs]:
+def full(module_database: Database, filled: psycopg.Connection) -> Iterator[Dibs]:
     """One orchestrator on the full table."""
-    with closing(Dibs(module_database.service_url, owner)) as dibs:
+    with closing(Dibs(module_database.service_url, filled)) as dibs:
         yield dibs
 
 
@@ -82,9 +74,9 @@ def generic(request: pytest.FixtureRequest) -> bool:
 
 
 def test_the_claim_walks_its_index_and_sorts_nothing(
-    owner: psycopg.Connection, sent: dict[str, Statement], generic: bool
+    filled: psycopg.Connection, sent: dict[str, Statement], generic: bool
 ) -> None:
-    root = plan(owner, sent["claim"], generic=generic)
+    root = plan(filled, sent["claim"], generic=generic)
 
     candidates = find(root, lambda node: node.get("Subplan Name") == "CTE candidates")
     lock = find(candidates, lambda node: node["Node Type"] == "LockRows")
@@ -112,9 +104,9 @@ def test_the_claim_walks_its_index_and_sorts_nothing(
     ],
 )
 def test_a_hot_statement_finds_its_runs_by_index(
-    owner: psycopg.Connection, sent: dict[str, Statement], name: str, index: str, generic: bool
+    filled: psycopg.Connection, sent: dict[str, Statement], name: str, index: str, generic: bool
 ) -> None:
-    root = plan(owner, sent[name], generic=generic)
+    root = plan(filled, sent[name], generic=generic)
 
     lock = find(root, lambda node: node["Node Type"] == "LockRows")
     assert index in [node.get("Index Name") for node in nodes(lock)]

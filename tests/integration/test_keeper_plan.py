@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import psycopg
@@ -39,17 +38,9 @@ DUTIES = {
 
 
 @pytest.fixture(scope="module")
-def owner(module_database: Database) -> Iterator[psycopg.Connection]:
-    with closing(psycopg.connect(module_database.owner_url, autocommit=True)) as connection:
-        connection.execute(FILL.encode())
-        connection.execute("VACUUM ANALYZE")
-        yield connection
-
-
-@pytest.fixture(scope="module")
-def sent(module_database: Database, owner: psycopg.Connection) -> list[Statement]:
+def sent(module_database: Database, filled: psycopg.Connection) -> list[Statement]:
     """All that one tick sends, pruning included."""
-    with closing(Dibs(module_database.service_url, owner)) as dibs:
+    with closing(Dibs(module_database.service_url, filled)) as dibs:
         dibs.set_keeper(awake=True, prune_is_due=True)
         with captured(dibs.database.leases) as statements:
             dibs.tick()
@@ -59,11 +50,11 @@ def sent(module_database: Database, owner: psycopg.Connection) -> list[Statement
 @pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
 @pytest.mark.parametrize("duty", DUTIES)
 def test_the_clock_bounds_the_walk_along_the_index(
-    owner: psycopg.Connection, sent: list[Statement], duty: str, generic: bool
+    filled: psycopg.Connection, sent: list[Statement], duty: str, generic: bool
 ) -> None:
     part, table, index, column = DUTIES[duty]
     statement = next(each for each in sent if part in each.text)
-    root = plan(owner, statement, generic=generic)
+    root = plan(filled, statement, generic=generic)
 
     walks = [node for node in nodes(root) if node.get("Index Name") == index]
     assert [column in node.get("Index Cond", "") for node in walks] == [True]
