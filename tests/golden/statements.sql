@@ -1133,9 +1133,10 @@ stepped AS (
          CASE outcome WHEN 'success' THEN 'finished' WHEN 'error' THEN 'failed'
            WHEN 'unknown' THEN 'unknown' WHEN 'awaiting-input' THEN 'waiting' ELSE 'started' END,
          CASE outcome WHEN 'success' THEN nullif(CAST(step_output AS jsonb), 'null'::jsonb) END,
-         CASE outcome WHEN 'error' THEN error END, greatest(locked_at, (
+         CASE outcome WHEN 'error' THEN error END,
+         CASE WHEN step_index = 0 THEN locked_at ELSE greatest(locked_at, (
            SELECT max(s."finishedAt") FROM "workflowSteps" s
-            WHERE s."runId" = reported.id AND s."stepIndex" < reported.step_index)),
+            WHERE s."runId" = reported.id AND s."stepIndex" < reported.step_index)) END,
          CASE WHEN outcome IN ('success', 'error') THEN clock_timestamp() END
     FROM reported
   ON CONFLICT ("runId", "stepIndex") DO UPDATE SET
