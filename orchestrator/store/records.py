@@ -5,13 +5,13 @@ jsonb values are `orjson.Fragment`s: text as it stands, ready to go into an answ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row
 
 from orchestrator.store.tables import columns, workflow_runs
 
@@ -142,11 +142,11 @@ def with_definition(source: str, alias: str) -> str:
  CROSS JOIN LATERAL (SELECT {alias}_w.steps->{alias}."stepName") AS {alias}_s(step_definition)"""
 
 
-def run_of(row: Row[*tuple[Any, ...]]) -> Run:
+def run_of(row: Sequence[Any]) -> Run:
     return Run._make(row[:_RUN_WIDTH])
 
 
-def dispatch_of(row: Row[*tuple[Any, ...]]) -> Dispatch:
+def dispatch_of(row: Sequence[Any]) -> Dispatch:
     values = row[-_DISPATCH_WIDTH:]
     run = Run._make(values[:_RUN_WIDTH])
     resume_input, lease_id, seconds, params, mutating, timeout_seconds = values[_RUN_WIDTH:]

@@ -22,6 +22,7 @@ from orchestrator.lifecycle import (
     RunState,
     WaitingReason,
 )
+from orchestrator.store.hot import hot
 from orchestrator.store.leases import EXPIRY, OWNED
 from orchestrator.store.sql import text
 from orchestrator.store.verdict import FRESH_CLAIM_KEY
@@ -132,8 +133,7 @@ def report(
     # `judged` reads the row that `held` has locked. The definition beside it is of
     # the version that the run is pinned to, and immutable; what it reads of queues,
     # executors and tokens only decides whether the next step waits for a claim.
-    rows = connection.execute(
-        text(f"""
+    rows = hot(f"""
 WITH told AS (
   SELECT * FROM unnest(CAST(:token_names AS text[]), CAST(:run_ids AS uuid[]),
     CAST(:lease_ids AS uuid[]), CAST(:step_indexes AS integer[]), CAST(:statuses AS text[]),
@@ -270,8 +270,9 @@ forgiven AS (
            ORDER BY k.executor, k.session
              FOR UPDATE{" SKIP LOCKED" if skip_locked else ""}) f
    WHERE i.executor = f.executor AND i.session = f.session)
-SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM reported
-"""),
+SELECT place, id, "runState", "stepQueue" FROM reported
+""").rows(
+        connection,
         {
             "token_names": [item.token_name for item in reports],
             "run_ids": [item.run_id for item in reports],
@@ -289,7 +290,10 @@ SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue F
             "chains": [item.chain for item in reports],
         },
     )
-    return [Reported(row.place - 1, row.run_id, row.run_state, row.step_queue) for row in rows]
+    return [
+        Reported(place - 1, run_id, run_state, step_queue)
+        for place, run_id, run_state, step_queue in rows
+    ]
 
 
 def stored(connection: Connection, reports: Sequence[Report]) -> list[Stored]:

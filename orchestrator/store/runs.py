@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.lifecycle import PRIORITY_SECONDS, RunState
+from orchestrator.store.hot import hot
 from orchestrator.store.records import RUN_FIELDS, Run, run_columns, run_of
 from orchestrator.store.sql import text
 from orchestrator.store.tables import workflow_runs
@@ -100,8 +101,7 @@ def create(connection: Connection, runs: Sequence[NewRun]) -> list[Run]:
     # One reading of the clock for all, so that the runs of a batch are claimed in the
     # order of their ids. They are written in the order of their keys: two batches with
     # the same keys wait for each other in one direction only.
-    rows = connection.execute(
-        text(f"""
+    rows = hot(f"""
 WITH wished AS (
   SELECT w.*, greatest(w.available_at, (SELECT clock_timestamp())) AS due,
          d.version AS workflow_version,
@@ -139,7 +139,8 @@ noted AS (
   SELECT c.id, 1, 'created', c."createdAt", c."runState", w.request_id, c."createdBy", '{{}}'
     FROM created c JOIN wished w USING (id))
 SELECT {run_columns("c")} FROM created c JOIN wished w USING (id) ORDER BY w.place
-"""),
+""").rows(
+        connection,
         {
             "ids": [run.id for run in runs],
             "workflows": [run.workflow for run in runs],

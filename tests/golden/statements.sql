@@ -110,7 +110,7 @@ SELECT pg_advisory_xact_lock(hashtextextended(q.token_name || '/' || q.request_i
                CAST(%(request_id)s AS uuid) AS request_id) q;
 
 -- claim_requests.lock_free
-SELECT pg_try_advisory_xact_lock(hashtextextended(q.token_name || '/' || q.request_id::text, 0)) AS locked FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[]))
+SELECT pg_try_advisory_xact_lock(hashtextextended(q.token_name || '/' || q.request_id::text, 0)) FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[]))
     WITH ORDINALITY AS q(token_name, request_id, place) ORDER BY q.place;
 
 -- claim_requests.granted
@@ -228,7 +228,7 @@ kept_on AS (
          "leaseIds" = c."leaseIds" || g.lease_ids
     FROM granted g
    WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id)
-SELECT l.wish, l.bytes, l."claimKey" AS claim_key, l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
+SELECT l.wish, l.bytes, l."claimKey", l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
   l."resumeInput" AS resume_input, l."leaseId" AS lease_id, l."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
@@ -1151,7 +1151,7 @@ forgiven AS (
            ORDER BY k.executor, k.session
              FOR UPDATE) f
    WHERE i.executor = f.executor AND i.session = f.session)
-SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM reported;
+SELECT place, id, "runState", "stepQueue" FROM reported;
 
 -- reports.stored
 SELECT e."runId", e."leaseId", (e.detail->>'stepIndex')::integer,
