@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
@@ -112,11 +113,13 @@ _RUN_WIDTH = len(RUN_FIELDS)
 _DISPATCH_WIDTH = _RUN_WIDTH + len(_OF_A_DISPATCH) + len(_OF_A_STEP)
 
 
+@cache
 def run_columns(alias: str) -> str:
     """The select list that `run_of` reads; more may come after it."""
     return columns(workflow_runs, alias, but=_ALL_FIELDS - set(RUN_FIELDS))
 
 
+@cache
 def dispatch_columns(alias: str) -> str:
     """
     The select list that `dispatch_of` reads; more may come before it.
