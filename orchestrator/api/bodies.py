@@ -44,6 +44,7 @@ def run_body(run: Run) -> Body:
         "mutatingSince": run.mutating_since,
         "waitingFor": run.waiting_for,
         "dedupKey": run.dedup_key,
+        "concurrencyKey": run.concurrency_key,
         "traceparent": run.traceparent,
         "abortRequestedAt": run.abort_requested_at,
         "createdBy": run.created_by,

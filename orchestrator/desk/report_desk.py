@@ -29,7 +29,7 @@ from orchestrator.store import claims, reports
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Dispatch
 from orchestrator.store.replication import vouch
-from orchestrator.store.reports import Report, Reported
+from orchestrator.store.reports import Report
 from orchestrator.store.transaction import transact
 
 # Reports that are stored in one transaction; beyond, it would keep others waiting.
@@ -97,13 +97,13 @@ class ReportDesk:
             for place, item in batch.items():
                 items.setdefault(item.run_id, (number, place, item))
         all_of_them = dict(enumerate(item for _, _, item in items.values()))
-        answers, done = transact(
+        answers, arrived = transact(
             self._database.leases,
             lambda connection: _report(connection, all_of_them, skip_locked=True),
             # What was sent and not answered is waited for.
             look_up=lambda connection: _report(connection, all_of_them),
         )
-        self._database.arrived(arrivals(done))
+        self._database.arrived(arrived)
         sorted_out: list[dict[int, ReportAnswer]] = [{} for _ in batches]
         for position, (number, place, _) in enumerate(items.values()):
             if position in answers:
@@ -113,7 +113,7 @@ class ReportDesk:
     def _store(self, batch: Batch) -> dict[int, ReportAnswer]:
         """Store the reports of one request, whatever they have to wait for."""
         try:
-            answers, done = transact(
+            answers, arrived = transact(
                 self._database.leases, lambda connection: _report(connection, batch)
             )
         except DBAPIError as error:
@@ -125,7 +125,7 @@ class ReportDesk:
             for place, item in batch.items():
                 answers |= self._store({place: item})
             return answers
-        self._database.arrived(arrivals(done))
+        self._database.arrived(arrived)
         return answers
 
 
@@ -144,9 +144,9 @@ def _rounds(told: Sequence[Report]) -> list[dict[int, Report]]:
 
 def _report(
     connection: Connection, batch: Batch, *, skip_locked: bool = False
-) -> tuple[dict[int, ReportAnswer], Sequence[Reported]]:
+) -> tuple[dict[int, ReportAnswer], Mapping[str, int]]:
     """
-    Answers by place, and what was stored.
+    Answers by place, and what has become claimable.
 
     Args:
         skip_locked: Leave out the runs whose rows another transaction holds.
@@ -161,7 +161,8 @@ def _report(
         for one in done
     }
     missed = {place: item for place, item in batch.items() if place not in answers}
-    return answers | (_explain(connection, missed, skip_locked) if missed else {}), done
+    explained = _explain(connection, missed, skip_locked) if missed else {}
+    return answers | explained, arrivals(connection, done)
 
 
 def _stored(

@@ -24,10 +24,11 @@ from orchestrator.errors import (
     RunOver,
 )
 from orchestrator.lifecycle import LEASED, OVER, Gate, RunState, WaitingReason, covers
-from orchestrator.store import claim_requests, claims, executors, queues
+from orchestrator.store import claim_requests, claims, executors, gates, queues
 from orchestrator.store.claim_requests import ClaimRequest
 from orchestrator.store.claims import RunWish
 from orchestrator.store.engine import Database
+from orchestrator.store.gates import Key, Standing
 from orchestrator.store.leases import server_time
 from orchestrator.store.records import Dispatch, Run
 from orchestrator.store.transaction import transact
@@ -115,6 +116,7 @@ def _claim(
         # The claim requires this version: what was checked is what is resumed.
         require_expected(run, value)
         wish = replace(wish, seen_version=run.version)
+        _require_place(connection, run)
     dispatch = claims.claim_run(connection, wish)
     if dispatch is None:
         _refuse(connection, wish, queue_patterns)
@@ -143,11 +145,45 @@ def _refuse(connection: Connection, wish: RunWish, queue_patterns: tuple[str, ..
     process = (wish.executor, wish.session)
     out = executors.out_of_service(connection, [process]).get(process)
     gate = _gate(run, paused=paused, brought_input=wish.input is not None, serving=out is None)
+    if gate is None and run.concurrency_key is not None:
+        key = (run.queue, run.concurrency_key)
+        standing = gates.standing(connection, run.id, key)
+        if standing.is_gated:
+            raise _key_is_full(run, key, standing)
     if gate is None:
         raise _TryAgain
     why = f"{wish.executor} is {out.state}. {out.reason or ''}".rstrip() if out else ""
     raise RunNotClaimable(
         run.id, run.run_state, gate, why if gate == Gate.EXECUTOR_NOT_SERVING else _WHY[gate]
+    )
+
+
+def _require_place(connection: Connection, run: Run) -> None:
+    """
+    See that a waiting run, which goes straight to its holder, finds a place of its key.
+
+    Raises:
+        RunNotClaimable: All are taken.
+    """
+    if run.concurrency_key is None or run.run_state != RunState.WAITING:
+        return
+    key = (run.queue, run.concurrency_key)
+    gates.hold(connection, run.id, key)
+    standing = gates.standing(connection, run.id, key)
+    if standing.taken >= standing.allowed:
+        raise _key_is_full(run, key, standing)
+
+
+def _key_is_full(run: Run, key: Key, standing: Standing) -> RunNotClaimable:
+    holders = ", ".join(str(holder) for holder in standing.holders)
+    others = " and others" if standing.taken > len(standing.holders) else ""
+    return RunNotClaimable(
+        run.id,
+        run.run_state,
+        Gate.LIMIT,
+        f"of the runs with concurrencyKey {key[1]!r} in queue {key[0]} at most {standing.allowed}"
+        f" may be claimed or held at once, and now {standing.taken} are"
+        + (f" ({holders}{others})." if holders else "."),
     )
 
 

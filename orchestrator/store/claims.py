@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from orchestrator.lifecycle import RunState, WaitingReason
+from orchestrator.store.gates import NOT_GATED
 from orchestrator.store.leases import EXPIRY, OWNED
 from orchestrator.store.records import Dispatch, dispatch_columns, dispatch_of, with_definition
 from orchestrator.store.sql import text
@@ -109,9 +110,10 @@ def claim(
     what each request got.
 
     Nobody gets a second run before everybody has a first. A run whose row
-    another transaction holds is skipped, not waited for. Nothing comes from a
-    paused queue, or goes to an executor that is drained or in quarantine, or to a
-    request that was granted something before: that is for its repeat to ask for.
+    another transaction holds is skipped, not waited for, and a gated one is not even
+    looked at. Nothing comes from a paused queue, or goes to an executor that is
+    drained or in quarantine, or to a request that was granted something before:
+    that is for its repeat to ask for.
 
     Args:
         wishes: Of requests that this transaction has locked, each once.
@@ -149,7 +151,7 @@ candidates AS MATERIALIZED (
                 WHERE s."runId" = r.id AND s.state = 'finished'), 0) END AS bytes
     FROM "workflowRuns" r
    WHERE r."stepQueue" = :queue AND r."runState" = '{RunState.PENDING}'
-     AND r."claimKey" >= CAST(:from_key AS timestamptz)
+     AND r."claimKey" >= CAST(:from_key AS timestamptz) AND {NOT_GATED}
      AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
    ORDER BY r."claimKey", r.id LIMIT (SELECT coalesce(sum(wanted), 0) FROM asked)
    FOR UPDATE OF r SKIP LOCKED),
@@ -229,7 +231,8 @@ WITH candidates AS MATERIALIZED (
   SELECT r.id, r."runState" AS was
     FROM "workflowRuns" r
    WHERE r.id = :run_id
-     AND CASE WHEN CAST(:input AS text) IS NULL THEN r."runState" = '{RunState.PENDING}'
+     AND CASE WHEN CAST(:input AS text) IS NULL
+         THEN r."runState" = '{RunState.PENDING}' AND {NOT_GATED}
          ELSE r."runState" = '{RunState.WAITING}'
               AND r."waitingFor"->>'reason' = '{WaitingReason.INPUT}'
               AND r.version = CAST(:seen_version AS bigint) END

@@ -95,12 +95,23 @@ class Reported:
     What became of the run of the report at this place of the list.
 
     `run_state` is `started` when the holder goes on with the next step.
+
+    Attributes:
+        held_queue: The queue that it had been claimed from.
     """
 
     place: int
     run_id: UUID
     run_state: str
+    queue: str
     step_queue: str
+    concurrency_key: str | None
+    held_queue: str
+
+    @property
+    def freed_queue(self) -> str | None:
+        """The queue in which a lease has ended with this; None when it goes on."""
+        return None if self.run_state == RunState.STARTED else self.held_queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +242,12 @@ reported AS (
       version = r.version + 1
     FROM judged j
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
-  RETURNING r.id, r."runState", r."stepQueue", r.version, r.error, j."runState" AS was, j.place,
-    j.outcome, j.outcome_hash, j.said, j.following, j."leaseId" AS lease_id, j.fence,
-    j."lockedBy" AS executor, j."lockedSession" AS session, j."lockedAt" AS locked_at,
-    j.request_id, j.token_name, j.step_output, j."stepIndex" AS step_index,
-    j."stepName" AS step_name, j."stepType" AS step_type),
+  RETURNING r.id, r."runState", r.queue, r."stepQueue", r."concurrencyKey", r.version, r.error,
+    j."runState" AS was, j."stepQueue" AS held_queue, j.place, j.outcome, j.outcome_hash, j.said,
+    j.following, j."leaseId" AS lease_id, j.fence, j."lockedBy" AS executor,
+    j."lockedSession" AS session, j."lockedAt" AS locked_at, j.request_id, j.token_name,
+    j.step_output, j."stepIndex" AS step_index, j."stepName" AS step_name,
+    j."stepType" AS step_type),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
                            executor, "requestId", actor, detail)
@@ -269,7 +281,9 @@ forgiven AS (
            ORDER BY k.executor, k.session
              FOR UPDATE{" SKIP LOCKED" if skip_locked else ""}) f
    WHERE i.executor = f.executor AND i.session = f.session)
-SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM reported
+SELECT place - 1 AS place, id AS run_id, "runState" AS run_state, queue,
+       "stepQueue" AS step_queue, "concurrencyKey" AS concurrency_key, held_queue
+  FROM reported
 """),
         {
             "token_names": [item.token_name for item in reports],
@@ -288,7 +302,7 @@ SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue F
             "chains": [item.chain for item in reports],
         },
     )
-    return [Reported(row.place - 1, row.run_id, row.run_state, row.step_queue) for row in rows]
+    return [Reported(**row._mapping) for row in rows]  # noqa: SLF001
 
 
 def stored(connection: Connection, reports: Sequence[Report]) -> list[Stored]:

@@ -23,6 +23,7 @@ from orchestrator.store import (
     claims,
     events,
     executors,
+    gates,
     health,
     incidents,
     keeper,
@@ -98,6 +99,10 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "bulk_acts.skip": lambda c: bulk_acts.skip(c, BULK, through=ID),
     "bulk_acts.end": lambda c: bulk_acts.end(c, BULK),
     "bulk_acts.drop_old": bulk_acts.drop_old,
+    "gates.let_in": lambda c: gates.let_in(c, [("default", "key")]),
+    "gates.hold": lambda c: gates.hold(c, ID, ("default", "key")),
+    "gates.standing": lambda c: gates.standing(c, ID, ("default", "key")),
+    "gates.keys_after": lambda c: gates.keys_after(c, gates.NOWHERE, limit=200),
     "claims.claim": lambda c: claims.claim(c, "default", [WISH]),
     "claims.claim_run": lambda c: claims.claim_run(c, RUN_WISH),
     "claims.still_held": lambda c: claims.still_held(
