@@ -56,6 +56,8 @@ def register(instance: str, asked: Registration) -> Response:
         draining=asked.draining,
     )
 
+    database = services().database
+
     def write(connection: Connection) -> tuple[list[UUID], Mapping[str, int]]:
         store.register(connection, registration)
         if asked.replaces is None:
@@ -63,9 +65,9 @@ def register(instance: str, asked: Registration) -> Response:
         ended = release_replaced(
             connection, executor=name, session=asked.session, request_id=asked_by, actor=actor
         )
-        return [lease.run_id for lease in ended], arrivals(connection, ended)
+        arrived = arrivals(connection, ended) + database.limits.freed(ended)
+        return [lease.run_id for lease in ended], arrived
 
-    database = services().database
     released, arrived = transact(database.leases, write)
     database.arrived(arrived)
     return answer({"name": name, "session": asked.session, "released": released})

@@ -36,6 +36,7 @@ from orchestrator.store import (
 from orchestrator.store.engine import Database
 from orchestrator.store.keeper import Tick
 from orchestrator.store.transaction import constraint_of, transact
+from orchestrator.store.verdict import EndedLease
 
 Item = TypeVar("Item")
 
@@ -97,7 +98,7 @@ class Keeper:
             if capped:
                 log.info("expiries_capped", runs=len(capped))
         expire = partial(leases.expire, since=beat.at)
-        for lease in self._each(expire, leases.expired_run_ids, "expire", arrivals):
+        for lease in self._each(expire, leases.expired_run_ids, "expire", self._freed):
             log.info(
                 "lease_expired",
                 run_id=str(lease.run_id),
@@ -231,6 +232,9 @@ class Keeper:
             return []
         self._database.arrived(done[1])
         return done[0]
+
+    def _freed(self, connection: Connection, ended: Sequence[EndedLease]) -> Mapping[str, int]:
+        return arrivals(connection, ended) + self._database.limits.freed(ended)
 
     def _sweep_gates(self) -> None:
         try:

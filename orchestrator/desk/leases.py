@@ -14,6 +14,7 @@ from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import LeaseLost
 from orchestrator.store import leases
 from orchestrator.store.engine import Database
+from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.leases import HeldLease, Reconciliation, Renewal
 from orchestrator.store.transaction import transact
 from orchestrator.store.verdict import EndedLease
@@ -126,7 +127,9 @@ class LeaseDesk:
     def _renew(self, wish: Heartbeat) -> RenewAnswer:
         answer, arrived = transact(
             self._database.leases,
-            lambda connection: _renew(connection, wish.held, wish.reconciliation),
+            lambda connection: _renew(
+                connection, wish.held, wish.reconciliation, self._database.limits
+            ),
         )
         self._database.arrived(arrived)
         return answer
@@ -166,7 +169,7 @@ class LeaseDesk:
                     connection, list(held.values()), reason=reason, skip_locked=skip_locked
                 )
             given_back = {lease.lease_id: lease.run_id for lease in ended}
-            return given_back, arrivals(connection, ended)
+            return given_back, arrivals(connection, ended) + self._database.limits.freed(ended)
 
         def look_up(connection: Connection) -> tuple[dict[UUID, UUID], Mapping[str, int]]:
             named = [lease for held in by_reason.values() for lease in held.values()]
@@ -180,7 +183,10 @@ class LeaseDesk:
 
 
 def _renew(
-    connection: Connection, held: Sequence[HeldLease], reconciliation: Reconciliation | None
+    connection: Connection,
+    held: Sequence[HeldLease],
+    reconciliation: Reconciliation | None,
+    limits: KnownLimits,
 ) -> tuple[RenewAnswer, Mapping[str, int]]:
     renewed = leases.renew(connection, held) if held else []
     released: list[EndedLease] = []
@@ -197,7 +203,7 @@ def _renew(
         orphans_kept=orphans_kept,
         server_time=leases.server_time(connection),
     )
-    return answer, arrivals(connection, released)
+    return answer, arrivals(connection, released) + limits.freed(released)
 
 
 def _renew_together(

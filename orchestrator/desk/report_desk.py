@@ -99,9 +99,9 @@ class ReportDesk:
         all_of_them = dict(enumerate(item for _, _, item in items.values()))
         answers, arrived = transact(
             self._database.leases,
-            lambda connection: _report(connection, all_of_them, skip_locked=True),
+            lambda connection: self._report(connection, all_of_them, skip_locked=True),
             # What was sent and not answered is waited for.
-            look_up=lambda connection: _report(connection, all_of_them),
+            look_up=lambda connection: self._report(connection, all_of_them),
         )
         self._database.arrived(arrived)
         sorted_out: list[dict[int, ReportAnswer]] = [{} for _ in batches]
@@ -114,7 +114,7 @@ class ReportDesk:
         """Store the reports of one request, whatever they have to wait for."""
         try:
             answers, arrived = transact(
-                self._database.leases, lambda connection: _report(connection, batch)
+                self._database.leases, lambda connection: self._report(connection, batch)
             )
         except DBAPIError as error:
             # transact lets only an item's own fault (classes 22 and 23) through.
@@ -128,6 +128,28 @@ class ReportDesk:
         self._database.arrived(arrived)
         return answers
 
+    def _report(
+        self, connection: Connection, batch: Batch, *, skip_locked: bool = False
+    ) -> tuple[dict[int, ReportAnswer], Mapping[str, int]]:
+        """
+        Answers by place, and what has become claimable.
+
+        Args:
+            skip_locked: Leave out the runs whose rows another transaction holds.
+        """
+        places = list(batch)
+        items = list(batch.values())
+        done = reports.report(connection, items, skip_locked=skip_locked)
+        chained = [one for one in done if one.run_state == RunState.STARTED]
+        following = _dispatches(connection, [items[one.place] for one in chained])
+        answers = {
+            places[one.place]: _stored(one.run_id, one.run_state, following.get(one.run_id))
+            for one in done
+        }
+        missed = {place: item for place, item in batch.items() if place not in answers}
+        explained = _explain(connection, missed, skip_locked) if missed else {}
+        return answers | explained, arrivals(connection, done) + self._database.limits.freed(done)
+
 
 def _rounds(told: Sequence[Report]) -> list[dict[int, Report]]:
     """Split so that no round has a run twice; a repeat in one batch is a replay."""
@@ -140,29 +162,6 @@ def _rounds(told: Sequence[Report]) -> list[dict[int, Report]]:
             rounds.append({})
         rounds[number][place] = item
     return rounds
-
-
-def _report(
-    connection: Connection, batch: Batch, *, skip_locked: bool = False
-) -> tuple[dict[int, ReportAnswer], Mapping[str, int]]:
-    """
-    Answers by place, and what has become claimable.
-
-    Args:
-        skip_locked: Leave out the runs whose rows another transaction holds.
-    """
-    places = list(batch)
-    items = list(batch.values())
-    done = reports.report(connection, items, skip_locked=skip_locked)
-    chained = [one for one in done if one.run_state == RunState.STARTED]
-    following = _dispatches(connection, [items[one.place] for one in chained])
-    answers = {
-        places[one.place]: _stored(one.run_id, one.run_state, following.get(one.run_id))
-        for one in done
-    }
-    missed = {place: item for place, item in batch.items() if place not in answers}
-    explained = _explain(connection, missed, skip_locked) if missed else {}
-    return answers | explained, arrivals(connection, done)
 
 
 def _stored(

@@ -231,8 +231,62 @@ SELECT k.queue, k.key, EXISTS (
      AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL) AS has_room
   FROM page k ORDER BY k.number;
 
+-- limits.put
+INSERT INTO queues AS q (name, paused, "maxConcurrency", "ratePerSecond", "maxConcurrencyPerKey",
+                         "changedBy", "changedAt")
+VALUES (%(queue)s, false, %(max_concurrency)s, %(rate_per_second)s, %(max_concurrency_per_key)s, %(actor)s,
+        clock_timestamp())
+ON CONFLICT (name) DO UPDATE SET "maxConcurrency" = excluded."maxConcurrency",
+  "ratePerSecond" = excluded."ratePerSecond",
+  "maxConcurrencyPerKey" = excluded."maxConcurrencyPerKey", "leasedAtMost" = NULL,
+  "changedBy" = excluded."changedBy", "changedAt" = excluded."changedAt";
+
+-- limits.hold
+WITH held AS MATERIALIZED (
+  SELECT q.* FROM queues q WHERE q.name = ANY (CAST(%(queues)s AS text[])) AND (q."maxConcurrency" IS NOT NULL OR q."ratePerSecond" IS NOT NULL)
+   ORDER BY q.name FOR UPDATE OF q),
+timed AS MATERIALIZED (SELECT h.*, clock_timestamp() AS now FROM held h),
+slotted AS (SELECT t.*, floor(extract(epoch FROM now) * 20)::bigint AS slot FROM timed t)
+SELECT h.name, h."maxConcurrency", CASE
+         WHEN h."changedAt" < h.now - interval '15 seconds'
+         THEN h."leasedAtMost" END,
+       h."ratePerSecond", coalesce(g.granted, 0), coalesce(g.oldest, 0),
+       ((g.oldest_slot + 20 + 1) / 20.0
+         - extract(epoch FROM h.now))::double precision
+  FROM slotted h CROSS JOIN LATERAL (
+    SELECT sum(g.runs)::integer AS granted, min(g.slot) AS oldest_slot,
+           (array_agg(g.runs ORDER BY g.slot))[1] AS oldest
+      FROM unnest(h."grantSlots", h."grantCounts") AS g(slot, runs) WHERE abs(g.slot - h.slot) <= 20) g
+ ORDER BY h.name;
+
+-- limits.count_leases
+SELECT count(*) FROM "workflowRuns" WHERE "leaseId" IS NOT NULL AND "stepQueue" = %(queue)s;
+
+-- limits.note_grants
+UPDATE queues q SET "leasedAtMost" = h.leased_at_most, ("grantSlots", "grantCounts") = (
+    SELECT coalesce(array_agg(s.slot), '{}'), coalesce(array_agg(s.runs), '{}') FROM (
+      SELECT g.slot, sum(g.runs)::integer AS runs FROM (
+        SELECT h.slot, h.runs
+         UNION ALL
+        SELECT g.slot, g.runs FROM unnest(q."grantSlots", q."grantCounts") AS g(slot, runs)
+         WHERE abs(g.slot - h.slot) <= 20) g
+       WHERE q."ratePerSecond" IS NOT NULL GROUP BY g.slot) s)
+  FROM (
+    SELECT k.*, floor(extract(epoch FROM now) * 20)::bigint AS slot
+      FROM unnest(CAST(%(queues)s AS text[]), CAST(%(runs)s AS integer[]),
+        CAST(%(leased_at_most)s AS integer[])) AS k(queue, runs, leased_at_most)
+     CROSS JOIN clock_timestamp() AS now) h
+ WHERE q.name = h.queue;
+
+-- limits.limited_among
+SELECT q.name FROM queues q WHERE q.name = ANY (CAST(%(names)s AS text[])) AND (q."maxConcurrency" IS NOT NULL OR q."ratePerSecond" IS NOT NULL);
+
 -- claims.claim
-WITH asked AS MATERIALIZED (
+WITH asked_queue AS MATERIALIZED (
+  SELECT coalesce(bool_or(q.paused), false) AS paused,
+         coalesce(bool_or((q."maxConcurrency" IS NOT NULL OR q."ratePerSecond" IS NOT NULL)), false) AS limited
+    FROM queues q WHERE q.name = %(queue)s),
+asked AS MATERIALIZED (
   SELECT w.*
     FROM unnest(CAST(%(limits)s AS integer[]), CAST(%(executors)s AS text[]),
       CAST(%(sessions)s AS uuid[]), CAST(%(lease_seconds)s AS integer[]), CAST(%(request_ids)s AS uuid[]),
@@ -258,8 +312,10 @@ candidates AS MATERIALIZED (
     FROM "workflowRuns" r
    WHERE r."stepQueue" = %(queue)s AND r."runState" = 'pending'
      AND r."claimKey" >= CAST(%(from_key)s AS timestamptz) AND r."claimKey" < 'infinity'
-     AND NOT EXISTS (SELECT FROM queues q WHERE q.name = %(queue)s AND q.paused)
-   ORDER BY r."claimKey", r.id LIMIT (SELECT coalesce(sum(wanted), 0) FROM asked)
+     AND (SELECT NOT q.paused AND (NOT q.limited OR CAST(%(at_most)s AS integer) IS NOT NULL)
+            FROM asked_queue q)
+   ORDER BY r."claimKey", r.id
+   LIMIT (SELECT least(coalesce(sum(wanted), 0), CAST(%(at_most)s AS integer)) FROM asked)
    FOR UPDATE OF r SKIP LOCKED),
 numbered AS (
   SELECT id, bytes, row_number() OVER (ORDER BY "claimKey", id) AS place FROM candidates),
@@ -301,15 +357,15 @@ kept_on AS (
          "leaseIds" = c."leaseIds" || g.lease_ids
     FROM granted g
    WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id)
-SELECT l.wish, l.bytes, l."claimKey" AS claim_key, l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."concurrencyKey" AS concurrency_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
+SELECT q.limited, l.wish, l.bytes, l."claimKey" AS claim_key, l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."concurrencyKey" AS concurrency_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
   l."resumeInput" AS resume_input, l."leaseId" AS lease_id, l."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
   (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds
-  FROM leased l
+  FROM asked_queue q LEFT JOIN (leased l
   LEFT JOIN workflows l_w
     ON l_w.name = l.workflow AND l_w.version = l."workflowVersion"
- CROSS JOIN LATERAL (SELECT l_w.steps->l."stepName") AS l_s(step_definition)
+ CROSS JOIN LATERAL (SELECT l_w.steps->l."stepName") AS l_s(step_definition)) ON true
  ORDER BY l.place;
 
 -- claims.claim_run
@@ -322,7 +378,10 @@ WITH candidates AS MATERIALIZED (
          ELSE r."runState" = 'waiting'
               AND r."waitingFor"->>'reason' = 'input'
               AND r.version = CAST(%(seen_version)s AS bigint) END
-     AND NOT EXISTS (SELECT FROM queues q WHERE q.name = r."stepQueue" AND q.paused)
+     AND NOT EXISTS (
+       SELECT FROM queues q
+        WHERE q.name = r."stepQueue" AND (q.paused
+           OR ((q."maxConcurrency" IS NOT NULL OR q."ratePerSecond" IS NOT NULL) AND q.name IS DISTINCT FROM CAST(%(within_limits_of)s AS text))))
    FOR UPDATE OF r),
 dealt AS (
   SELECT c.*, w.*
