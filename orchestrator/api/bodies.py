@@ -148,6 +148,7 @@ def queue_body(queue: Queue) -> Body:
         "paused": queue.paused,
         "maxConcurrency": queue.max_concurrency,
         "ratePerSecond": queue.rate_per_second,
+        "maxConcurrencyPerKey": queue.max_concurrency_per_key,
         "depth": {
             "scheduled": queue.scheduled,
             "pending": queue.pending,

@@ -8,6 +8,7 @@ from orchestrator.api.wire.claims import ClaimRequest, RunClaimRequest
 from orchestrator.api.wire.executors import Registration
 from orchestrator.api.wire.leases import Release, Renewal
 from orchestrator.api.wire.queries import RunQuery, RunsQuery
+from orchestrator.api.wire.queues import QueueLimits
 from orchestrator.api.wire.reports import Reports
 from orchestrator.api.wire.runs import Resolution, RunBatch, RunCreation
 
@@ -106,6 +107,10 @@ REFUSED = [
     (Registration, REGISTRATION | {"slots": 0}, "/slots"),
     *((RunsQuery, {"limit": limit}, "/limit")
       for limit in ["0", "-1", "501", "5.0", "+5", " 5", "", "\u0665", "1e2"]),
+    *((QueueLimits, {name: limit}, f"/{name}")
+      for name in ["maxConcurrency", "ratePerSecond", "maxConcurrencyPerKey"]
+      for limit in [0, -1, 1_000_001, "5", 5.0, True]),
+    (QueueLimits, {"maxConcurency": 5}, "/maxConcurency"),
     (RunsQuery, {"state": "pending,nope"}, "/state"),
     (RunsQuery, {"state": ""}, "/state"),
     (RunsQuery, {"sort": ";drop table"}, "/sort"),
