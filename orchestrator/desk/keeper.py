@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.desk.arrivals import arrivals, nothing
+from orchestrator.desk.gate_sweep import GateSweep
 from orchestrator.desk.pruning import PRUNE_EVERY_SECONDS, Pruning
 from orchestrator.desk.schedules import fire_due, fired
 from orchestrator.desk.signs_of_life import SignsOfLife
@@ -35,8 +36,11 @@ from orchestrator.store import (
 from orchestrator.store.engine import Database
 from orchestrator.store.keeper import Tick
 from orchestrator.store.transaction import constraint_of, transact
+from orchestrator.store.verdict import EndedLease
 
 Item = TypeVar("Item")
+
+Arrived = Callable[[Connection, Sequence[Item]], Mapping[str, int]]
 
 TICK_SECONDS = 0.25
 BATCH = 500
@@ -62,6 +66,7 @@ class Keeper:
         self._database = database
         self._signs = signs
         self._pruning = Pruning(retention_days=retention_days)
+        self._gate_sweep = GateSweep()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._away = False
@@ -93,7 +98,7 @@ class Keeper:
             if capped:
                 log.info("expiries_capped", runs=len(capped))
         expire = partial(leases.expire, since=beat.at)
-        for lease in self._each(expire, leases.expired_run_ids, "expire", arrivals):
+        for lease in self._each(expire, leases.expired_run_ids, "expire", self._freed):
             log.info(
                 "lease_expired",
                 run_id=str(lease.run_id),
@@ -108,6 +113,7 @@ class Keeper:
             log.info("wait_timed_out", run_id=str(moved.run_id), run_state=moved.run_state)
         for schedule in self._each(fire_due, schedules.due_names, "fire_due", fired):
             log.info("schedule_fired", schedule=schedule.name)
+        self._sweep_gates()
         if beat.prune_is_due:
             self._prune(beat.pruned_through)
 
@@ -169,18 +175,18 @@ class Keeper:
         duty: Callable[..., list[Item]],
         candidates: Callable[..., Sequence[UUID | str]],
         name: str,
-        arrived: Callable[[Sequence[Item]], Mapping[str, int]] = nothing,
+        arrived: Arrived[Item] = nothing,
     ) -> Sequence[Item]:
         """
         Do a duty batch by batch until nothing is left of it, or of the time; one at least.
 
         Args:
-            arrived: What a batch has brought to be claimed, by queue.
+            arrived: What a batch has brought to be claimed, by queue; asked in its transaction.
         """
         done: list[Item] = []
         while not self._stopping.is_set():
             try:
-                batch = self._turn(partial(duty, limit=BATCH)) or []
+                batch = self._do(partial(duty, limit=BATCH), arrived)
             except Overloaded as busy:
                 # A row that somebody holds locked keeps no other duty waiting.
                 log.warning("keeper_duty_waits", duty=name, reason=busy.message)
@@ -189,7 +195,6 @@ class Keeper:
                 log.error("keeper_batch_failed", duty=name, constraint=constraint_of(error))
                 done += self._one_by_one(duty, candidates, name, arrived)
                 break
-            self._database.arrived(arrived(batch))
             done += batch
             if len(batch) < BATCH or time.monotonic() > self._until:
                 break
@@ -200,14 +205,12 @@ class Keeper:
         duty: Callable[..., list[Item]],
         candidates: Callable[..., Sequence[UUID | str]],
         name: str,
-        arrived: Callable[[Sequence[Item]], Mapping[str, int]],
+        arrived: Arrived[Item],
     ) -> list[Item]:
         done: list[Item] = []
         for one in self._turn(partial(candidates, limit=BATCH)) or []:
             try:
-                moved = self._turn(partial(duty, limit=1, only=one)) or []
-                self._database.arrived(arrived(moved))
-                done += moved
+                done += self._do(partial(duty, limit=1, only=one), arrived)
             except DBAPIError as error:
                 log.error(
                     "keeper_item_failed",
@@ -216,6 +219,33 @@ class Keeper:
                     constraint=constraint_of(error),
                 )
         return done
+
+    def _do(self, duty: Callable[[Connection], list[Item]], arrived: Arrived[Item]) -> list[Item]:
+        """Do one batch of a duty, and ring for what it has brought."""
+
+        def work(connection: Connection) -> tuple[list[Item], Mapping[str, int]]:
+            batch = duty(connection)
+            return batch, arrived(connection, batch)
+
+        done = self._turn(work)
+        if done is None:
+            return []
+        self._database.arrived(done[1])
+        return done[0]
+
+    def _freed(self, connection: Connection, ended: Sequence[EndedLease]) -> Mapping[str, int]:
+        return arrivals(connection, ended) + self._database.limits.freed(ended)
+
+    def _sweep_gates(self) -> None:
+        try:
+            arrived = self._turn(self._gate_sweep.step) if self._gate_sweep.is_due else None
+        except Overloaded as busy:
+            # Somebody holds a key for long; its own turn comes again.
+            log.warning("keeper_duty_waits", duty="sweep_gates", reason=busy.message)
+            return
+        if arrived:
+            self._database.arrived(arrived)
+            log.info("runs_let_in", runs=sum(arrived.values()))
 
     def _prune(self, after: UUID | None) -> None:
         step = self._turn(partial(self._pruning.step, after=after))

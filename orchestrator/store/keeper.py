@@ -65,7 +65,9 @@ class Moved:
 
     run_id: UUID
     run_state: str
+    queue: str
     step_queue: str
+    concurrency_key: str | None
 
 
 def take_turn(connection: Connection) -> bool:
@@ -146,7 +148,9 @@ noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", detail)
   SELECT id, version, 'due', clock_timestamp(), '{RunState.SCHEDULED}', "runState", '{{}}'
     FROM moved)
-SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM moved
+SELECT id AS run_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key
+  FROM moved
 """),
         {"limit": limit, "only": only},
     )
@@ -208,7 +212,9 @@ noted AS (
          jsonb_strip_nulls(jsonb_build_object('stepIndex', step_index, 'code', error->>'code',
            'next', CASE "runState" WHEN 'pending' THEN following END))
     FROM moved)
-SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM moved
+SELECT id AS run_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key
+  FROM moved
 """),
         {"limit": limit, "only": only},
     )

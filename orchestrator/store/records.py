@@ -54,6 +54,7 @@ class Run(NamedTuple):
     abort_requested_at: datetime | None
     waiting_for: Json | None
     dedup_key: str | None
+    concurrency_key: str | None
     traceparent: str | None
     created_by: str
     created_at: datetime

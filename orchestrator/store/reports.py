@@ -96,12 +96,23 @@ class Reported:
     What became of the run of the report at this place of the list.
 
     `run_state` is `started` when the holder goes on with the next step.
+
+    Attributes:
+        held_queue: The queue that it had been claimed from.
     """
 
     place: int
     run_id: UUID
     run_state: str
+    queue: str
     step_queue: str
+    concurrency_key: str | None
+    held_queue: str
+
+    @property
+    def freed_queue(self) -> str | None:
+        """The queue in which a lease has ended with this; None when it goes on."""
+        return None if self.run_state == RunState.STARTED else self.held_queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +242,12 @@ reported AS (
       version = r.version + 1
     FROM judged j
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
-  RETURNING r.id, r."runState", r."stepQueue", r.version, r.error, j."runState" AS was, j.place,
-    j.outcome, j.outcome_hash, j.said, j.following, j."leaseId" AS lease_id, j.fence,
-    j."lockedBy" AS executor, j."lockedSession" AS session, j."lockedAt" AS locked_at,
-    j.request_id, j.token_name, j.step_output, j."stepIndex" AS step_index,
-    j."stepName" AS step_name, j."stepType" AS step_type),
+  RETURNING r.id, r."runState", r.queue, r."stepQueue", r."concurrencyKey", r.version, r.error,
+    j."runState" AS was, j."stepQueue" AS held_queue, j.place, j.outcome, j.outcome_hash, j.said,
+    j.following, j."leaseId" AS lease_id, j.fence, j."lockedBy" AS executor,
+    j."lockedSession" AS session, j."lockedAt" AS locked_at, j.request_id, j.token_name,
+    j.step_output, j."stepIndex" AS step_index, j."stepName" AS step_name,
+    j."stepType" AS step_type),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
                            executor, "requestId", actor, detail)
@@ -270,7 +282,8 @@ forgiven AS (
            ORDER BY k.executor, k.session
              FOR UPDATE{" SKIP LOCKED" if skip_locked else ""}) f
    WHERE i.executor = f.executor AND i.session = f.session)
-SELECT place, id, "runState", "stepQueue" FROM reported
+SELECT place - 1, id, "runState", queue, "stepQueue", "concurrencyKey", held_queue
+  FROM reported
 """).rows(
         connection,
         {
@@ -290,10 +303,7 @@ SELECT place, id, "runState", "stepQueue" FROM reported
             "chains": [item.chain for item in reports],
         },
     )
-    return [
-        Reported(place - 1, run_id, run_state, step_queue)
-        for place, run_id, run_state, step_queue in rows
-    ]
+    return [Reported(*row) for row in rows]
 
 
 def stored(connection: Connection, reports: Sequence[Report]) -> list[Stored]:

@@ -52,6 +52,7 @@ class NewRun:
     traceparent: str | None
     created_by: str
     request_id: str | None
+    concurrency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,11 @@ WITH wished AS (
       CAST(:available_ats AS timestamptz[]), CAST(:max_failures AS smallint[]),
       CAST(:max_crashes AS smallint[]), CAST(:dedup_keys AS text[]),
       CAST(:idempotency_keys AS text[]), CAST(:request_hashes AS bytea[]),
-      CAST(:traceparents AS text[]), CAST(:created_bys AS text[]), CAST(:request_ids AS text[]))
+      CAST(:traceparents AS text[]), CAST(:created_bys AS text[]), CAST(:request_ids AS text[]),
+      CAST(:concurrency_keys AS text[]))
       WITH ORDINALITY AS w(id, workflow, input, queue, priority, available_at, max_failures,
         max_crashes, dedup_key, idempotency_key, request_hash, traceparent, created_by,
-        request_id, place)
+        request_id, concurrency_key, place)
     LEFT JOIN "currentWorkflows" v ON v.name = w.workflow
     LEFT JOIN workflows d ON d.name = v.name AND d.version = v.version),
 created AS (
@@ -124,13 +126,14 @@ created AS (
     id, workflow, "workflowVersion", queue, "stepQueue", "runState", priority, "availableAt",
     "claimKey", "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
     "maxFailures", "maxCrashes", fence, "dedupKey", "idempotencyKey", "requestHash",
-    traceparent, "createdBy", "createdAt", version)
+    traceparent, "createdBy", "createdAt", version, "concurrencyKey")
   SELECT id, workflow, workflow_version, queue, step_queue,
          CASE WHEN available_at > clock_timestamp() THEN '{RunState.SCHEDULED}'
               ELSE '{RunState.PENDING}' END,
          priority, due, due - make_interval(secs => priority * {PRIORITY_SECONDS}),
          0, step_name, step_type, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
-         dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1
+         dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1,
+         concurrency_key
     FROM wished ORDER BY idempotency_key, queue, workflow, dedup_key, place
   ON CONFLICT DO NOTHING
   RETURNING r.*),
@@ -156,6 +159,7 @@ SELECT {run_columns("c")} FROM created c JOIN wished w USING (id) ORDER BY w.pla
             "traceparents": [run.traceparent for run in runs],
             "created_bys": [run.created_by for run in runs],
             "request_ids": [run.request_id for run in runs],
+            "concurrency_keys": [run.concurrency_key for run in runs],
         },
     )
     return [run_of(row) for row in rows]

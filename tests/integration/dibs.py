@@ -234,11 +234,19 @@ class Dibs:
         return cursor.fetchall() if cursor.description else []
 
     def row(self, run_id: UUID) -> dict[str, Any]:
-        """A run with every column, by its database name."""
+        """A run with every column, by its database name; Python has no infinity for a gated one."""
         return self.sql('SELECT * FROM "workflowRuns" WHERE id = %s', run_id)[0]
 
     def state(self, run_id: UUID) -> str:
-        return str(self.row(run_id)["runState"])
+        rows = self.sql('SELECT "runState" FROM "workflowRuns" WHERE id = %s', run_id)
+        return str(rows[0]["runState"])
+
+    def is_gated(self, run_id: UUID) -> bool:
+        """Whether the run is pending and not let in yet."""
+        rows = self.sql(
+            'SELECT "gatedClaimKey" IS NOT NULL AS gated FROM "workflowRuns" WHERE id = %s', run_id
+        )
+        return bool(rows[0]["gated"])
 
     def events(self, run_id: UUID) -> list[str]:
         """The kinds of a run's events, oldest first."""
