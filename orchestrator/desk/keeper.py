@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -44,7 +45,7 @@ Arrived = Callable[[Connection, Sequence[Item]], Mapping[str, int]]
 
 TICK_SECONDS = 0.25
 BATCH = 500
-SIGNS_EVERY_TICKS = 8
+SIGNS_EVERY_TICKS = 20
 # A tick that takes longer goes on at the next: a gap between ticks is an outage to
 # the keeper (`store.keeper.GAP_SECONDS`), and expired leases must not wait for the rest.
 TICK_WORK_SECONDS = 2.0
@@ -89,33 +90,31 @@ class Keeper:
         Raises:
             DibsError: The database is away or busy; the next tick tries again.
         """
-        beat = self._beat()
+        beat = self._beat(keeper.duties)
         if beat is None:
             return
+        tick, duties = beat
         self._until = time.monotonic() + TICK_WORK_SECONDS
-        if beat.in_aftermath:
+        if tick.in_aftermath:
             capped = self._each(leases.cap_expiries, leases.far_run_ids, "cap_expiries")
             if capped:
                 log.info("expiries_capped", runs=len(capped))
-        expire = partial(leases.expire, since=beat.at)
-        for lease in self._each(expire, leases.expired_run_ids, "expire", self._freed):
-            log.info(
-                "lease_expired",
-                run_id=str(lease.run_id),
-                executor=lease.executor,
-                run_state=lease.run_state,
-            )
-        for moved in self._each(keeper.make_due, keeper.due_run_ids, "make_due", arrivals):
-            log.debug("run_due", run_id=str(moved.run_id))
-        for moved in self._each(
-            keeper.time_out_waits, keeper.late_run_ids, "time_out_waits", arrivals
-        ):
-            log.info("wait_timed_out", run_id=str(moved.run_id), run_state=moved.run_state)
-        for schedule in self._each(fire_due, schedules.due_names, "fire_due", fired):
-            log.info("schedule_fired", schedule=schedule.name)
+        if duties.expire:
+            self._expire(since=tick.at)
+        if duties.make_due:
+            for due in self._each(keeper.make_due, keeper.due_run_ids, "make_due", arrivals):
+                log.debug("run_due", run_id=str(due.run_id))
+        if duties.time_out_waits:
+            for late in self._each(
+                keeper.time_out_waits, keeper.late_run_ids, "time_out_waits", arrivals
+            ):
+                log.info("wait_timed_out", run_id=str(late.run_id), run_state=late.run_state)
+        if duties.fire:
+            for schedule in self._each(fire_due, schedules.due_names, "fire_due", fired):
+                log.info("schedule_fired", schedule=schedule.name)
         self._sweep_gates()
-        if beat.prune_is_due:
-            self._prune(beat.pruned_through)
+        if tick.prune_is_due:
+            self._prune(tick.pruned_through)
 
     def _run(self) -> None:
         ticks = 0
@@ -143,24 +142,42 @@ class Keeper:
         if seen:
             transact(self._database.leases, lambda connection: executors.seen(connection, seen))
 
-    def _beat(self) -> Tick | None:
-        """Note that the keeper is awake; None when another process did so just now."""
-        beat = self._alone(
-            lambda connection: keeper.tick(
+    def _expire(self, *, since: datetime) -> None:
+        expire = partial(leases.expire, since=since)
+        for lease in self._each(expire, leases.expired_run_ids, "expire", self._freed):
+            log.info(
+                "lease_expired",
+                run_id=str(lease.run_id),
+                executor=lease.executor,
+                run_state=lease.run_state,
+            )
+
+    def _beat(self, look: Callable[[Connection], Item]) -> tuple[Tick, Item] | None:
+        """
+        Note that the keeper is awake, and look; None when another process did so just now.
+
+        Args:
+            look: Called in the transaction that notes it.
+        """
+
+        def beat(connection: Connection) -> tuple[Tick, Item] | None:
+            tick = keeper.tick(
                 connection,
                 every_seconds=TICK_SECONDS * 0.8,
                 prune_every_seconds=PRUNE_EVERY_SECONDS,
             )
-        )
+            return None if tick is None else (tick, look(connection))
+
+        found = self._alone(beat)
         self._beaten_at = time.monotonic()
-        if beat is not None and beat.amnesty_began:
-            log.info("amnesty_began", since=beat.at.isoformat())
-        return beat
+        if found is not None and found[0].amnesty_began:
+            log.info("amnesty_began", since=found[0].at.isoformat())
+        return found
 
     def _turn(self, work: Callable[[Connection], Item]) -> Item | None:
         """Do a part of a duty, and stay awake meanwhile."""
         if time.monotonic() - self._beaten_at > BEAT_AGAIN_SECONDS:
-            self._beat()
+            self._beat(lambda _: None)
         return self._alone(work)
 
     def _alone(self, work: Callable[[Connection], Item]) -> Item | None:

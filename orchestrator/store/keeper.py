@@ -44,6 +44,24 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Duties:
+    """
+    What is to be done at this moment.
+
+    Attributes:
+        expire: A lease has run out; whether it may be taken is for `leases.expire` to say.
+        make_due: A scheduled run's time has come.
+        time_out_waits: A wait's has.
+        fire: A schedule's has.
+    """
+
+    expire: bool
+    make_due: bool
+    time_out_waits: bool
+    fire: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Pruned:
     """
     One page of a pass over the old runs.
@@ -127,6 +145,22 @@ RETURNING n.now, n.gap, n.prune, k."prunedThrough",
     if row is None:
         return None
     return Tick(row.now, row.gap, row.aftermath, row.prune, row.prunedThrough)
+
+
+def duties(connection: Connection) -> Duties:
+    """Look for all that the clock brings in one statement: at most ticks it brings nothing."""
+    row = connection.execute(
+        text(f"""
+SELECT EXISTS (SELECT FROM "workflowRuns"
+                WHERE "leaseId" IS NOT NULL AND "leaseExpiresAt" < {_NOW}),
+       EXISTS (SELECT FROM "workflowRuns"
+                WHERE "runState" = '{RunState.SCHEDULED}' AND "availableAt" <= {_NOW}),
+       EXISTS (SELECT FROM "workflowRuns"
+                WHERE "runState" = '{RunState.WAITING}' AND "availableAt" <= {_NOW}),
+       EXISTS (SELECT FROM schedules WHERE NOT paused AND "nextAt" <= {_NOW})
+""")
+    ).one()
+    return Duties(*row)
 
 
 def make_due(connection: Connection, *, limit: int, only: UUID | None = None) -> list[Moved]:

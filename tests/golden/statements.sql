@@ -1567,6 +1567,15 @@ RETURNING n.now, n.gap, n.prune, k."prunedThrough",
     coalesce(k."amnestySince" > n.now - make_interval(secs => %(aftermath_seconds)s), false)
       AS aftermath;
 
+-- keeper.duties
+SELECT EXISTS (SELECT FROM "workflowRuns"
+                WHERE "leaseId" IS NOT NULL AND "leaseExpiresAt" < (SELECT clock_timestamp())),
+       EXISTS (SELECT FROM "workflowRuns"
+                WHERE "runState" = 'scheduled' AND "availableAt" <= (SELECT clock_timestamp())),
+       EXISTS (SELECT FROM "workflowRuns"
+                WHERE "runState" = 'waiting' AND "availableAt" <= (SELECT clock_timestamp())),
+       EXISTS (SELECT FROM schedules WHERE NOT paused AND "nextAt" <= (SELECT clock_timestamp()));
+
 -- keeper.make_due
 WITH due AS MATERIALIZED (
   SELECT r.id FROM "workflowRuns" r

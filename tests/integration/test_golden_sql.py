@@ -148,6 +148,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "acts.kind_done_lately": lambda c: acts.kind_done_lately(c, ACT),
     "keeper.take_turn": keeper.take_turn,
     "keeper.tick": lambda c: keeper.tick(c, every_seconds=0.2, prune_every_seconds=60),
+    "keeper.duties": keeper.duties,
     "keeper.make_due": lambda c: keeper.make_due(c, limit=1),
     "keeper.due_run_ids": lambda c: keeper.due_run_ids(c, limit=1),
     "keeper.time_out_waits": lambda c: keeper.time_out_waits(c, limit=1),

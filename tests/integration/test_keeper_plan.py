@@ -32,6 +32,8 @@ SELECT 'fleet', gen_random_uuid(), gen_random_uuid(), decode(md5('body'), 'hex')
 
 # A part of each statement, the table that it looks through, and how.
 DUTIES = {
+    "look at scheduled": ("SELECT EXISTS", "workflowRuns", "workflowRuns_scheduled", "availableAt"),
+    "look at waiting": ("SELECT EXISTS", "workflowRuns", "workflowRuns_waiting", "availableAt"),
     "make_due": ("due AS", "workflowRuns", "workflowRuns_scheduled", "availableAt"),
     "time_out_waits": ("late AS", "workflowRuns", "workflowRuns_waiting", "availableAt"),
     "drop_old": ('DELETE FROM "claimRequests"', "claimRequests", "claimRequests_at", "at"),
@@ -48,7 +50,11 @@ def owner(module_database: Database) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture(scope="module")
 def sent(module_database: Database, owner: psycopg.Connection) -> list[Statement]:
-    """All that one tick sends, pruning included."""
+    """All that one tick sends when each duty has something to do, pruning included."""
+    owner.execute("""
+UPDATE "workflowRuns" SET "availableAt" = now() - interval '1 second' WHERE id IN (
+  (SELECT id FROM "workflowRuns" WHERE "runState" = 'scheduled' LIMIT 1)
+  UNION ALL (SELECT id FROM "workflowRuns" WHERE "runState" = 'waiting' LIMIT 1))""")
     with closing(Dibs(module_database.service_url, owner)) as dibs:
         dibs.set_keeper(awake=True, prune_is_due=True)
         with captured(dibs.database.leases) as statements:
