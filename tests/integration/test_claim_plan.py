@@ -10,6 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from orchestrator.desk.keeper import BATCH
+from orchestrator.store import keeper, leases
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.statements import Statement, captured, find, nodes, plan, scans_whole
@@ -58,7 +60,10 @@ def sent(full: Dibs) -> dict[str, Statement]:
         full.reconcile(HOLDER, as_of=full.now())
         full.tell(first, HOLDER, "success")
         full.release(HOLDER, second, third)
-        full.tick()
+        with full.database.leases.begin() as connection:
+            leases.expire(connection, since=full.now(), limit=BATCH)
+            keeper.make_due(connection, limit=BATCH)
+            keeper.time_out_waits(connection, limit=BATCH)
     marks = {
         "claim": "AS turn",
         "claim_run": "'resumed'",
