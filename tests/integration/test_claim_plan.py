@@ -53,7 +53,7 @@ def full(module_database: Database, owner: psycopg.Connection) -> Iterator[Dibs]
 @pytest.fixture(scope="module")
 def sent(full: Dibs) -> dict[str, Statement]:
     """One of each hot statement, as it was sent."""
-    with captured(full.database.work) as work, captured(full.database.leases) as leases:
+    with captured(full.database.work) as work, captured(full.database.leases) as kept:
         first, second, third = full.claim(HOLDER, limit=3).dispatches
         full.claim_run(HOLDER, full.pending().id)
         full.renew(HOLDER, first, second)
@@ -76,7 +76,7 @@ def sent(full: Dibs) -> dict[str, Statement]:
         "time_out_waits": "late AS",
     }
     return {
-        name: next(statement for statement in work + leases if mark in statement.text)
+        name: next(statement for statement in work + kept if mark in statement.text)
         for name, mark in marks.items()
     }
 
