@@ -149,15 +149,20 @@ RETURNING n.now, n.gap, n.prune, k."prunedThrough",
 
 def duties(connection: Connection) -> Duties:
     """Look for all that the clock brings in one statement: at most ticks it brings nothing."""
+    # The first of each, by its index: whether some have come, a plan would find out by
+    # reading the table, for it expects that a third have.
     row = connection.execute(
         text(f"""
-SELECT EXISTS (SELECT FROM "workflowRuns"
-                WHERE "leaseId" IS NOT NULL AND "leaseExpiresAt" < {_NOW}),
-       EXISTS (SELECT FROM "workflowRuns"
-                WHERE "runState" = '{RunState.SCHEDULED}' AND "availableAt" <= {_NOW}),
-       EXISTS (SELECT FROM "workflowRuns"
-                WHERE "runState" = '{RunState.WAITING}' AND "availableAt" <= {_NOW}),
-       EXISTS (SELECT FROM schedules WHERE NOT paused AND "nextAt" <= {_NOW})
+SELECT coalesce(l.first < n.now, false), coalesce(d.first <= n.now, false),
+       coalesce(w.first <= n.now, false), coalesce(s.first <= n.now, false)
+  FROM clock_timestamp() AS n(now),
+       (SELECT min("leaseExpiresAt") AS first FROM "workflowRuns"
+         WHERE "leaseId" IS NOT NULL) l,
+       (SELECT min("availableAt") AS first FROM "workflowRuns"
+         WHERE "runState" = '{RunState.SCHEDULED}') d,
+       (SELECT min("availableAt") AS first FROM "workflowRuns"
+         WHERE "runState" = '{RunState.WAITING}' AND "availableAt" IS NOT NULL) w,
+       (SELECT min("nextAt") AS first FROM schedules WHERE NOT paused) s
 """)
     ).one()
     return Duties(*row)

@@ -1568,13 +1568,16 @@ RETURNING n.now, n.gap, n.prune, k."prunedThrough",
       AS aftermath;
 
 -- keeper.duties
-SELECT EXISTS (SELECT FROM "workflowRuns"
-                WHERE "leaseId" IS NOT NULL AND "leaseExpiresAt" < (SELECT clock_timestamp())),
-       EXISTS (SELECT FROM "workflowRuns"
-                WHERE "runState" = 'scheduled' AND "availableAt" <= (SELECT clock_timestamp())),
-       EXISTS (SELECT FROM "workflowRuns"
-                WHERE "runState" = 'waiting' AND "availableAt" <= (SELECT clock_timestamp())),
-       EXISTS (SELECT FROM schedules WHERE NOT paused AND "nextAt" <= (SELECT clock_timestamp()));
+SELECT coalesce(l.first < n.now, false), coalesce(d.first <= n.now, false),
+       coalesce(w.first <= n.now, false), coalesce(s.first <= n.now, false)
+  FROM clock_timestamp() AS n(now),
+       (SELECT min("leaseExpiresAt") AS first FROM "workflowRuns"
+         WHERE "leaseId" IS NOT NULL) l,
+       (SELECT min("availableAt") AS first FROM "workflowRuns"
+         WHERE "runState" = 'scheduled') d,
+       (SELECT min("availableAt") AS first FROM "workflowRuns"
+         WHERE "runState" = 'waiting' AND "availableAt" IS NOT NULL) w,
+       (SELECT min("nextAt") AS first FROM schedules WHERE NOT paused) s;
 
 -- keeper.make_due
 WITH due AS MATERIALIZED (

@@ -32,8 +32,6 @@ SELECT 'fleet', gen_random_uuid(), gen_random_uuid(), decode(md5('body'), 'hex')
 
 # A part of each statement, the table that it looks through, and how.
 DUTIES = {
-    "look at scheduled": ("SELECT EXISTS", "workflowRuns", "workflowRuns_scheduled", "availableAt"),
-    "look at waiting": ("SELECT EXISTS", "workflowRuns", "workflowRuns_waiting", "availableAt"),
     "make_due": ("due AS", "workflowRuns", "workflowRuns_scheduled", "availableAt"),
     "time_out_waits": ("late AS", "workflowRuns", "workflowRuns_waiting", "availableAt"),
     "drop_old": ('DELETE FROM "claimRequests"', "claimRequests", "claimRequests_at", "at"),
@@ -60,6 +58,22 @@ UPDATE "workflowRuns" SET "availableAt" = now() - interval '1 second' WHERE id I
         with captured(dibs.database.leases) as statements:
             dibs.tick()
     return statements
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
+def test_the_look_for_all_duties_reads_the_first_of_each(
+    owner: psycopg.Connection, sent: list[Statement], generic: bool
+) -> None:
+    statement = next(each for each in sent if 'min("leaseExpiresAt")' in each.text)
+    root = plan(owner, statement, generic=generic)
+
+    firsts = {
+        str(node["Plans"][0].get("Index Name"))
+        for node in nodes(root)
+        if node["Node Type"] == "Limit"
+    }
+    assert firsts >= {"workflowRuns_scheduled", "workflowRuns_waiting"}
+    assert not scans_whole(root, "workflowRuns")
 
 
 @pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
