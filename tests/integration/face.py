@@ -115,6 +115,10 @@ class Face:
         act = "pause" if paused else "resume"
         self.ask(Role.OPERATOR, "POST", f"/v1/queues/{queue}/{act}", {})
 
+    def limit(self, queue: str, **limits: int) -> None:
+        """Set what a queue allows; what is not named is not limited."""
+        self.ask(Role.OPERATOR, "PUT", f"/v1/queues/{queue}", limits)
+
     def schedule(self, name: str, **members: Any) -> Json:
         plain = {"workflow": "nightly-report", "cron": "0 2 * * *", "queue": f"of-{name}"}
         return self.ask(Role.OPERATOR, "PUT", f"/v1/schedules/{name}", {**plain, **members})

@@ -107,7 +107,7 @@ def test_no_key_ever_has_more_leases_than_are_allowed(
 
     work_through(both, runs=60, keys=(*KEYS, None))
 
-    assert most_leases_at_once(owner, of=["queue", "key"]) == 2
+    assert 1 < most_leases_at_once(owner, of=["queue", "key"]) <= 2
 
 
 @pytest.mark.parametrize("settled", [False, True])
@@ -120,7 +120,7 @@ def test_no_queue_ever_has_more_leases_than_are_allowed(
 
     work_through(both, runs=60, keys=(None,))
 
-    assert most_leases_at_once(owner, of=["queue"]) == 5
+    assert 1 < most_leases_at_once(owner, of=["queue"]) <= 5
 
 
 def test_no_second_has_more_leases_than_are_allowed(
@@ -130,4 +130,4 @@ def test_no_second_has_more_leases_than_are_allowed(
 
     work_through(both, runs=50, keys=(None,))
 
-    assert most_grants_in_a_second(owner, QUEUE) == 20
+    assert 1 < most_grants_in_a_second(owner, QUEUE) <= 20
