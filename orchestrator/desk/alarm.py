@@ -34,8 +34,14 @@ class Alarm:
                 return
             self._set[queue] = (at, runs)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="alarm", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="alarm", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    # Too many threads: the lookout finds what is free, a little later.
+                    log.warning("alarm_cannot_start")
+                    return
+                self._thread = thread
             self._changed.notify()
 
     def _run(self) -> None:

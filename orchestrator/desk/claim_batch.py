@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 
 from orchestrator.desk.allowances import Allowances, Freeing
 from orchestrator.desk.gathering import ALONE, Alone
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.errors import RequestIdReused
 from orchestrator.store import claim_requests, claims, executors, incidents
 from orchestrator.store.claim_requests import ClaimRequest, Key
@@ -128,12 +129,15 @@ class Served:
     freeing: Mapping[str, Freeing]
 
 
-def claim_together(connection: Connection, asked: Sequence[Asked], *, known: KnownLimits) -> Served:
+def claim_together(
+    connection: Connection, asked: Sequence[Asked], *, known: KnownLimits, points: StartingPoints
+) -> Served:
     """
     Claim for several requests; one that a copy of it holds up is not waited for.
 
     Args:
         known: What this process knows of the queues' limits; it learns.
+        points: From where it looks along the queues; they move.
 
     Raises:
         PresumedDeadError: Nothing may be committed; the others are to be served again.
@@ -147,6 +151,7 @@ def claim_together(connection: Connection, asked: Sequence[Asked], *, known: Kno
         connection,
         [each for each, is_free in zip(once.values(), free, strict=True) if is_free],
         known,
+        points,
     )
     # A second copy in the same batch is none of `once`.
     return Served(
@@ -158,7 +163,9 @@ def claim_together(connection: Connection, asked: Sequence[Asked], *, known: Kno
     )
 
 
-def claim_alone(connection: Connection, asked: Asked, *, known: KnownLimits) -> ClaimAnswer:
+def claim_alone(
+    connection: Connection, asked: Asked, *, known: KnownLimits, points: StartingPoints
+) -> ClaimAnswer:
     """
     Claim for one request, after any copy of it that is being served.
 
@@ -171,7 +178,7 @@ def claim_alone(connection: Connection, asked: Asked, *, known: KnownLimits) -> 
     replayed = replay(connection, request, lease_seconds=wish.lease_seconds)
     if replayed is not None:
         return ClaimAnswer(replayed, 0, replayed=True)
-    answers, _ = _claim(connection, [asked], known)
+    answers, _ = _claim(connection, [asked], known, points)
     return answers[wish.key]
 
 
@@ -216,7 +223,7 @@ class _Round:
 
 
 def _claim(
-    connection: Connection, asked: Sequence[Asked], known: KnownLimits
+    connection: Connection, asked: Sequence[Asked], known: KnownLimits, points: StartingPoints
 ) -> tuple[dict[Key, ClaimAnswer], Mapping[str, Freeing]]:
     """
     An answer for each; those that were granted something before are left out.
@@ -231,7 +238,7 @@ def _claim(
             if place < len(each.asked.queues) and each.wants:
                 by_queue.setdefault(each.asked.queues[place], []).append(each)
         for queue, wanting in sorted(by_queue.items()):
-            if not _claim_from(connection, queue, wanting, allowances):
+            if not _claim_from(connection, queue, wanting, allowances, points):
                 known.note(queue)
                 raise LimitsFoundError
     allowances.keep()
@@ -249,31 +256,36 @@ def _claim(
 
 
 def _claim_from(
-    connection: Connection, queue: str, wanting: Sequence[_Round], allowances: Allowances
+    connection: Connection,
+    queue: str,
+    wanting: Sequence[_Round],
+    allowances: Allowances,
+    points: StartingPoints,
 ) -> bool:
     """Claim from one queue for all that want more; False: its limits were not known of."""
     at_most = allowances.of(queue, sum(each.wants for each in wanting))
     if at_most == 0:
         return True
-    claimed = claims.claim(
-        connection,
-        queue,
-        [
-            claims.ClaimWish(
-                request_id=each.asked.wish.request_id,
-                token_name=each.asked.wish.token_name,
-                executor=each.asked.wish.executor,
-                session=each.asked.wish.session,
-                body_hash=each.asked.wish.body_hash,
-                lease_seconds=each.asked.wish.lease_seconds,
-                limit=each.wants,
-                answer_bytes=each.answer_bytes,
-                goes_on=bool(each.got),
-            )
-            for each in wanting
-        ],
-        at_most=at_most,
-    )
+    wishes = [
+        claims.ClaimWish(
+            request_id=each.asked.wish.request_id,
+            token_name=each.asked.wish.token_name,
+            executor=each.asked.wish.executor,
+            session=each.asked.wish.session,
+            body_hash=each.asked.wish.body_hash,
+            lease_seconds=each.asked.wish.lease_seconds,
+            limit=each.wants,
+            answer_bytes=each.answer_bytes,
+            goes_on=bool(each.got),
+        )
+        for each in wanting
+    ]
+    start = points.of(queue)
+    claimed = claims.claim(connection, queue, wishes, from_key=start, at_most=at_most)
+    if start is not None and not claimed.dealt:
+        # Nothing is not said before everything was looked at.
+        claimed = claims.claim(connection, queue, wishes, at_most=at_most)
+    points.move(queue, used=start, to=claimed.dealt[0].claim_key if claimed.dealt else None)
     for one in claimed.dealt:
         wanting[one.wish].got.append(one.dispatch)
         wanting[one.wish].answer_bytes -= one.bytes

@@ -31,6 +31,7 @@ from orchestrator.desk.lookout import Lookout
 from orchestrator.desk.pace import EMPTY_POLL_MS, Pace
 from orchestrator.desk.parking import Parking, Rings
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.store import parked
 from orchestrator.store.engine import Database
 from orchestrator.store.patience import new_patience
@@ -75,6 +76,7 @@ class ClaimDesk:
         self,
         database: Database,
         signs: SignsOfLife,
+        points: StartingPoints,
         *,
         parked_limit: int,
         draining: threading.Event,
@@ -88,6 +90,7 @@ class ClaimDesk:
         """
         self._database = database
         self._signs = signs
+        self._points = points
         self._draining = draining
         self._hears_others = hears_others
         self._gathering: Gathering[Asked, ClaimAnswer] = Gathering(
@@ -211,7 +214,12 @@ class ClaimDesk:
         living = list(asked)
         began = time.monotonic()
         while living:
-            work = partial(claim_together, asked=tuple(living), known=self._database.limits)
+            work = partial(
+                claim_together,
+                asked=tuple(living),
+                known=self._database.limits,
+                points=self._points,
+            )
             try:
                 served = transact(self._database.work, work)
             except LimitsFoundError:
@@ -229,7 +237,7 @@ class ClaimDesk:
         return [outcomes[id(each)] for each in asked]
 
     def _serve_alone(self, asked: Asked) -> ClaimAnswer:
-        work = partial(claim_alone, asked=asked, known=self._database.limits)
+        work = partial(claim_alone, asked=asked, known=self._database.limits, points=self._points)
         while True:
             with suppress(LimitsFoundError):
                 return transact(self._database.work, work)

@@ -25,6 +25,7 @@ from orchestrator.desk.gate_sweep import GateSweep
 from orchestrator.desk.pruning import PRUNE_EVERY_SECONDS, Pruning
 from orchestrator.desk.schedules import fire_due, fired
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.errors import DibsError, Overloaded
 from orchestrator.store import (
     bulk_acts,
@@ -59,13 +60,21 @@ log = structlog.get_logger(__name__)
 class Keeper:
     """One process's keeper; `start` it once, `stop` it before the process ends."""
 
-    def __init__(self, database: Database, signs: SignsOfLife, *, retention_days: int):
+    def __init__(
+        self,
+        database: Database,
+        signs: SignsOfLife,
+        points: StartingPoints,
+        *,
+        retention_days: int,
+    ):
         """
         Args:
             retention_days: How long over runs are kept; 0 keeps them for ever.
         """
         self._database = database
         self._signs = signs
+        self._points = points
         self._pruning = Pruning(retention_days=retention_days)
         self._gate_sweep = GateSweep()
         self._stopping = threading.Event()
@@ -124,6 +133,7 @@ class Keeper:
                 if ticks % SIGNS_EVERY_TICKS == 0:
                     self._write_signs()
                 self.tick()
+                self._points.refresh(self._database)
                 if self._away:
                     log.info("keeper_back")
                 self._away = False

@@ -242,6 +242,22 @@ SELECT q.limited, l.wish, l.bytes, l."claimKey", {dispatch_columns("l")}
     )
 
 
+def first_keys(connection: Connection, queues: Sequence[str]) -> dict[str, datetime]:
+    """The claimKey of the first run that can be claimed, of those queues that have one."""
+    rows = connection.execute(
+        text(f"""
+SELECT q.name, first."claimKey"
+  FROM unnest(CAST(:queues AS text[])) AS q(name)
+ CROSS JOIN LATERAL (
+   SELECT r."claimKey" FROM "workflowRuns" r
+    WHERE r."stepQueue" = q.name AND r."runState" = '{RunState.PENDING}' AND {NOT_GATED}
+    ORDER BY r."claimKey", r.id LIMIT 1) first
+"""),
+        {"queues": list(queues)},
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 def claim_run(
     connection: Connection, wish: RunWish, *, within_limits_of: str | None = None
 ) -> Dispatch | None:

@@ -19,6 +19,7 @@ from orchestrator.desk.claim_batch import Wish
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.store.engine import Database, open_database
 from orchestrator.store.records import Dispatch
 from orchestrator.store.reports import Report
@@ -83,7 +84,9 @@ def _scripts(service_url: str, limit: int) -> tuple[Script, Script]:
 
 
 def _claim(database: Database, request_id: UUID, limit: int) -> Sequence[Dispatch]:
-    desk = ClaimDesk(database, SignsOfLife(), parked_limit=0, draining=threading.Event())
+    desk = ClaimDesk(
+        database, SignsOfLife(), StartingPoints(), parked_limit=0, draining=threading.Event()
+    )
     wish = Wish(
         token_name=TOKEN_NAME,
         executor=EXECUTOR,

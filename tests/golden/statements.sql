@@ -368,6 +368,14 @@ SELECT q.limited, l.wish, l.bytes, l."claimKey", l."id" AS id, l."workflow" AS w
  CROSS JOIN LATERAL (SELECT l_w.steps->l."stepName") AS l_s(step_definition)) ON true
  ORDER BY l.place;
 
+-- claims.first_keys
+SELECT q.name, first."claimKey"
+  FROM unnest(CAST(%(queues)s AS text[])) AS q(name)
+ CROSS JOIN LATERAL (
+   SELECT r."claimKey" FROM "workflowRuns" r
+    WHERE r."stepQueue" = q.name AND r."runState" = 'pending' AND r."claimKey" < 'infinity'
+    ORDER BY r."claimKey", r.id LIMIT 1) first;
+
 -- claims.claim_run
 WITH candidates AS MATERIALIZED (
   SELECT r.id, r."runState" AS was

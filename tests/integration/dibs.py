@@ -21,6 +21,7 @@ from orchestrator.desk.keeper import Keeper
 from orchestrator.desk.leases import LeaseDesk, ReleaseAnswer, RenewAnswer
 from orchestrator.desk.report_desk import ReportAnswer, ReportDesk
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.store import executors
 from orchestrator.store.acts import Act
 from orchestrator.store.claims import RunWish
@@ -53,7 +54,10 @@ class Dibs:
         )
         self.draining = threading.Event()
         self.signs = SignsOfLife()
-        self.desk = ClaimDesk(self.database, self.signs, parked_limit=8, draining=self.draining)
+        self.points = StartingPoints()
+        self.desk = ClaimDesk(
+            self.database, self.signs, self.points, parked_limit=8, draining=self.draining
+        )
         self.bell.hear = self.desk.ring
         self.creates = CreateDesk(self.database)
         self.reports = ReportDesk(self.database)
@@ -289,7 +293,7 @@ class Dibs:
 
     def beat(self, *, retention_days: int = 30) -> None:
         """One beat of the keeper, if it is due."""
-        Keeper(self.database, self.signs, retention_days=retention_days).tick()
+        Keeper(self.database, self.signs, self.points, retention_days=retention_days).tick()
 
     def tick(self, *, retention_days: int = 30) -> None:
         """One beat of the keeper, due or not."""

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from orchestrator.api.context import services_of
 from orchestrator.app import create_app
 from orchestrator.desk.keeper import Keeper
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.lifecycle import Role
 from orchestrator.minting import mint
 from orchestrator.settings import load
@@ -250,7 +251,8 @@ class Face:
             "UPDATE keeper SET \"lastTickAt\" = clock_timestamp() - interval '1 s',"
             ' "prunedAt" = clock_timestamp(), "amnestySince" = NULL'
         )
-        Keeper(self.services.database, self.services.signs, retention_days=30).tick()
+        services = self.services
+        Keeper(services.database, services.signs, StartingPoints(), retention_days=30).tick()
         self.forgive()
 
     def forgive(self) -> None:

@@ -68,6 +68,7 @@ def listening(dibs: Dibs) -> Iterator[None]:
     dibs.desk = ClaimDesk(
         dibs.database,
         dibs.signs,
+        dibs.points,
         parked_limit=PLACES,
         draining=dibs.draining,
         hears_others=lambda: dibs.bell.hears_others,

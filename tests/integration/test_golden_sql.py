@@ -110,6 +110,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "limits.note_grants": lambda c: limits.note_grants(c, [limits.Grant("default", 1, 1)]),
     "limits.limited_among": lambda c: limits.limited_among(c, ["default"]),
     "claims.claim": lambda c: claims.claim(c, "default", [WISH]),
+    "claims.first_keys": lambda c: claims.first_keys(c, ["default"]),
     "claims.claim_run": lambda c: claims.claim_run(c, RUN_WISH),
     "claims.still_held": lambda c: claims.still_held(
         c, token_name="fleet", run_ids=[ID], lease_ids=[ID], lease_seconds=30

@@ -52,6 +52,15 @@ class Side:
             raise BenchError(f"a claim of {limit} runs got {len(dispatches)}")
         return dispatches
 
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """With its keeper at work."""
+        self.services.keeper.start()
+        try:
+            yield
+        finally:
+            self.services.keeper.stop()
+
     def report(self, dispatches: Sequence[Dispatch]) -> None:
         """
         Report that they succeeded.
