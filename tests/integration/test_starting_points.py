@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from orchestrator.desk import snapshot_watch, starting_points
+from orchestrator.desk.keeper import Keeper
 from orchestrator.desk.starting_points import StartingPoints
+from tests.acceptance.waiting import eventually
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.statements import captured
@@ -66,6 +68,21 @@ def test_while_one_is_held_a_claim_begins_where_the_last_one_found_a_run(watchfu
         'SELECT "claimKey" FROM "workflowRuns" WHERE id = %s', [first.run.id]
     ).fetchall()
     assert began_at(watchful) == [key.astimezone(UTC).isoformat()]
+
+
+def test_a_process_finds_out_by_itself(dibs: Dibs, holder: psycopg.Connection) -> None:
+    keeper = Keeper(dibs.database, dibs.signs, dibs.points, retention_days=30)
+    keeper.start()
+
+    def begins_at_a_point() -> bool:
+        dibs.pending()
+        dibs.claim(FLEET)
+        return dibs.points.of("default") is not None
+
+    try:
+        eventually(begins_at_a_point)
+    finally:
+        keeper.stop()
 
 
 def test_what_comes_before_the_point_is_found_by_the_next_look(watchful: Dibs) -> None:
