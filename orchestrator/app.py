@@ -34,6 +34,7 @@ from orchestrator.desk.leases import LeaseDesk
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.settings import Settings
 from orchestrator.store.engine import open_database
 
@@ -97,10 +98,11 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
         lease_connections=settings.lease_connections,
         arrived=bell.ring,
     )
-    signs = SignsOfLife()
+    signs, points = SignsOfLife(), StartingPoints()
     claim_desk = ClaimDesk(
         database,
         signs,
+        points,
         parked_limit=settings.parked_claims,
         draining=draining,
         hears_others=lambda: bell.hears_others,
@@ -121,7 +123,7 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
             draining=draining,
         ),
         signs=signs,
-        keeper=Keeper(database, signs, retention_days=settings.retention_days),
+        keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),
         draining=draining,
         bell=bell,

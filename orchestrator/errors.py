@@ -133,9 +133,18 @@ class RunNotClaimable(Conflict):
 
     code = "run-not-claimable"
 
-    def __init__(self, run_id: UUID, run_state: str, gate: str, text: str):
+    def __init__(
+        self,
+        run_id: UUID,
+        run_state: str,
+        gate: str,
+        text: str,
+        *,
+        retry_after_seconds: float | None = None,
+    ):
         super().__init__(
             f"Run {run_id} is {run_state}: {text}",
+            retry_after_seconds=retry_after_seconds,
             runId=str(run_id),
             runState=run_state,
             gate=gate,

@@ -9,6 +9,7 @@ and answers its parked requests at once.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import resource
 import signal
@@ -39,6 +40,9 @@ _PARENT_CHECK_SECONDS: Final = 1.0
 _IDLE_CONNECTIONS: Final = 1_024
 # What else a process has open, beside its connections to the database.
 _OTHER_DESCRIPTORS: Final = 64
+# A claim of fifty runs alone makes as many objects as Python's 2,000 allow between two
+# collections, and leaves none of them in a cycle: a tenth of the process's time.
+_OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
 
 _LOGS_TO_STDERR: Final = {
     "handlers": {
@@ -132,6 +136,9 @@ def _start_worker(settings: Settings, server_pid: int) -> Flask:
     keeper, bell = services_of(app).keeper, services_of(app).bell
     keeper.start()
     bell.start()
+    # What is there now stays: it need not be looked at again and again.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
     def end() -> None:
         draining.set()

@@ -44,6 +44,7 @@ def run_body(run: Run) -> Body:
         "mutatingSince": run.mutating_since,
         "waitingFor": run.waiting_for,
         "dedupKey": run.dedup_key,
+        "concurrencyKey": run.concurrency_key,
         "traceparent": run.traceparent,
         "abortRequestedAt": run.abort_requested_at,
         "createdBy": run.created_by,
@@ -147,6 +148,7 @@ def queue_body(queue: Queue) -> Body:
         "paused": queue.paused,
         "maxConcurrency": queue.max_concurrency,
         "ratePerSecond": queue.rate_per_second,
+        "maxConcurrencyPerKey": queue.max_concurrency_per_key,
         "depth": {
             "scheduled": queue.scheduled,
             "pending": queue.pending,

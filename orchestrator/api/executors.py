@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from uuid import UUID
+
 from flask import Response
 from sqlalchemy import Connection
 
@@ -21,7 +24,6 @@ from orchestrator.lifecycle import covers
 from orchestrator.store import executors as store
 from orchestrator.store.leases import release_replaced
 from orchestrator.store.transaction import transact
-from orchestrator.store.verdict import EndedLease
 
 executors = blueprint("executors")
 
@@ -54,18 +56,20 @@ def register(instance: str, asked: Registration) -> Response:
         draining=asked.draining,
     )
 
-    def write(connection: Connection) -> list[EndedLease]:
+    database = services().database
+
+    def write(connection: Connection) -> tuple[list[UUID], Mapping[str, int]]:
         store.register(connection, registration)
         if asked.replaces is None:
-            return []
-        return release_replaced(
+            return [], {}
+        ended = release_replaced(
             connection, executor=name, session=asked.session, request_id=asked_by, actor=actor
         )
+        arrived = arrivals(connection, ended) + database.limits.freed(ended)
+        return [lease.run_id for lease in ended], arrived
 
-    database = services().database
-    ended = transact(database.leases, write)
-    database.arrived(arrivals(ended))
-    released = [lease.run_id for lease in ended]
+    released, arrived = transact(database.leases, write)
+    database.arrived(arrived)
     return answer({"name": name, "session": asked.session, "released": released})
 
 

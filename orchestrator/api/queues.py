@@ -1,8 +1,9 @@
-"""Queues: how deep they are, and whether anything is claimed from them."""
+"""Queues: how deep they are, and how much is claimed from them."""
 
 from __future__ import annotations
 
 from flask import Response
+from sqlalchemy import Connection
 
 from orchestrator.api.access import OPERATORS, WATCHERS, allow, caller
 from orchestrator.api.answer import answer
@@ -13,11 +14,13 @@ from orchestrator.api.parameters import name_of
 from orchestrator.api.queue_access import require_queues
 from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.members import NoMembers
-from orchestrator.api.wire.queues import Paused, QueueList
+from orchestrator.api.wire.queues import Paused, QueueLimits, QueueList, QueueView
 from orchestrator.desk.arrivals import EVERYBODY
 from orchestrator.errors import NotFound
 from orchestrator.lifecycle import covers
+from orchestrator.store import limits
 from orchestrator.store import queues as store
+from orchestrator.store.limits import NewLimits
 from orchestrator.store.transaction import transact
 
 queues = blueprint("queues")
@@ -31,6 +34,39 @@ def list_all() -> Response:
     found = transact(services().database.work, store.list_queues)
     covered = [queue for queue in found if covers(caller().queues, queue.name)]
     return answer({"items": [queue_body(queue) for queue in covered]})
+
+
+@queues.put("/v1/queues/<name>")
+@allow(OPERATORS)
+@refuses(NotFound)
+@repeats(NATURALLY, "Its limits are these, however often they are put.")
+@queues.input(QueueLimits, arg_name="asked")
+@queues.output(QueueView)
+def put_limits(name: str, asked: QueueLimits) -> Response:
+    """Set how much is claimed from a queue. What is leased goes on.
+
+    What the body leaves out, or gives as null, is not limited any more; of one
+    `concurrencyKey` it is one run at once then.
+    """
+    queue = name_of(name)
+    require_queues(caller(), [queue])
+    new = NewLimits(
+        queue=queue,
+        max_concurrency=asked.max_concurrency,
+        rate_per_second=asked.rate_per_second,
+        max_concurrency_per_key=asked.max_concurrency_per_key,
+        actor=caller().name,
+    )
+
+    def write(connection: Connection) -> store.Queue:
+        limits.put(connection, new)
+        return next(each for each in store.list_queues(connection) if each.name == queue)
+
+    database = services().database
+    found = transact(database.work, write)
+    # It may allow more now: all that wait for it look.
+    database.arrived({queue: EVERYBODY})
+    return answer(queue_body(found))
 
 
 @queues.post("/v1/queues/<name>/pause")

@@ -113,6 +113,7 @@ def _wanted(want: partial[NewRun], asked: RunCreation, key: str | None, path: st
         idempotency_key=key,
         request_hash=request_hash,
         traceparent=asked.traceparent,
+        concurrency_key=asked.concurrency_key,
     )
     return Wanted(new, return_active=asked.on_conflict == "return")
 

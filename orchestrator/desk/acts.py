@@ -8,7 +8,7 @@ look for the event that it may have caused.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
@@ -208,13 +208,13 @@ def _act(
     *,
     beside: Beside | None = None,
 ) -> Run:
-    def work(connection: Connection) -> Run:
+    def work(connection: Connection) -> tuple[Run, Mapping[str, int]]:
         visible_run(connection, act.run_id, queue_patterns)
         changed = change(connection, act)
         run = unchanged(connection) if changed is None else changed
         if beside is not None:
             beside(connection, changed is not None)
-        return run
+        return run, arrivals(connection, [run])
 
     def unchanged(connection: Connection) -> Run:
         run = visible_run(connection, act.run_id, queue_patterns)
@@ -234,18 +234,19 @@ def _act(
             )
         return run
 
-    def look_up(connection: Connection) -> Run:
+    def look_up(connection: Connection) -> tuple[Run, Mapping[str, int]]:
         run = visible_run(connection, act.run_id, queue_patterns)
         if acts.kind_done_lately(connection, act) not in kinds:
             return work(connection)
-        return visible_run(connection, run.id, queue_patterns)
+        run = visible_run(connection, run.id, queue_patterns)
+        return run, arrivals(connection, [run])
 
     for _ in range(TRIES):
         try:
-            run = transact(database.work, work, look_up=look_up)
+            run, arrived = transact(database.work, work, look_up=look_up)
         except _TryAgain:
             continue
-        database.arrived(arrivals([run]))
+        database.arrived(arrived)
         return run
     raise Overloaded(f"Run {act.run_id} changed {TRIES} times meanwhile.", retry_after_seconds=1)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Protocol
 
-from orchestrator.lifecycle import RunState
+from sqlalchemy import Connection
+
+from orchestrator.lifecycle import LEASED, RunState
+from orchestrator.store import gates
 
 # More than can be parked: whoever waits for a queue is to look.
 EVERYBODY = 1_000_000
@@ -19,14 +22,38 @@ class Moved(Protocol):
     def run_state(self) -> str: ...
 
     @property
+    def queue(self) -> str: ...
+
+    @property
     def step_queue(self) -> str: ...
 
+    @property
+    def concurrency_key(self) -> str | None: ...
 
-def nothing(_moved: object) -> dict[str, int]:
+
+def nothing(_connection: Connection, _moved: object) -> Counter[str]:
     """What brings no run to be claimed."""
-    return {}
+    return Counter()
 
 
-def arrivals(moved: Iterable[Moved]) -> Counter[str]:
-    """How many of these runs are claimable now, by the queue that they are claimed from."""
-    return Counter(run.step_queue for run in moved if run.run_state == RunState.PENDING)
+def arrivals(connection: Connection, moved: Collection[Moved]) -> Counter[str]:
+    """
+    How many runs are claimable because of these moves, by the queue that they are claimed from.
+
+    To be called last in the transaction of the moves, for it lets in who is next of a
+    concurrencyKey; runs without one cost no statement.
+    """
+    arrived = Counter(
+        run.step_queue
+        for run in moved
+        if run.run_state == RunState.PENDING and run.concurrency_key is None
+    )
+    keys = {
+        (run.queue, run.concurrency_key)
+        for run in moved
+        # Who holds a lease still has its place.
+        if run.concurrency_key is not None and run.run_state not in LEASED
+    }
+    if keys:
+        arrived.update(gates.let_in(connection, keys))
+    return arrived

@@ -9,19 +9,23 @@ now, or was before, is served by itself.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from orchestrator.desk.allowances import Allowances, Freeing
 from orchestrator.desk.gathering import ALONE, Alone
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.errors import RequestIdReused
 from orchestrator.store import claim_requests, claims, executors, incidents
 from orchestrator.store.claim_requests import ClaimRequest, Key
 from orchestrator.store.executors import OutOfService
 from orchestrator.store.incidents import Process
+from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.records import Dispatch
 
 # What an executor waits that is out of service, until somebody has put it back.
@@ -64,8 +68,8 @@ class ClaimAnswer:
     What a wish got.
 
     Attributes:
-        next_poll_after_ms: How long to wait before the next; for the desk to say of one
-            that is not final.
+        next_poll_after_ms: How long to wait before the next. For the desk to say of one
+            that is not final, but for 0: then a limit allows more after this time.
         out_of_service: Why whoever asked gets nothing, whatever there is.
     """
 
@@ -92,6 +96,10 @@ class PresumedDeadError(Exception):
         return asked.parked_at is not None and asked.wish.process in self._processes
 
 
+class LimitsFoundError(Exception):
+    """A queue turned out to have limits: its row is to be locked before anything is claimed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """
@@ -107,41 +115,71 @@ class Asked:
     parked_at: float | None = None
 
 
-def claim_together(connection: Connection, asked: Sequence[Asked]) -> list[ClaimAnswer | Alone]:
+@dataclass(frozen=True, slots=True)
+class Served:
+    """
+    What became of some wishes.
+
+    Attributes:
+        answers: One for each wish, in their order.
+        freeing: The queues whose rate is used up, and when they allow more.
+    """
+
+    answers: Sequence[ClaimAnswer | Alone]
+    freeing: Mapping[str, Freeing]
+
+
+def claim_together(
+    connection: Connection, asked: Sequence[Asked], *, known: KnownLimits, points: StartingPoints
+) -> Served:
     """
     Claim for several requests; one that a copy of it holds up is not waited for.
 
+    Args:
+        known: What this process knows of the queues' limits; it learns.
+        points: From where it looks along the queues; they move.
+
     Raises:
         PresumedDeadError: Nothing may be committed; the others are to be served again.
+        LimitsFoundError: Nothing may be committed; all are to be served again.
     """
     once: dict[Key, Asked] = {}
     for each in asked:
         once.setdefault(each.wish.key, each)
     free = claim_requests.lock_free(connection, list(once))
-    answers = _claim(
-        connection, [each for each, is_free in zip(once.values(), free, strict=True) if is_free]
+    answers, freeing = _claim(
+        connection,
+        [each for each, is_free in zip(once.values(), free, strict=True) if is_free],
+        known,
+        points,
     )
     # A second copy in the same batch is none of `once`.
-    return [
-        answers.get(each.wish.key, ALONE) if once[each.wish.key] is each else ALONE
-        for each in asked
-    ]
+    return Served(
+        [
+            answers.get(each.wish.key, ALONE) if once[each.wish.key] is each else ALONE
+            for each in asked
+        ],
+        freeing,
+    )
 
 
-def claim_alone(connection: Connection, asked: Asked) -> ClaimAnswer:
+def claim_alone(
+    connection: Connection, asked: Asked, *, known: KnownLimits, points: StartingPoints
+) -> ClaimAnswer:
     """
     Claim for one request, after any copy of it that is being served.
 
     Raises:
         RequestIdReused: The request id belongs to another body.
-        PresumedDeadError: As `claim_together`.
+        PresumedDeadError, LimitsFoundError: As `claim_together`.
     """
     wish = asked.wish
     request = ClaimRequest(wish.token_name, wish.request_id, wish.session, wish.body_hash)
     replayed = replay(connection, request, lease_seconds=wish.lease_seconds)
     if replayed is not None:
         return ClaimAnswer(replayed, 0, replayed=True)
-    return _claim(connection, [asked])[wish.key]
+    answers, _ = _claim(connection, [asked], known, points)
+    return answers[wish.key]
 
 
 def replay(
@@ -184,50 +222,77 @@ class _Round:
         return self.asked.wish.limit - len(self.got) if self.answer_bytes > 0 else 0
 
 
-def _claim(connection: Connection, asked: Sequence[Asked]) -> dict[Key, ClaimAnswer]:
-    """An answer for each; those that were granted something before are left out."""
+def _claim(
+    connection: Connection, asked: Sequence[Asked], known: KnownLimits, points: StartingPoints
+) -> tuple[dict[Key, ClaimAnswer], Mapping[str, Freeing]]:
+    """
+    An answer for each; those that were granted something before are left out.
+
+    Beside them the queues whose rate is used up.
+    """
     rounds = [_Round(each) for each in asked]
+    allowances = Allowances(connection, known, {name for each in asked for name in each.queues})
     for place in range(max((len(each.queues) for each in asked), default=0)):
         by_queue: dict[str, list[_Round]] = {}
         for each in rounds:
             if place < len(each.asked.queues) and each.wants:
                 by_queue.setdefault(each.asked.queues[place], []).append(each)
         for queue, wanting in sorted(by_queue.items()):
-            _claim_from(connection, queue, wanting)
+            if not _claim_from(connection, queue, wanting, allowances, points):
+                known.note(queue)
+                raise LimitsFoundError
+    allowances.keep()
+    freeing = allowances.freeing()
     got = [each for each in rounds if each.got]
     _refuse_the_dead(connection, got)
     answers = {each.asked.wish.key: ClaimAnswer(each.got, 0, replayed=False) for each in got}
     without = [each.asked.wish for each in rounds if not each.got]
     if without:
-        answers |= _empty_answers(connection, without)
+        answers |= _empty_answers(connection, without, freeing)
     if not got:
         # Nothing to keep: the locks go with the transaction.
         connection.rollback()
-    return answers
+    return answers, freeing
 
 
-def _claim_from(connection: Connection, queue: str, wanting: Sequence[_Round]) -> None:
-    dealt = claims.claim(
-        connection,
-        queue,
-        [
-            claims.ClaimWish(
-                request_id=each.asked.wish.request_id,
-                token_name=each.asked.wish.token_name,
-                executor=each.asked.wish.executor,
-                session=each.asked.wish.session,
-                body_hash=each.asked.wish.body_hash,
-                lease_seconds=each.asked.wish.lease_seconds,
-                limit=each.wants,
-                answer_bytes=each.answer_bytes,
-                goes_on=bool(each.got),
-            )
-            for each in wanting
-        ],
-    )
-    for one in dealt:
+def _claim_from(
+    connection: Connection,
+    queue: str,
+    wanting: Sequence[_Round],
+    allowances: Allowances,
+    points: StartingPoints,
+) -> bool:
+    """Claim from one queue for all that want more; False: its limits were not known of."""
+    at_most = allowances.of(queue, sum(each.wants for each in wanting))
+    if at_most == 0:
+        return True
+    wishes = [
+        claims.ClaimWish(
+            request_id=each.asked.wish.request_id,
+            token_name=each.asked.wish.token_name,
+            executor=each.asked.wish.executor,
+            session=each.asked.wish.session,
+            body_hash=each.asked.wish.body_hash,
+            lease_seconds=each.asked.wish.lease_seconds,
+            limit=each.wants,
+            answer_bytes=each.answer_bytes,
+            goes_on=bool(each.got),
+        )
+        for each in wanting
+    ]
+    start = points.of(queue)
+    claimed = claims.claim(connection, queue, wishes, from_key=start, at_most=at_most)
+    if start is not None and not claimed.dealt:
+        # Nothing is not said before everything was looked at.
+        claimed = claims.claim(connection, queue, wishes, at_most=at_most)
+    points.move(queue, used=start, to=claimed.dealt[0].claim_key if claimed.dealt else None)
+    for one in claimed.dealt:
         wanting[one.wish].got.append(one.dispatch)
         wanting[one.wish].answer_bytes -= one.bytes
+    if at_most is None:
+        return not claimed.is_limited
+    allowances.note(queue, len(claimed.dealt))
+    return True
 
 
 def _refuse_the_dead(connection: Connection, got: Sequence[_Round]) -> None:
@@ -241,13 +306,27 @@ def _refuse_the_dead(connection: Connection, got: Sequence[_Round]) -> None:
         raise PresumedDeadError(dead)
 
 
-def _empty_answers(connection: Connection, wishes: Sequence[Wish]) -> dict[Key, ClaimAnswer]:
+def _empty_answers(
+    connection: Connection, wishes: Sequence[Wish], freeing: Mapping[str, Freeing]
+) -> dict[Key, ClaimAnswer]:
     granted = claim_requests.granted(connection, [wish.key for wish in wishes])
     out = executors.out_of_service(connection, [wish.process for wish in wishes])
     answers: dict[Key, ClaimAnswer] = {}
     for wish in wishes:
         if wish.key not in granted:
             why = out.get(wish.process)
-            pause_ms = OUT_OF_SERVICE_POLL_MS if why else 0
+            pause_ms = OUT_OF_SERVICE_POLL_MS if why else _freed_after_ms(wish, freeing)
             answers[wish.key] = ClaimAnswer((), pause_ms, replayed=False, out_of_service=why)
     return answers
+
+
+def _freed_after_ms(wish: Wish, freeing: Mapping[str, Freeing]) -> int:
+    """When the first of a wish's queues allows more whose rate is used up; 0: none is."""
+    return min(
+        (
+            math.ceil(1_000 * freeing[queue].after_seconds)
+            for queue in wish.queues
+            if queue in freeing
+        ),
+        default=0,
+    )

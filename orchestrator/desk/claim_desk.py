@@ -12,11 +12,14 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
+from orchestrator.desk.alarm import Alarm
 from orchestrator.desk.claim_batch import (
     Asked,
     ClaimAnswer,
+    LimitsFoundError,
     PresumedDeadError,
     Wish,
     claim_alone,
@@ -28,6 +31,7 @@ from orchestrator.desk.lookout import Lookout
 from orchestrator.desk.pace import EMPTY_POLL_MS, Pace
 from orchestrator.desk.parking import Parking, Rings
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.store import parked
 from orchestrator.store.engine import Database
 from orchestrator.store.patience import new_patience
@@ -72,6 +76,7 @@ class ClaimDesk:
         self,
         database: Database,
         signs: SignsOfLife,
+        points: StartingPoints,
         *,
         parked_limit: int,
         draining: threading.Event,
@@ -85,6 +90,7 @@ class ClaimDesk:
         """
         self._database = database
         self._signs = signs
+        self._points = points
         self._draining = draining
         self._hears_others = hears_others
         self._gathering: Gathering[Asked, ClaimAnswer] = Gathering(
@@ -100,6 +106,7 @@ class ClaimDesk:
             draining,
             every_seconds=lambda: LOOK_SECONDS if hears_others() else LOOK_DEAF_SECONDS,
         )
+        self._alarm = Alarm(self.ring, draining)
         self._first_copies = FirstCopies()
         self._pace = Pace()
         self._turns = itertools.count()
@@ -123,13 +130,15 @@ class ClaimDesk:
         self._signs.note(wish.executor, wish.session)
         looked_at = self._parking.rings(wish.queues)
         self._pace.require_room(len(self._gathering))
+        allowed_after_ms = 0
         has_looked = not self._may_park_at_once(wish)
         if has_looked:
             answer = self._gathering.ask(self._asked(wish))
             if answer.is_final:
                 return answer
+            allowed_after_ms = answer.next_poll_after_ms
             self._parking.note_empty(wish.queues, looked_at)
-        return self._wait(wish, looked_at, has_looked=has_looked)
+        return self._wait(wish, looked_at, allowed_after_ms, has_looked=has_looked)
 
     def ring(self, arrived: Mapping[str, int]) -> dict[str, int]:
         """
@@ -152,11 +161,14 @@ class ClaimDesk:
             and self._parking.known_empty(wish.queues, within_seconds=2 * LOOK_SECONDS)
         )
 
-    def _wait(self, wish: Wish, looked_at: Rings, *, has_looked: bool) -> ClaimAnswer:
+    def _wait(
+        self, wish: Wish, looked_at: Rings, allowed_after_ms: int, *, has_looked: bool
+    ) -> ClaimAnswer:
         """
         Wait for as long as the wish wants, and there is a place to.
 
         Args:
+            allowed_after_ms: When a rate that was used up allows more; 0: none was.
             has_looked: Whether it may be answered empty; else it looks first.
         """
         began = time.monotonic()
@@ -185,11 +197,15 @@ class ClaimDesk:
             if answer.is_final:
                 return answer
             looked_at = ticket.called_at
+            allowed_after_ms = answer.next_poll_after_ms
             self._parking.note_empty(wish.queues, looked_at)
         over = time.monotonic() >= deadline or self._draining.is_set()
         if wish.wait_seconds > 0 and over:
             return ClaimAnswer((), 0, replayed=False)
-        return ClaimAnswer((), self._pace.poll_after_ms(wish.process), replayed=False)
+        pause_ms = self._pace.poll_after_ms(
+            wish.process, soonest_ms=allowed_after_ms or EMPTY_POLL_MS
+        )
+        return ClaimAnswer((), pause_ms, replayed=False)
 
     def _may_park(self) -> bool:
         """Whether there is a place, and somebody who looks for whoever takes it."""
@@ -204,22 +220,33 @@ class ClaimDesk:
         living = list(asked)
         began = time.monotonic()
         while living:
+            work = partial(
+                claim_together,
+                asked=tuple(living),
+                known=self._database.limits,
+                points=self._points,
+            )
             try:
-                answers = transact(
-                    self._database.work, partial(claim_together, asked=tuple(living))
-                )
+                served = transact(self._database.work, work)
+            except LimitsFoundError:
+                continue
             except PresumedDeadError as refusal:
                 for each in [one for one in living if refusal.means(one)]:
                     outcomes[id(each)] = refusal
                     living.remove(each)
                 continue
-            outcomes |= zip(map(id, living), answers, strict=True)
+            outcomes |= zip(map(id, living), served.answers, strict=True)
+            for queue, freeing in served.freeing.items():
+                self._alarm.set(queue, after_seconds=freeing.after_seconds, runs=freeing.runs)
             break
         self._pace.served(len(asked), time.monotonic() - began)
         return [outcomes[id(each)] for each in asked]
 
     def _serve_alone(self, asked: Asked) -> ClaimAnswer:
-        return transact(self._database.work, partial(claim_alone, asked=asked))
+        work = partial(claim_alone, asked=asked, known=self._database.limits, points=self._points)
+        while True:
+            with suppress(LimitsFoundError):
+                return transact(self._database.work, work)
 
     def _look(self) -> None:
         """Look for all that are parked, once for all of them, and serve those it concerns."""

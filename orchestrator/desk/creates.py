@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -30,8 +30,9 @@ class Wanted:
 
     @property
     def has_key(self) -> bool:
-        """Whether another run may be in its way."""
-        return self.run.idempotency_key is not None or self.run.dedup_key is not None
+        """Whether another run may be in its way, or somebody else who lets runs in."""
+        keys = (self.run.idempotency_key, self.run.dedup_key, self.run.concurrency_key)
+        return any(key is not None for key in keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,33 +76,36 @@ class CreateDesk:
     def _create_all(self, wanted: Sequence[Wanted]) -> list[Created]:
         for _ in range(TRIES):
             try:
-                created = transact(
+                created, arrived = transact(
                     self._database.work, lambda connection: _create_all(connection, wanted)
                 )
             except _VanishedError:
                 continue
-            self._database.arrived(arrivals(one.run for one in created if one.created))
+            self._database.arrived(arrived)
             return created
         raise Overloaded(
             "Other runs with the same key came and went meanwhile.", retry_after_seconds=1
         )
 
     def _create_each(self, wanted: Sequence[Wanted]) -> Sequence[Created | Exception | Alone]:
-        def work(connection: Connection) -> Sequence[Created | DibsError | Alone]:
+        def work(
+            connection: Connection,
+        ) -> tuple[Sequence[Created | DibsError | Alone], Mapping[str, int]]:
             if any(wish.has_key for wish in wanted):
                 # Who holds the key of one of them is for that one to wait for.
                 wait_briefly(connection)
             # Whoever shares the transaction is nobody's business: each is a request of one.
-            return _create_each(connection, wanted, indexes=[0] * len(wanted))
+            outcomes = _create_each(connection, wanted, indexes=[0] * len(wanted))
+            return outcomes, _arrivals(connection, outcomes)
 
-        outcomes = transact(self._database.work, work)
-        self._database.arrived(
-            arrivals(one.run for one in outcomes if isinstance(one, Created) and one.created)
-        )
+        outcomes, arrived = transact(self._database.work, work)
+        self._database.arrived(arrived)
         return outcomes
 
 
-def _create_all(connection: Connection, wanted: Sequence[Wanted]) -> list[Created]:
+def _create_all(
+    connection: Connection, wanted: Sequence[Wanted]
+) -> tuple[list[Created], Mapping[str, int]]:
     """Raises what is in the way of any of them: nothing is committed then."""
     answers: list[Created] = []
     for outcome in _create_each(connection, wanted, indexes=range(len(wanted))):
@@ -110,7 +114,14 @@ def _create_all(connection: Connection, wanted: Sequence[Wanted]) -> list[Create
         if isinstance(outcome, DibsError):
             raise outcome
         answers.append(outcome)
-    return answers
+    return answers, _arrivals(connection, answers)
+
+
+def _arrivals(
+    connection: Connection, outcomes: Sequence[Created | DibsError | Alone]
+) -> Mapping[str, int]:
+    created = [one.run for one in outcomes if isinstance(one, Created) and one.created]
+    return arrivals(connection, created)
 
 
 def _create_each(

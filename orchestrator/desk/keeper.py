@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -20,9 +21,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.desk.arrivals import arrivals, nothing
+from orchestrator.desk.gate_sweep import GateSweep
 from orchestrator.desk.pruning import PRUNE_EVERY_SECONDS, Pruning
 from orchestrator.desk.schedules import fire_due, fired
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.errors import DibsError, Overloaded
 from orchestrator.store import (
     bulk_acts,
@@ -35,12 +38,15 @@ from orchestrator.store import (
 from orchestrator.store.engine import Database
 from orchestrator.store.keeper import Tick
 from orchestrator.store.transaction import constraint_of, transact
+from orchestrator.store.verdict import EndedLease
 
 Item = TypeVar("Item")
 
+Arrived = Callable[[Connection, Sequence[Item]], Mapping[str, int]]
+
 TICK_SECONDS = 0.25
 BATCH = 500
-SIGNS_EVERY_TICKS = 8
+SIGNS_EVERY_TICKS = 20
 # A tick that takes longer goes on at the next: a gap between ticks is an outage to
 # the keeper (`store.keeper.GAP_SECONDS`), and expired leases must not wait for the rest.
 TICK_WORK_SECONDS = 2.0
@@ -54,14 +60,23 @@ log = structlog.get_logger(__name__)
 class Keeper:
     """One process's keeper; `start` it once, `stop` it before the process ends."""
 
-    def __init__(self, database: Database, signs: SignsOfLife, *, retention_days: int):
+    def __init__(
+        self,
+        database: Database,
+        signs: SignsOfLife,
+        points: StartingPoints,
+        *,
+        retention_days: int,
+    ):
         """
         Args:
             retention_days: How long over runs are kept; 0 keeps them for ever.
         """
         self._database = database
         self._signs = signs
+        self._points = points
         self._pruning = Pruning(retention_days=retention_days)
+        self._gate_sweep = GateSweep()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._away = False
@@ -84,32 +99,31 @@ class Keeper:
         Raises:
             DibsError: The database is away or busy; the next tick tries again.
         """
-        beat = self._beat()
+        beat = self._beat(keeper.duties)
         if beat is None:
             return
+        tick, duties = beat
         self._until = time.monotonic() + TICK_WORK_SECONDS
-        if beat.in_aftermath:
+        if tick.in_aftermath:
             capped = self._each(leases.cap_expiries, leases.far_run_ids, "cap_expiries")
             if capped:
                 log.info("expiries_capped", runs=len(capped))
-        expire = partial(leases.expire, since=beat.at)
-        for lease in self._each(expire, leases.expired_run_ids, "expire", arrivals):
-            log.info(
-                "lease_expired",
-                run_id=str(lease.run_id),
-                executor=lease.executor,
-                run_state=lease.run_state,
-            )
-        for moved in self._each(keeper.make_due, keeper.due_run_ids, "make_due", arrivals):
-            log.debug("run_due", run_id=str(moved.run_id))
-        for moved in self._each(
-            keeper.time_out_waits, keeper.late_run_ids, "time_out_waits", arrivals
-        ):
-            log.info("wait_timed_out", run_id=str(moved.run_id), run_state=moved.run_state)
-        for schedule in self._each(fire_due, schedules.due_names, "fire_due", fired):
-            log.info("schedule_fired", schedule=schedule.name)
-        if beat.prune_is_due:
-            self._prune(beat.pruned_through)
+        if duties.expire:
+            self._expire(since=tick.at)
+        if duties.make_due:
+            for due in self._each(keeper.make_due, keeper.due_run_ids, "make_due", arrivals):
+                log.debug("run_due", run_id=str(due.run_id))
+        if duties.time_out_waits:
+            for late in self._each(
+                keeper.time_out_waits, keeper.late_run_ids, "time_out_waits", arrivals
+            ):
+                log.info("wait_timed_out", run_id=str(late.run_id), run_state=late.run_state)
+        if duties.fire:
+            for schedule in self._each(fire_due, schedules.due_names, "fire_due", fired):
+                log.info("schedule_fired", schedule=schedule.name)
+        self._sweep_gates()
+        if tick.prune_is_due:
+            self._prune(tick.pruned_through)
 
     def _run(self) -> None:
         ticks = 0
@@ -119,6 +133,7 @@ class Keeper:
                 if ticks % SIGNS_EVERY_TICKS == 0:
                     self._write_signs()
                 self.tick()
+                self._points.refresh(self._database)
                 if self._away:
                     log.info("keeper_back")
                 self._away = False
@@ -137,24 +152,42 @@ class Keeper:
         if seen:
             transact(self._database.leases, lambda connection: executors.seen(connection, seen))
 
-    def _beat(self) -> Tick | None:
-        """Note that the keeper is awake; None when another process did so just now."""
-        beat = self._alone(
-            lambda connection: keeper.tick(
+    def _expire(self, *, since: datetime) -> None:
+        expire = partial(leases.expire, since=since)
+        for lease in self._each(expire, leases.expired_run_ids, "expire", self._freed):
+            log.info(
+                "lease_expired",
+                run_id=str(lease.run_id),
+                executor=lease.executor,
+                run_state=lease.run_state,
+            )
+
+    def _beat(self, look: Callable[[Connection], Item]) -> tuple[Tick, Item] | None:
+        """
+        Note that the keeper is awake, and look; None when another process did so just now.
+
+        Args:
+            look: Called in the transaction that notes it.
+        """
+
+        def beat(connection: Connection) -> tuple[Tick, Item] | None:
+            tick = keeper.tick(
                 connection,
                 every_seconds=TICK_SECONDS * 0.8,
                 prune_every_seconds=PRUNE_EVERY_SECONDS,
             )
-        )
+            return None if tick is None else (tick, look(connection))
+
+        found = self._alone(beat)
         self._beaten_at = time.monotonic()
-        if beat is not None and beat.amnesty_began:
-            log.info("amnesty_began", since=beat.at.isoformat())
-        return beat
+        if found is not None and found[0].amnesty_began:
+            log.info("amnesty_began", since=found[0].at.isoformat())
+        return found
 
     def _turn(self, work: Callable[[Connection], Item]) -> Item | None:
         """Do a part of a duty, and stay awake meanwhile."""
         if time.monotonic() - self._beaten_at > BEAT_AGAIN_SECONDS:
-            self._beat()
+            self._beat(lambda _: None)
         return self._alone(work)
 
     def _alone(self, work: Callable[[Connection], Item]) -> Item | None:
@@ -169,18 +202,18 @@ class Keeper:
         duty: Callable[..., list[Item]],
         candidates: Callable[..., Sequence[UUID | str]],
         name: str,
-        arrived: Callable[[Sequence[Item]], Mapping[str, int]] = nothing,
+        arrived: Arrived[Item] = nothing,
     ) -> Sequence[Item]:
         """
         Do a duty batch by batch until nothing is left of it, or of the time; one at least.
 
         Args:
-            arrived: What a batch has brought to be claimed, by queue.
+            arrived: What a batch has brought to be claimed, by queue; asked in its transaction.
         """
         done: list[Item] = []
         while not self._stopping.is_set():
             try:
-                batch = self._turn(partial(duty, limit=BATCH)) or []
+                batch = self._do(partial(duty, limit=BATCH), arrived)
             except Overloaded as busy:
                 # A row that somebody holds locked keeps no other duty waiting.
                 log.warning("keeper_duty_waits", duty=name, reason=busy.message)
@@ -189,7 +222,6 @@ class Keeper:
                 log.error("keeper_batch_failed", duty=name, constraint=constraint_of(error))
                 done += self._one_by_one(duty, candidates, name, arrived)
                 break
-            self._database.arrived(arrived(batch))
             done += batch
             if len(batch) < BATCH or time.monotonic() > self._until:
                 break
@@ -200,14 +232,12 @@ class Keeper:
         duty: Callable[..., list[Item]],
         candidates: Callable[..., Sequence[UUID | str]],
         name: str,
-        arrived: Callable[[Sequence[Item]], Mapping[str, int]],
+        arrived: Arrived[Item],
     ) -> list[Item]:
         done: list[Item] = []
         for one in self._turn(partial(candidates, limit=BATCH)) or []:
             try:
-                moved = self._turn(partial(duty, limit=1, only=one)) or []
-                self._database.arrived(arrived(moved))
-                done += moved
+                done += self._do(partial(duty, limit=1, only=one), arrived)
             except DBAPIError as error:
                 log.error(
                     "keeper_item_failed",
@@ -216,6 +246,33 @@ class Keeper:
                     constraint=constraint_of(error),
                 )
         return done
+
+    def _do(self, duty: Callable[[Connection], list[Item]], arrived: Arrived[Item]) -> list[Item]:
+        """Do one batch of a duty, and ring for what it has brought."""
+
+        def work(connection: Connection) -> tuple[list[Item], Mapping[str, int]]:
+            batch = duty(connection)
+            return batch, arrived(connection, batch)
+
+        done = self._turn(work)
+        if done is None:
+            return []
+        self._database.arrived(done[1])
+        return done[0]
+
+    def _freed(self, connection: Connection, ended: Sequence[EndedLease]) -> Mapping[str, int]:
+        return arrivals(connection, ended) + self._database.limits.freed(ended)
+
+    def _sweep_gates(self) -> None:
+        try:
+            arrived = self._turn(self._gate_sweep.step) if self._gate_sweep.is_due else None
+        except Overloaded as busy:
+            # Somebody holds a key for long; its own turn comes again.
+            log.warning("keeper_duty_waits", duty="sweep_gates", reason=busy.message)
+            return
+        if arrived:
+            self._database.arrived(arrived)
+            log.info("runs_let_in", runs=sum(arrived.values()))
 
     def _prune(self, after: UUID | None) -> None:
         step = self._turn(partial(self._pruning.step, after=after))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +14,7 @@ from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import LeaseLost
 from orchestrator.store import leases
 from orchestrator.store.engine import Database
+from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.leases import HeldLease, Reconciliation, Renewal
 from orchestrator.store.transaction import transact
 from orchestrator.store.verdict import EndedLease
@@ -124,11 +125,13 @@ class LeaseDesk:
             raise LeaseLost(held.run_id)
 
     def _renew(self, wish: Heartbeat) -> RenewAnswer:
-        answer, released = transact(
+        answer, arrived = transact(
             self._database.leases,
-            lambda connection: _renew(connection, wish.held, wish.reconciliation),
+            lambda connection: _renew(
+                connection, wish.held, wish.reconciliation, self._database.limits
+            ),
         )
-        self._database.arrived(arrivals(released))
+        self._database.arrived(arrived)
         return answer
 
     def _renew_together(self, wishes: Sequence[Heartbeat]) -> Sequence[RenewAnswer | Alone]:
@@ -156,32 +159,35 @@ class LeaseDesk:
         for wish in wishes:
             for lease in wish.held:
                 by_reason.setdefault(wish.reason, {}).setdefault(lease.lease_id, lease)
-        ended: list[EndedLease] = []
 
-        def work(connection: Connection, *, skip_locked: bool = skip_locked) -> dict[UUID, UUID]:
-            ended.clear()
+        def work(
+            connection: Connection, *, skip_locked: bool = skip_locked
+        ) -> tuple[dict[UUID, UUID], Mapping[str, int]]:
+            ended: list[EndedLease] = []
             for reason, held in sorted(by_reason.items()):
-                ended.extend(
-                    leases.release(
-                        connection, list(held.values()), reason=reason, skip_locked=skip_locked
-                    )
+                ended += leases.release(
+                    connection, list(held.values()), reason=reason, skip_locked=skip_locked
                 )
-            return {lease.lease_id: lease.run_id for lease in ended}
+            given_back = {lease.lease_id: lease.run_id for lease in ended}
+            return given_back, arrivals(connection, ended) + self._database.limits.freed(ended)
 
-        def look_up(connection: Connection) -> dict[UUID, UUID]:
+        def look_up(connection: Connection) -> tuple[dict[UUID, UUID], Mapping[str, int]]:
             named = [lease for held in by_reason.values() for lease in held.values()]
             # What was sent and not answered is waited for.
-            done = work(connection, skip_locked=False)
-            return done | leases.released_lately(connection, named)
+            done, arrived = work(connection, skip_locked=False)
+            return done | leases.released_lately(connection, named), arrived
 
-        given_back = transact(self._database.leases, work, look_up=look_up)
-        self._database.arrived(arrivals(ended))
+        given_back, arrived = transact(self._database.leases, work, look_up=look_up)
+        self._database.arrived(arrived)
         return given_back
 
 
 def _renew(
-    connection: Connection, held: Sequence[HeldLease], reconciliation: Reconciliation | None
-) -> tuple[RenewAnswer, Sequence[EndedLease]]:
+    connection: Connection,
+    held: Sequence[HeldLease],
+    reconciliation: Reconciliation | None,
+    limits: KnownLimits,
+) -> tuple[RenewAnswer, Mapping[str, int]]:
     renewed = leases.renew(connection, held) if held else []
     released: list[EndedLease] = []
     orphans_kept = False
@@ -197,7 +203,7 @@ def _renew(
         orphans_kept=orphans_kept,
         server_time=leases.server_time(connection),
     )
-    return answer, released
+    return answer, arrivals(connection, released) + limits.freed(released)
 
 
 def _renew_together(

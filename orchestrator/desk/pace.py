@@ -51,7 +51,7 @@ class Pace:
                 retry_after_seconds=min(turn_seconds, LONGEST_POLL_MS / 1_000),
             )
 
-    def poll_after_ms(self, process: Process) -> int:
+    def poll_after_ms(self, process: Process, *, soonest_ms: int = EMPTY_POLL_MS) -> int:
         """When somebody who finds nothing, and no place to wait, is to ask again."""
         now = time.monotonic()
         with self._lock:
@@ -62,7 +62,7 @@ class Pace:
         shared_ms = 1_000 * outsiders * self._seconds_per_wish / SHARE_FOR_OUTSIDERS
         # Spread, so that those who came together do not come together again.
         spread = random.uniform(0.8, 1.2)  # noqa: S311
-        return int(min(max(shared_ms, EMPTY_POLL_MS), LONGEST_POLL_MS) * spread)
+        return int(min(max(shared_ms, soonest_ms), LONGEST_POLL_MS) * spread)
 
     def _forget(self, now: float) -> None:
         self._outsiders = {

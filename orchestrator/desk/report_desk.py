@@ -30,7 +30,7 @@ from orchestrator.store import claims, reports
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Dispatch
 from orchestrator.store.replication import vouch
-from orchestrator.store.reports import Report, Reported
+from orchestrator.store.reports import Report
 from orchestrator.store.transaction import transact
 
 # Reports that are stored in one transaction; beyond, it would keep others waiting.
@@ -103,13 +103,13 @@ class ReportDesk:
                 if item.run_id not in runs:
                     runs.add(item.run_id)
                     items[number, place] = item
-        answers, done = transact(
+        answers, arrived = transact(
             self._database.leases,
-            lambda connection: _report(connection, items, skip_locked=True),
+            lambda connection: self._report(connection, items, skip_locked=True),
             # What was sent and not answered is waited for.
-            look_up=lambda connection: _report(connection, items),
+            look_up=lambda connection: self._report(connection, items),
         )
-        self._database.arrived(arrivals(done))
+        self._database.arrived(arrived)
         sorted_out: list[dict[int, ReportAnswer]] = [{} for _ in batches]
         for (number, place), answer in answers.items():
             sorted_out[number][place] = answer
@@ -118,8 +118,8 @@ class ReportDesk:
     def _store(self, batch: Batch) -> dict[int, ReportAnswer]:
         """Store the reports of one request, whatever they have to wait for."""
         try:
-            answers, done = transact(
-                self._database.leases, lambda connection: _report(connection, batch)
+            answers, arrived = transact(
+                self._database.leases, lambda connection: self._report(connection, batch)
             )
         except DBAPIError as error:
             # transact lets only an item's own fault (classes 22 and 23) through.
@@ -130,8 +130,30 @@ class ReportDesk:
             for place, item in batch.items():
                 answers |= self._store({place: item})
             return answers
-        self._database.arrived(arrivals(done))
+        self._database.arrived(arrived)
         return answers
+
+    def _report(
+        self, connection: Connection, batch: Mapping[Place, Report], *, skip_locked: bool = False
+    ) -> tuple[dict[Place, ReportAnswer], Mapping[str, int]]:
+        """
+        Answers by place, and what has become claimable.
+
+        Args:
+            skip_locked: Leave out the runs whose rows another transaction holds.
+        """
+        places = list(batch)
+        items = list(batch.values())
+        done = reports.report(connection, items, skip_locked=skip_locked)
+        chained = [one for one in done if one.run_state == RunState.STARTED]
+        following = _dispatches(connection, [items[one.place] for one in chained])
+        answers = {
+            places[one.place]: _stored(one.run_id, one.run_state, following.get(one.run_id))
+            for one in done
+        }
+        missed = {place: item for place, item in batch.items() if place not in answers}
+        explained = _explain(connection, missed, skip_locked) if missed else {}
+        return answers | explained, arrivals(connection, done) + self._database.limits.freed(done)
 
 
 def _rounds(told: Sequence[Report]) -> list[dict[int, Report]]:
@@ -145,28 +167,6 @@ def _rounds(told: Sequence[Report]) -> list[dict[int, Report]]:
             rounds.append({})
         rounds[number][place] = item
     return rounds
-
-
-def _report(
-    connection: Connection, batch: Mapping[Place, Report], *, skip_locked: bool = False
-) -> tuple[dict[Place, ReportAnswer], Sequence[Reported]]:
-    """
-    Answers by place, and what was stored.
-
-    Args:
-        skip_locked: Leave out the runs whose rows another transaction holds.
-    """
-    places = list(batch)
-    items = list(batch.values())
-    done = reports.report(connection, items, skip_locked=skip_locked)
-    chained = [one for one in done if one.run_state == RunState.STARTED]
-    following = _dispatches(connection, [items[one.place] for one in chained])
-    answers = {
-        places[one.place]: _stored(one.run_id, one.run_state, following.get(one.run_id))
-        for one in done
-    }
-    missed = {place: item for place, item in batch.items() if place not in answers}
-    return answers | (_explain(connection, missed, skip_locked) if missed else {}), done
 
 
 def _stored(

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy import Connection
 
+from orchestrator.desk.allowances import Allowances
 from orchestrator.desk.claim_batch import replay
 from orchestrator.desk.expected_input import require_expected
 from orchestrator.desk.visibility import visible_run
@@ -24,10 +25,12 @@ from orchestrator.errors import (
     RunOver,
 )
 from orchestrator.lifecycle import LEASED, OVER, Gate, RunState, WaitingReason, covers
-from orchestrator.store import claim_requests, claims, executors, queues
+from orchestrator.store import claim_requests, claims, executors, gates, limits, queues
 from orchestrator.store.claim_requests import ClaimRequest
 from orchestrator.store.claims import RunWish
 from orchestrator.store.engine import Database
+from orchestrator.store.gates import Key, Standing
+from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.leases import server_time
 from orchestrator.store.records import Dispatch, Run
 from orchestrator.store.transaction import transact
@@ -84,7 +87,13 @@ def claim_run(
             return transact(
                 database.work,
                 lambda connection: _claim(
-                    connection, wish, body_hash, queue_patterns, step_queue_patterns, value
+                    connection,
+                    wish,
+                    body_hash,
+                    queue_patterns,
+                    step_queue_patterns,
+                    value,
+                    database.limits,
                 ),
             )
         except _TryAgain:
@@ -101,6 +110,7 @@ def _claim(
     queue_patterns: tuple[str, ...],
     step_queue_patterns: tuple[str, ...],
     value: Any,
+    known: KnownLimits,
 ) -> tuple[Dispatch, bool]:
     run = visible_run(connection, wish.run_id, queue_patterns)
     if not covers(step_queue_patterns, run.step_queue):
@@ -111,13 +121,22 @@ def _claim(
         return replayed[0], True
     if replayed is not None:
         raise _what_became_of_it(connection, run)
+    # Before the run's row, and that before its key: in this order everywhere.
+    allowances = Allowances(connection, known, [run.step_queue])
+    allowed = allowances.of(run.step_queue, 1)
     if wish.input is not None:
         # The claim requires this version: what was checked is what is resumed.
         require_expected(run, value)
         wish = replace(wish, seen_version=run.version)
-    dispatch = claims.claim_run(connection, wish)
+        _require_place(connection, run)
+    dispatch = claims.claim_run(
+        connection, wish, within_limits_of=run.step_queue if allowed else None
+    )
     if dispatch is None:
-        _refuse(connection, wish, queue_patterns)
+        _refuse(connection, wish, queue_patterns, known, allowances)
+    if allowed:
+        allowances.note(run.step_queue, 1)
+        allowances.keep()
     claim_requests.keep(connection, request, run_id=dispatch.run.id, lease_id=dispatch.lease.id)
     return dispatch, False
 
@@ -132,7 +151,13 @@ def _what_became_of_it(connection: Connection, run: Run) -> DibsError:
     return LeaseLost(run.id)
 
 
-def _refuse(connection: Connection, wish: RunWish, queue_patterns: tuple[str, ...]) -> NoReturn:
+def _refuse(
+    connection: Connection,
+    wish: RunWish,
+    queue_patterns: tuple[str, ...],
+    known: KnownLimits,
+    allowances: Allowances,
+) -> NoReturn:
     run = visible_run(connection, wish.run_id, queue_patterns)
     now = server_time(connection)
     paused = run.step_queue in queues.paused_among(connection, [run.step_queue])
@@ -143,11 +168,60 @@ def _refuse(connection: Connection, wish: RunWish, queue_patterns: tuple[str, ..
     process = (wish.executor, wish.session)
     out = executors.out_of_service(connection, [process]).get(process)
     gate = _gate(run, paused=paused, brought_input=wish.input is not None, serving=out is None)
+    if gate is None and run.concurrency_key is not None:
+        key = (run.queue, run.concurrency_key)
+        standing = gates.standing(connection, run.id, key)
+        if standing.is_gated:
+            raise _key_is_full(run, key, standing)
+    if gate is None and allowances.of(run.step_queue, 1) == 0:
+        raise _queue_is_full(run, allowances)
     if gate is None:
+        if run.step_queue in limits.limited_among(connection, [run.step_queue]):
+            known.note(run.step_queue)
         raise _TryAgain
     why = f"{wish.executor} is {out.state}. {out.reason or ''}".rstrip() if out else ""
     raise RunNotClaimable(
         run.id, run.run_state, gate, why if gate == Gate.EXECUTOR_NOT_SERVING else _WHY[gate]
+    )
+
+
+def _require_place(connection: Connection, run: Run) -> None:
+    """
+    See that a waiting run, which goes straight to its holder, finds a place of its key.
+
+    Raises:
+        RunNotClaimable: All are taken.
+    """
+    if run.concurrency_key is None or run.run_state != RunState.WAITING:
+        return
+    key = (run.queue, run.concurrency_key)
+    gates.hold(connection, run.id, key)
+    standing = gates.standing(connection, run.id, key)
+    if standing.taken >= standing.allowed:
+        raise _key_is_full(run, key, standing)
+
+
+def _key_is_full(run: Run, key: Key, standing: Standing) -> RunNotClaimable:
+    holders = ", ".join(str(holder) for holder in standing.holders)
+    others = " and others" if standing.taken > len(standing.holders) else ""
+    return RunNotClaimable(
+        run.id,
+        run.run_state,
+        Gate.LIMIT,
+        f"of the runs with concurrencyKey {key[1]!r} in queue {key[0]} at most {standing.allowed}"
+        f" may be claimed or held at once, and now {standing.taken} are"
+        + (f" ({holders}{others})." if holders else "."),
+    )
+
+
+def _queue_is_full(run: Run, allowances: Allowances) -> RunNotClaimable:
+    freeing = allowances.freeing().get(run.step_queue)
+    return RunNotClaimable(
+        run.id,
+        run.run_state,
+        Gate.LIMIT,
+        f"queue {run.step_queue} allows no more leases now.",
+        retry_after_seconds=freeing.after_seconds if freeing else None,
     )
 
 

@@ -56,7 +56,7 @@ def fire_due(connection: Connection, *, limit: int, only: str | None = None) -> 
     return list(found)
 
 
-def fired(found: Sequence[Schedule]) -> dict[str, int]:
+def fired(_connection: Connection, found: Sequence[Schedule]) -> dict[str, int]:
     """
     The queues that these schedules have created runs in, one each.
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from orchestrator.store.hot import hot
 from orchestrator.store.sql import text
 
 KEEP_HOURS = 24
@@ -63,13 +64,10 @@ SELECT pg_advisory_xact_lock({_LOCK})
 
 def lock_free(connection: Connection, keys: Sequence[Key]) -> list[bool]:
     """As `lock` for each of them that is free, without waiting; says for each whether it was."""
-    rows = connection.execute(
-        text(f"""
-SELECT pg_try_advisory_xact_lock({_LOCK}) AS locked FROM {_KEYS} ORDER BY q.place
-"""),
-        _columns(keys),
-    )
-    return list(rows.scalars())
+    rows = hot(f"""
+SELECT pg_try_advisory_xact_lock({_LOCK}) FROM {_KEYS} ORDER BY q.place
+""").rows(connection, _columns(keys))
+    return [is_free for (is_free,) in rows]
 
 
 def granted(connection: Connection, keys: Sequence[Key]) -> dict[Key, Granted]:

@@ -14,7 +14,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from orchestrator.lifecycle import RunState, WaitingReason
+from orchestrator.store.gates import NOT_GATED
+from orchestrator.store.hot import hot
 from orchestrator.store.leases import EXPIRY, OWNED
+from orchestrator.store.limits import LIMITED
 from orchestrator.store.records import Dispatch, dispatch_columns, dispatch_of, with_definition
 from orchestrator.store.sql import text
 from orchestrator.store.steps import used_outputs
@@ -97,36 +100,56 @@ class Dealt:
     claim_key: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """
+    What a claim of one queue gave.
+
+    Attributes:
+        dealt: In order of claim; fewer than wished when there are no more.
+        is_limited: The queue has limits.
+    """
+
+    dealt: list[Dealt]
+    is_limited: bool
+
+
 def claim(
     connection: Connection,
     queue: str,
     wishes: Sequence[ClaimWish],
     *,
     from_key: datetime | None = None,
-) -> list[Dealt]:
+    at_most: int | None = None,
+) -> Claimed:
     """
     Lease pending runs of one queue, in order of claimKey, dealt out fairly, and keep
     what each request got.
 
     Nobody gets a second run before everybody has a first. A run whose row
-    another transaction holds is skipped, not waited for. Nothing comes from a
-    paused queue, or goes to an executor that is drained or in quarantine, or to a
-    request that was granted something before: that is for its repeat to ask for.
+    another transaction holds is skipped, not waited for, and a gated one is not even
+    looked at. Nothing comes from a paused queue, or goes to an executor that is
+    drained or in quarantine, or to a request that was granted something before:
+    that is for its repeat to ask for.
+
+    Nothing comes from a queue with limits either, unless the caller has locked its row
+    and says how many they allow.
 
     Args:
         wishes: Of requests that this transaction has locked, each once.
         from_key: Look no further ahead in the queue than this claimKey.
-
-    Returns:
-        The dispatches in order of claim; fewer than wished when there are no more.
+        at_most: So many and no more; `limits` holds the queue's row.
     """
     # The materialised CTE is the guard against a plan that runs the LIMIT again
     # and claims more; its lock and its WHERE are the guard against a second claim.
     # The ANY repeats the join for the planner alone: a plan that does not know the
     # LIMIT expects a tenth of the backlog and would read the whole table.
-    rows = connection.execute(
-        text(f"""
-WITH asked AS MATERIALIZED (
+    rows = hot(f"""
+WITH asked_queue AS MATERIALIZED (
+  SELECT coalesce(bool_or(q.paused), false) AS paused,
+         coalesce(bool_or({LIMITED}), false) AS limited
+    FROM queues q WHERE q.name = :queue),
+asked AS MATERIALIZED (
   SELECT w.*
     FROM unnest(CAST(:limits AS integer[]), CAST(:executors AS text[]),
       CAST(:sessions AS uuid[]), CAST(:lease_seconds AS integer[]), CAST(:request_ids AS uuid[]),
@@ -149,9 +172,11 @@ candidates AS MATERIALIZED (
                 WHERE s."runId" = r.id AND s.state = 'finished'), 0) END AS bytes
     FROM "workflowRuns" r
    WHERE r."stepQueue" = :queue AND r."runState" = '{RunState.PENDING}'
-     AND r."claimKey" >= CAST(:from_key AS timestamptz)
-     AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
-   ORDER BY r."claimKey", r.id LIMIT (SELECT coalesce(sum(wanted), 0) FROM asked)
+     AND r."claimKey" >= CAST(:from_key AS timestamptz) AND {NOT_GATED}
+     AND (SELECT NOT q.paused AND (NOT q.limited OR CAST(:at_most AS integer) IS NOT NULL)
+            FROM asked_queue q)
+   ORDER BY r."claimKey", r.id
+   LIMIT (SELECT least(coalesce(sum(wanted), 0), CAST(:at_most AS integer)) FROM asked)
    FOR UPDATE OF r SKIP LOCKED),
 numbered AS (
   SELECT id, bytes, row_number() OVER (ORDER BY "claimKey", id) AS place FROM candidates),
@@ -185,13 +210,15 @@ kept_on AS (
          "leaseIds" = c."leaseIds" || g.lease_ids
     FROM granted g
    WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id)
-SELECT l.wish, l.bytes, l."claimKey" AS claim_key, {dispatch_columns("l")}
-  FROM {with_definition("leased", "l")}
+SELECT q.limited, l.wish, l.bytes, l."claimKey", {dispatch_columns("l")}
+  FROM asked_queue q LEFT JOIN ({with_definition("leased", "l")}) ON true
  ORDER BY l.place
-"""),
+""").rows(
+        connection,
         {
             "queue": queue,
             "from_key": "-infinity" if from_key is None else from_key.isoformat(),
+            "at_most": at_most,
             "limits": [wish.limit for wish in wishes],
             "executors": [wish.executor for wish in wishes],
             "sessions": [wish.session for wish in wishes],
@@ -203,22 +230,47 @@ SELECT l.wish, l.bytes, l."claimKey" AS claim_key, {dispatch_columns("l")}
             "going_on": [wish.goes_on for wish in wishes],
         },
     )
-    # Fetched at once: row by row costs a tenth more.
-    got = rows.all()
+    # When there is nothing, one row says so.
+    got = [row for row in rows if row[1] is not None]
     dispatches = _with_outputs(connection, [dispatch_of(row) for row in got])
-    return [
-        Dealt(row.wish - 1, dispatch, row.bytes, row.claim_key)
-        for row, dispatch in zip(got, dispatches, strict=True)
-    ]
+    return Claimed(
+        dealt=[
+            Dealt(wish - 1, dispatch, size, claim_key)
+            for (_, wish, size, claim_key, *_), dispatch in zip(got, dispatches, strict=True)
+        ],
+        is_limited=rows[0][0],
+    )
 
 
-def claim_run(connection: Connection, wish: RunWish) -> Dispatch | None:
+def first_keys(connection: Connection, queues: Sequence[str]) -> dict[str, datetime]:
+    """The claimKey of the first run that can be claimed, of those queues that have one."""
+    rows = connection.execute(
+        text(f"""
+SELECT q.name, first."claimKey"
+  FROM unnest(CAST(:queues AS text[])) AS q(name)
+ CROSS JOIN LATERAL (
+   SELECT r."claimKey" FROM "workflowRuns" r
+    WHERE r."stepQueue" = q.name AND r."runState" = '{RunState.PENDING}' AND {NOT_GATED}
+    ORDER BY r."claimKey", r.id LIMIT 1) first
+"""),
+        {"queues": list(queues)},
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def claim_run(
+    connection: Connection, wish: RunWish, *, within_limits_of: str | None = None
+) -> Dispatch | None:
     """
     Lease one run by id: a pending one, or a waiting one together with its input.
 
     A waiting run goes to loading in the same UPDATE that stores the input; the
     ledger gets both events. The row is waited for, not skipped: whoever comes
     second sees what the first one made of it.
+
+    Args:
+        within_limits_of: The queue that allows one more; from any other that has limits
+            nothing comes.
 
     Returns:
         None when the run cannot be claimed so; the caller words the refusal.
@@ -229,11 +281,15 @@ WITH candidates AS MATERIALIZED (
   SELECT r.id, r."runState" AS was
     FROM "workflowRuns" r
    WHERE r.id = :run_id
-     AND CASE WHEN CAST(:input AS text) IS NULL THEN r."runState" = '{RunState.PENDING}'
+     AND CASE WHEN CAST(:input AS text) IS NULL
+         THEN r."runState" = '{RunState.PENDING}' AND {NOT_GATED}
          ELSE r."runState" = '{RunState.WAITING}'
               AND r."waitingFor"->>'reason' = '{WaitingReason.INPUT}'
               AND r.version = CAST(:seen_version AS bigint) END
-     AND NOT EXISTS (SELECT FROM queues q WHERE q.name = r."stepQueue" AND q.paused)
+     AND NOT EXISTS (
+       SELECT FROM queues q
+        WHERE q.name = r."stepQueue" AND (q.paused
+           OR ({LIMITED} AND q.name IS DISTINCT FROM CAST(:within_limits_of AS text))))
    FOR UPDATE OF r),
 dealt AS (
   SELECT c.*, w.*
@@ -266,6 +322,7 @@ SELECT {dispatch_columns("l")} FROM {with_definition("leased", "l")}
 """),
         {
             "run_id": wish.run_id,
+            "within_limits_of": within_limits_of,
             "input": wish.input,
             "seen_version": wish.seen_version,
             "executor": wish.executor,

@@ -7,7 +7,7 @@ lease alive never waits behind claims and lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.store.connection import BoundedConnection
+from orchestrator.store.known_limits import KnownLimits
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 4_000
@@ -62,12 +63,14 @@ class Database:
         access: For looking tokens up: a stranger's garbage waits there by itself.
         arrived: To be told, after COMMIT, how many runs have become claimable in which
             queues; those that are parked wait for it.
+        limits: What this process knows of the queues' limits.
     """
 
     work: Engine
     leases: Engine
     access: Engine
     arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None
+    limits: KnownLimits = field(default_factory=KnownLimits)
 
     def close(self) -> None:
         self.work.dispose()

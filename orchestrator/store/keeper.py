@@ -44,6 +44,24 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Duties:
+    """
+    What is to be done at this moment.
+
+    Attributes:
+        expire: A lease has run out; whether it may be taken is for `leases.expire` to say.
+        make_due: A scheduled run's time has come.
+        time_out_waits: A wait's has.
+        fire: A schedule's has.
+    """
+
+    expire: bool
+    make_due: bool
+    time_out_waits: bool
+    fire: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Pruned:
     """
     One page of a pass over the old runs.
@@ -65,7 +83,9 @@ class Moved:
 
     run_id: UUID
     run_state: str
+    queue: str
     step_queue: str
+    concurrency_key: str | None
 
 
 def take_turn(connection: Connection) -> bool:
@@ -127,6 +147,27 @@ RETURNING n.now, n.gap, n.prune, k."prunedThrough",
     return Tick(row.now, row.gap, row.aftermath, row.prune, row.prunedThrough)
 
 
+def duties(connection: Connection) -> Duties:
+    """Look for all that the clock brings in one statement: at most ticks it brings nothing."""
+    # The first of each, by its index: whether some have come, a plan would find out by
+    # reading the table, for it expects that a third have.
+    row = connection.execute(
+        text(f"""
+SELECT coalesce(l.first < n.now, false), coalesce(d.first <= n.now, false),
+       coalesce(w.first <= n.now, false), coalesce(s.first <= n.now, false)
+  FROM clock_timestamp() AS n(now),
+       (SELECT min("leaseExpiresAt") AS first FROM "workflowRuns"
+         WHERE "leaseId" IS NOT NULL) l,
+       (SELECT min("availableAt") AS first FROM "workflowRuns"
+         WHERE "runState" = '{RunState.SCHEDULED}') d,
+       (SELECT min("availableAt") AS first FROM "workflowRuns"
+         WHERE "runState" = '{RunState.WAITING}' AND "availableAt" IS NOT NULL) w,
+       (SELECT min("nextAt") AS first FROM schedules WHERE NOT paused) s
+""")
+    ).one()
+    return Duties(*row)
+
+
 def make_due(connection: Connection, *, limit: int, only: UUID | None = None) -> list[Moved]:
     """Make scheduled runs pending whose time has come."""
     rows = connection.execute(
@@ -146,7 +187,9 @@ noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", detail)
   SELECT id, version, 'due', clock_timestamp(), '{RunState.SCHEDULED}', "runState", '{{}}'
     FROM moved)
-SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM moved
+SELECT id AS run_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key
+  FROM moved
 """),
         {"limit": limit, "only": only},
     )
@@ -208,7 +251,9 @@ noted AS (
          jsonb_strip_nulls(jsonb_build_object('stepIndex', step_index, 'code', error->>'code',
            'next', CASE "runState" WHEN 'pending' THEN following END))
     FROM moved)
-SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM moved
+SELECT id AS run_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key
+  FROM moved
 """),
         {"limit": limit, "only": only},
     )

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from orchestrator.lifecycle import RunState
 from orchestrator.store.claim_requests import Key
+from orchestrator.store.gates import NOT_GATED
 from orchestrator.store.incidents import Process
 from orchestrator.store.sql import text
 
@@ -50,7 +51,8 @@ SELECT 'runs' AS what, q.name, NULL::uuid AS id, pending.runs
  CROSS JOIN LATERAL (
    SELECT count(*)::integer AS runs FROM (
      SELECT FROM "workflowRuns" r
-      WHERE r."stepQueue" = q.name AND r."runState" = '{RunState.PENDING}' LIMIT :most) few
+      WHERE r."stepQueue" = q.name AND r."runState" = '{RunState.PENDING}' AND {NOT_GATED}
+      LIMIT :most) few
    ) pending
  WHERE pending.runs > 0 AND NOT EXISTS (SELECT FROM queues p WHERE p.name = q.name AND p.paused)
 UNION ALL

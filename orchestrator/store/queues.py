@@ -18,6 +18,7 @@ class Queue:
     paused: bool
     max_concurrency: int | None
     rate_per_second: int | None
+    max_concurrency_per_key: int | None
     scheduled: int
     pending: int
     loading: int
@@ -50,7 +51,8 @@ served AS (
 names AS (
   SELECT name FROM queues UNION SELECT name FROM depths UNION SELECT name FROM served)
 SELECT n.name, coalesce(q.paused, false) AS paused, q."maxConcurrency" AS max_concurrency,
-       q."ratePerSecond" AS rate_per_second, coalesce(d.scheduled, 0) AS scheduled,
+       q."ratePerSecond" AS rate_per_second,
+       q."maxConcurrencyPerKey" AS max_concurrency_per_key, coalesce(d.scheduled, 0) AS scheduled,
        coalesce(d.pending, 0) AS pending, coalesce(d.loading, 0) AS loading,
        coalesce(d.started, 0) AS started, coalesce(d.waiting, 0) AS waiting,
        CASE WHEN d.oldest IS NOT NULL THEN greatest(0,

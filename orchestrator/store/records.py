@@ -5,13 +5,14 @@ jsonb values are `orjson.Fragment`s: text as it stands, ready to go into an answ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Row
 
 from orchestrator.store.tables import columns, workflow_runs
 
@@ -53,6 +54,7 @@ class Run(NamedTuple):
     abort_requested_at: datetime | None
     waiting_for: Json | None
     dedup_key: str | None
+    concurrency_key: str | None
     traceparent: str | None
     created_by: str
     created_at: datetime
@@ -112,11 +114,13 @@ _RUN_WIDTH = len(RUN_FIELDS)
 _DISPATCH_WIDTH = _RUN_WIDTH + len(_OF_A_DISPATCH) + len(_OF_A_STEP)
 
 
+@cache
 def run_columns(alias: str) -> str:
     """The select list that `run_of` reads; more may come after it."""
     return columns(workflow_runs, alias, but=_ALL_FIELDS - set(RUN_FIELDS))
 
 
+@cache
 def dispatch_columns(alias: str) -> str:
     """
     The select list that `dispatch_of` reads; more may come before it.
@@ -142,11 +146,11 @@ def with_definition(source: str, alias: str) -> str:
  CROSS JOIN LATERAL (SELECT {alias}_w.steps->{alias}."stepName") AS {alias}_s(step_definition)"""
 
 
-def run_of(row: Row[*tuple[Any, ...]]) -> Run:
+def run_of(row: Sequence[Any]) -> Run:
     return Run._make(row[:_RUN_WIDTH])
 
 
-def dispatch_of(row: Row[*tuple[Any, ...]]) -> Dispatch:
+def dispatch_of(row: Sequence[Any]) -> Dispatch:
     values = row[-_DISPATCH_WIDTH:]
     run = Run._make(values[:_RUN_WIDTH])
     resume_input, lease_id, seconds, params, mutating, timeout_seconds = values[_RUN_WIDTH:]

@@ -22,6 +22,7 @@ from orchestrator.lifecycle import (
     RunState,
     WaitingReason,
 )
+from orchestrator.store.hot import hot
 from orchestrator.store.leases import EXPIRY, OWNED
 from orchestrator.store.sql import text
 from orchestrator.store.verdict import FRESH_CLAIM_KEY
@@ -95,12 +96,23 @@ class Reported:
     What became of the run of the report at this place of the list.
 
     `run_state` is `started` when the holder goes on with the next step.
+
+    Attributes:
+        held_queue: The queue that it had been claimed from.
     """
 
     place: int
     run_id: UUID
     run_state: str
+    queue: str
     step_queue: str
+    concurrency_key: str | None
+    held_queue: str
+
+    @property
+    def freed_queue(self) -> str | None:
+        """The queue in which a lease has ended with this; None when it goes on."""
+        return None if self.run_state == RunState.STARTED else self.held_queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +144,7 @@ def report(
     # `judged` reads the row that `held` has locked. The definition beside it is of
     # the version that the run is pinned to, and immutable; what it reads of queues,
     # executors and tokens only decides whether the next step waits for a claim.
-    rows = connection.execute(
-        text(f"""
+    rows = hot(f"""
 WITH told AS (
   SELECT * FROM unnest(CAST(:token_names AS text[]), CAST(:run_ids AS uuid[]),
     CAST(:lease_ids AS uuid[]), CAST(:step_indexes AS integer[]), CAST(:statuses AS text[]),
@@ -231,11 +242,12 @@ reported AS (
       version = r.version + 1
     FROM judged j
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
-  RETURNING r.id, r."runState", r."stepQueue", r.version, r.error, j."runState" AS was, j.place,
-    j.outcome, j.outcome_hash, j.said, j.following, j."leaseId" AS lease_id, j.fence,
-    j."lockedBy" AS executor, j."lockedSession" AS session, j."lockedAt" AS locked_at,
-    j.request_id, j.token_name, j.step_output, j."stepIndex" AS step_index,
-    j."stepName" AS step_name, j."stepType" AS step_type),
+  RETURNING r.id, r."runState", r.queue, r."stepQueue", r."concurrencyKey", r.version, r.error,
+    j."runState" AS was, j."stepQueue" AS held_queue, j.place, j.outcome, j.outcome_hash, j.said,
+    j.following, j."leaseId" AS lease_id, j.fence, j."lockedBy" AS executor,
+    j."lockedSession" AS session, j."lockedAt" AS locked_at, j.request_id, j.token_name,
+    j.step_output, j."stepIndex" AS step_index, j."stepName" AS step_name,
+    j."stepType" AS step_type),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
                            executor, "requestId", actor, detail)
@@ -252,9 +264,10 @@ stepped AS (
          CASE outcome WHEN 'success' THEN 'finished' WHEN 'error' THEN 'failed'
            WHEN 'unknown' THEN 'unknown' WHEN 'awaiting-input' THEN 'waiting' ELSE 'started' END,
          CASE outcome WHEN 'success' THEN nullif(CAST(step_output AS jsonb), 'null'::jsonb) END,
-         CASE outcome WHEN 'error' THEN error END, greatest(locked_at, (
+         CASE outcome WHEN 'error' THEN error END,
+         CASE WHEN step_index = 0 THEN locked_at ELSE greatest(locked_at, (
            SELECT max(s."finishedAt") FROM "workflowSteps" s
-            WHERE s."runId" = reported.id AND s."stepIndex" < reported.step_index)),
+            WHERE s."runId" = reported.id AND s."stepIndex" < reported.step_index)) END,
          CASE WHEN outcome IN ('success', 'error') THEN clock_timestamp() END
     FROM reported
   ON CONFLICT ("runId", "stepIndex") DO UPDATE SET
@@ -269,8 +282,10 @@ forgiven AS (
            ORDER BY k.executor, k.session
              FOR UPDATE{" SKIP LOCKED" if skip_locked else ""}) f
    WHERE i.executor = f.executor AND i.session = f.session)
-SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM reported
-"""),
+SELECT place - 1, id, "runState", queue, "stepQueue", "concurrencyKey", held_queue
+  FROM reported
+""").rows(
+        connection,
         {
             "token_names": [item.token_name for item in reports],
             "run_ids": [item.run_id for item in reports],
@@ -288,7 +303,7 @@ SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue F
             "chains": [item.chain for item in reports],
         },
     )
-    return [Reported(row.place - 1, row.run_id, row.run_state, row.step_queue) for row in rows]
+    return [Reported(*row) for row in rows]
 
 
 def stored(connection: Connection, reports: Sequence[Report]) -> list[Stored]:

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.lifecycle import PRIORITY_SECONDS, RunState
+from orchestrator.store.hot import hot
 from orchestrator.store.records import RUN_FIELDS, Run, run_columns, run_of
 from orchestrator.store.sql import text
 from orchestrator.store.tables import workflow_runs
@@ -51,6 +52,7 @@ class NewRun:
     traceparent: str | None
     created_by: str
     request_id: str | None
+    concurrency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,7 @@ def create(connection: Connection, runs: Sequence[NewRun]) -> list[Run]:
     # One reading of the clock for all, so that the runs of a batch are claimed in the
     # order of their ids. They are written in the order of their keys: two batches with
     # the same keys wait for each other in one direction only.
-    rows = connection.execute(
-        text(f"""
+    rows = hot(f"""
 WITH wished AS (
   SELECT w.*, greatest(w.available_at, (SELECT clock_timestamp())) AS due,
          d.version AS workflow_version,
@@ -113,10 +114,11 @@ WITH wished AS (
       CAST(:available_ats AS timestamptz[]), CAST(:max_failures AS smallint[]),
       CAST(:max_crashes AS smallint[]), CAST(:dedup_keys AS text[]),
       CAST(:idempotency_keys AS text[]), CAST(:request_hashes AS bytea[]),
-      CAST(:traceparents AS text[]), CAST(:created_bys AS text[]), CAST(:request_ids AS text[]))
+      CAST(:traceparents AS text[]), CAST(:created_bys AS text[]), CAST(:request_ids AS text[]),
+      CAST(:concurrency_keys AS text[]))
       WITH ORDINALITY AS w(id, workflow, input, queue, priority, available_at, max_failures,
         max_crashes, dedup_key, idempotency_key, request_hash, traceparent, created_by,
-        request_id, place)
+        request_id, concurrency_key, place)
     LEFT JOIN "currentWorkflows" v ON v.name = w.workflow
     LEFT JOIN workflows d ON d.name = v.name AND d.version = v.version),
 created AS (
@@ -124,13 +126,14 @@ created AS (
     id, workflow, "workflowVersion", queue, "stepQueue", "runState", priority, "availableAt",
     "claimKey", "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
     "maxFailures", "maxCrashes", fence, "dedupKey", "idempotencyKey", "requestHash",
-    traceparent, "createdBy", "createdAt", version)
+    traceparent, "createdBy", "createdAt", version, "concurrencyKey")
   SELECT id, workflow, workflow_version, queue, step_queue,
          CASE WHEN available_at > clock_timestamp() THEN '{RunState.SCHEDULED}'
               ELSE '{RunState.PENDING}' END,
          priority, due, due - make_interval(secs => priority * {PRIORITY_SECONDS}),
          0, step_name, step_type, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
-         dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1
+         dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1,
+         concurrency_key
     FROM wished ORDER BY idempotency_key, queue, workflow, dedup_key, place
   ON CONFLICT DO NOTHING
   RETURNING r.*),
@@ -139,7 +142,8 @@ noted AS (
   SELECT c.id, 1, 'created', c."createdAt", c."runState", w.request_id, c."createdBy", '{{}}'
     FROM created c JOIN wished w USING (id))
 SELECT {run_columns("c")} FROM created c JOIN wished w USING (id) ORDER BY w.place
-"""),
+""").rows(
+        connection,
         {
             "ids": [run.id for run in runs],
             "workflows": [run.workflow for run in runs],
@@ -155,6 +159,7 @@ SELECT {run_columns("c")} FROM created c JOIN wished w USING (id) ORDER BY w.pla
             "traceparents": [run.traceparent for run in runs],
             "created_bys": [run.created_by for run in runs],
             "request_ids": [run.request_id for run in runs],
+            "concurrency_keys": [run.concurrency_key for run in runs],
         },
     )
     return [run_of(row) for row in rows]

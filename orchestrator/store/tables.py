@@ -81,7 +81,7 @@ workflow_runs = Table(
         "claimKey",
         "claim_key",
         Instant,
-        "claims go in this order, then by id; set when a run becomes pending",
+        "claims go in this order, then by id; set when a run becomes pending; infinity: gated",
     ),
     _column("stepIndex", "step_index", Integer, "number of the current step, from 0 as executed"),
     _column("stepName", "step_name", Text, "name of the current step"),
@@ -171,6 +171,20 @@ workflow_runs = Table(
         nullable=True,
     ),
     _column(
+        "concurrencyKey",
+        "concurrency_key",
+        Text,
+        "so many runs of each (queue, concurrencyKey) at once as the queue allows",
+        nullable=True,
+    ),
+    _column(
+        "gatedClaimKey",
+        "gated_claim_key",
+        Instant,
+        "its claimKey once it is let in; only while it is pending and its key is full",
+        nullable=True,
+    ),
+    _column(
         "idempotencyKey",
         "idempotency_key",
         Text,
@@ -236,6 +250,16 @@ Index(
     postgresql_where=text(
         '"dedupKey" IS NOT NULL AND "runState" IN '
         "('scheduled', 'pending', 'loading', 'started', 'waiting')"
+    ),
+)
+Index(
+    "workflowRuns_places",
+    workflow_runs.c.queue,
+    workflow_runs.c.concurrency_key,
+    workflow_runs.c.gated_claim_key.nulls_first(),
+    workflow_runs.c.id,
+    postgresql_where=text(
+        "\"concurrencyKey\" IS NOT NULL AND \"runState\" IN ('pending', 'loading', 'started')"
     ),
 )
 Index(
@@ -368,16 +392,37 @@ queues = Table(
         "maxConcurrency",
         "max_concurrency",
         Integer,
-        "leases at once; null for no limit",
+        "leases at once of runs claimed from it; null for no limit",
         nullable=True,
     ),
     _column(
         "ratePerSecond",
         "rate_per_second",
         Integer,
-        "claims a second; null for no limit",
+        "leases granted in any one second; null for no limit",
         nullable=True,
     ),
+    _column(
+        "maxConcurrencyPerKey",
+        "max_concurrency_per_key",
+        Integer,
+        "runs of one concurrencyKey at once; null for one",
+        nullable=True,
+    ),
+    _column(
+        "leasedAtMost",
+        "leased_at_most",
+        Integer,
+        "there are no more leases than this; claims raise it; null: to be counted",
+        nullable=True,
+    ),
+    _column(
+        "grantSlots",
+        "grant_slots",
+        ARRAY(BigInteger),
+        "the twentieths of a second, since 1970, in which leases were granted lately",
+    ),
+    _column("grantCounts", "grant_counts", ARRAY(Integer), "how many in each, in the same order"),
     _column(
         "changedBy", "changed_by", Text, "name of the token that last changed it", nullable=True
     ),

@@ -58,9 +58,16 @@ class EndedLease:
     run_id: UUID
     lease_id: UUID
     run_state: str
+    queue: str
     step_queue: str
+    concurrency_key: str | None
     executor: str
     ended_at: datetime
+
+    @property
+    def freed_queue(self) -> str:
+        """The queue that it had been claimed from."""
+        return self.step_queue
 
 
 def end_leases(doomed: str) -> TextClause:
@@ -149,8 +156,8 @@ quarantined AS (
     FROM lost WHERE number >= {MAX_INCIDENTS} ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
-       ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
   FROM ended ORDER BY id
 """)
 

@@ -12,7 +12,7 @@ from tests.bench.processor_time import ProcessorTime
 from tests.bench.stage import EXECUTORS, Stage
 
 EXECUTOR_PROCESSES = 2
-SLOTS = 100
+SLOTS = 250
 LOOK_SECONDS = 0.1
 DRAIN_SECONDS = 300.0
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.store.engine import open_database
 from tests.bench import desks
 from tests.bench.pgbench import Script
@@ -54,7 +55,13 @@ def _scripts(service_url: str, limit: int) -> tuple[Script, Script]:
     try:
         with captured(database.work) as claimed:
             dispatches = desks.claim(
-                ClaimDesk(database, SignsOfLife(), parked_limit=0, draining=threading.Event()),
+                ClaimDesk(
+                    database,
+                    SignsOfLife(),
+                    StartingPoints(),
+                    parked_limit=0,
+                    draining=threading.Event(),
+                ),
                 executor=EXECUTOR,
                 session=uuid4(),
                 request_id=request_id,

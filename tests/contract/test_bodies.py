@@ -538,6 +538,41 @@ def test_executors_and_queues(
     check_shape(document, answer_schema(document, "GET", "/v1/queues", 200), queues)
 
 
+def test_the_limits_of_a_queue(
+    ops: Client, web: Client, holder: Client, queue: str, document: Json
+) -> None:
+    limits = {"maxConcurrency": 2, "ratePerSecond": 1000, "maxConcurrencyPerKey": 3}
+    put = ops.ask("PUT", f"/v1/queues/{queue}", limits)
+    for _ in range(3):
+        web.create(queue)
+
+    first, second = holder.claim(queue, limit=3), holder.claim(queue)
+    (shown,) = [one for one in ops.ask("GET", "/v1/queues")["items"] if one["name"] == queue]
+    none = ops.ask("PUT", f"/v1/queues/{queue}", {"maxConcurrency": None})
+
+    assert (len(first), len(second)) == (2, 0)
+    assert {name: put[name] for name in limits} == limits
+    assert {name: shown[name] for name in limits} == limits
+    assert {none[name] for name in limits} == {None}
+    assert len(holder.claim(queue)) == 1
+    check_shape(document, answer_schema(document, "PUT", "/v1/queues/{name}", 200), put)
+
+
+def test_a_run_that_waits_for_its_concurrency_key(web: Client, holder: Client, queue: str) -> None:
+    first, second = (web.create(queue, concurrencyKey="customer-7") for _ in range(2))
+
+    (dispatch,) = holder.claim(queue, limit=5)
+    refused = holder.send(
+        "POST",
+        f"/v1/runs/{second}/claim",
+        {"session": str(uuid4()), "requestId": str(uuid4()), "leaseSeconds": 30},
+    )
+
+    assert dispatch["run"]["id"] == first
+    assert dispatch["run"]["concurrencyKey"] == "customer-7"
+    assert (refused.status_code, refused.json()["gate"]) == (409, "limit")
+
+
 def test_a_problem_document(web: Client, document: Json) -> None:
     nobodys = str(uuid4())
     answer = web.send("GET", f"/v1/runs/{nobodys}", headers={"X-Request-Id": "mine-1"})

@@ -40,6 +40,7 @@ ROLES: dict[tuple[str, str], set[Role]] = {
     ("POST", "/v1/executors/{name}/quarantine"): {OPERATOR},
     ("POST", "/v1/executors/{name}/resume"): {OPERATOR},
     ("GET", "/v1/queues"): {VIEWER, OPERATOR},
+    ("PUT", "/v1/queues/{name}"): {OPERATOR},
     ("POST", "/v1/queues/{name}/pause"): {OPERATOR},
     ("POST", "/v1/queues/{name}/resume"): {OPERATOR},
     ("PUT", "/v1/workflows/{name}"): {OPERATOR},

@@ -10,10 +10,11 @@ WITH wished AS (
       CAST(%(available_ats)s AS timestamptz[]), CAST(%(max_failures)s AS smallint[]),
       CAST(%(max_crashes)s AS smallint[]), CAST(%(dedup_keys)s AS text[]),
       CAST(%(idempotency_keys)s AS text[]), CAST(%(request_hashes)s AS bytea[]),
-      CAST(%(traceparents)s AS text[]), CAST(%(created_bys)s AS text[]), CAST(%(request_ids)s AS text[]))
+      CAST(%(traceparents)s AS text[]), CAST(%(created_bys)s AS text[]), CAST(%(request_ids)s AS text[]),
+      CAST(%(concurrency_keys)s AS text[]))
       WITH ORDINALITY AS w(id, workflow, input, queue, priority, available_at, max_failures,
         max_crashes, dedup_key, idempotency_key, request_hash, traceparent, created_by,
-        request_id, place)
+        request_id, concurrency_key, place)
     LEFT JOIN "currentWorkflows" v ON v.name = w.workflow
     LEFT JOIN workflows d ON d.name = v.name AND d.version = v.version),
 created AS (
@@ -21,13 +22,14 @@ created AS (
     id, workflow, "workflowVersion", queue, "stepQueue", "runState", priority, "availableAt",
     "claimKey", "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
     "maxFailures", "maxCrashes", fence, "dedupKey", "idempotencyKey", "requestHash",
-    traceparent, "createdBy", "createdAt", version)
+    traceparent, "createdBy", "createdAt", version, "concurrencyKey")
   SELECT id, workflow, workflow_version, queue, step_queue,
          CASE WHEN available_at > clock_timestamp() THEN 'scheduled'
               ELSE 'pending' END,
          priority, due, due - make_interval(secs => priority * 60),
          0, step_name, step_type, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
-         dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1
+         dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1,
+         concurrency_key
     FROM wished ORDER BY idempotency_key, queue, workflow, dedup_key, place
   ON CONFLICT DO NOTHING
   RETURNING r.*),
@@ -35,22 +37,22 @@ noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "toState", "requestId", actor, detail)
   SELECT c.id, 1, 'created', c."createdAt", c."runState", w.request_id, c."createdBy", '{}'
     FROM created c JOIN wished w USING (id))
-SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM created c JOIN wished w USING (id) ORDER BY w.place;
+SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."concurrencyKey" AS concurrency_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM created c JOIN wished w USING (id) ORDER BY w.place;
 
 -- runs.find
-SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version FROM "workflowRuns" r WHERE r.id = %(run_id)s;
+SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."concurrencyKey" AS concurrency_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version FROM "workflowRuns" r WHERE r.id = %(run_id)s;
 
 -- runs.find_by_idempotency_key
-SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version, r."requestHash" AS request_hash FROM "workflowRuns" r
+SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."concurrencyKey" AS concurrency_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version, r."requestHash" AS request_hash FROM "workflowRuns" r
  WHERE r."createdBy" = %(created_by)s AND r."idempotencyKey" = %(key)s;
 
 -- runs.find_live_by_dedup_key
-SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version FROM "workflowRuns" r
+SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."concurrencyKey" AS concurrency_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version FROM "workflowRuns" r
  WHERE r.queue = %(queue)s AND r.workflow = %(workflow)s AND r."dedupKey" = %(dedup_key)s
    AND r."runState" IN ('scheduled', 'pending', 'loading', 'started', 'waiting');
 
 -- runs.list_runs
-SELECT "workflowRuns".id AS id, "workflowRuns".workflow AS workflow, "workflowRuns"."workflowVersion" AS workflow_version, "workflowRuns".queue AS queue, "workflowRuns"."stepQueue" AS step_queue, "workflowRuns"."runState" AS run_state, "workflowRuns".priority AS priority, "workflowRuns"."availableAt" AS available_at, "workflowRuns"."stepIndex" AS step_index, "workflowRuns"."stepName" AS step_name, "workflowRuns"."stepType" AS step_type, "workflowRuns".input AS input, "workflowRuns".output AS output, "workflowRuns".error AS error, "workflowRuns".progress AS progress, "workflowRuns".attempt AS attempt, "workflowRuns".failures AS failures, "workflowRuns".crashes AS crashes, "workflowRuns"."maxFailures" AS max_failures, "workflowRuns"."maxCrashes" AS max_crashes, "workflowRuns".fence AS fence, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."lockedAt" AS locked_at, "workflowRuns"."leaseExpiresAt" AS lease_expires_at, "workflowRuns"."mutatingSince" AS mutating_since, "workflowRuns"."abortRequestedAt" AS abort_requested_at, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns".traceparent AS traceparent, "workflowRuns"."createdBy" AS created_by, "workflowRuns"."createdAt" AS created_at, "workflowRuns"."startedAt" AS started_at, "workflowRuns"."finishedAt" AS finished_at, "workflowRuns".version AS version
+SELECT "workflowRuns".id AS id, "workflowRuns".workflow AS workflow, "workflowRuns"."workflowVersion" AS workflow_version, "workflowRuns".queue AS queue, "workflowRuns"."stepQueue" AS step_queue, "workflowRuns"."runState" AS run_state, "workflowRuns".priority AS priority, "workflowRuns"."availableAt" AS available_at, "workflowRuns"."stepIndex" AS step_index, "workflowRuns"."stepName" AS step_name, "workflowRuns"."stepType" AS step_type, "workflowRuns".input AS input, "workflowRuns".output AS output, "workflowRuns".error AS error, "workflowRuns".progress AS progress, "workflowRuns".attempt AS attempt, "workflowRuns".failures AS failures, "workflowRuns".crashes AS crashes, "workflowRuns"."maxFailures" AS max_failures, "workflowRuns"."maxCrashes" AS max_crashes, "workflowRuns".fence AS fence, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."lockedAt" AS locked_at, "workflowRuns"."leaseExpiresAt" AS lease_expires_at, "workflowRuns"."mutatingSince" AS mutating_since, "workflowRuns"."abortRequestedAt" AS abort_requested_at, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."concurrencyKey" AS concurrency_key, "workflowRuns".traceparent AS traceparent, "workflowRuns"."createdBy" AS created_by, "workflowRuns"."createdAt" AS created_at, "workflowRuns"."startedAt" AS started_at, "workflowRuns"."finishedAt" AS finished_at, "workflowRuns".version AS version
 FROM "workflowRuns"
 WHERE %(param_1)s AND ("workflowRuns".queue = %(queue_1)s::VARCHAR OR ("workflowRuns".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "workflowRuns"."runState" IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "workflowRuns".queue = %(queue_3)s::VARCHAR AND "workflowRuns".workflow = %(workflow_1)s::VARCHAR AND "workflowRuns"."lockedBy" = %(locked_by_1)s::VARCHAR AND "workflowRuns"."createdAt" > %(created_at_1)s::TIMESTAMP WITH TIME ZONE AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
  LIMIT %(param_2)s::INTEGER;
@@ -110,7 +112,7 @@ SELECT pg_advisory_xact_lock(hashtextextended(q.token_name || '/' || q.request_i
                CAST(%(request_id)s AS uuid) AS request_id) q;
 
 -- claim_requests.lock_free
-SELECT pg_try_advisory_xact_lock(hashtextextended(q.token_name || '/' || q.request_id::text, 0)) AS locked FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[]))
+SELECT pg_try_advisory_xact_lock(hashtextextended(q.token_name || '/' || q.request_id::text, 0)) FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[]))
     WITH ORDINALITY AS q(token_name, request_id, place) ORDER BY q.place;
 
 -- claim_requests.granted
@@ -158,8 +160,133 @@ UPDATE "bulkActs" SET "isOver" = true
 -- bulk_acts.drop_old
 DELETE FROM "bulkActs" WHERE at < clock_timestamp() - interval '7 days';
 
+-- gates.let_in
+SELECT pg_advisory_xact_lock(1734440037, l.number)
+  FROM (SELECT DISTINCT hashtext(k.queue || '/' || k.key) & 4095 AS number
+          FROM unnest(CAST(%(queues)s AS text[]), CAST(%(keys)s AS text[])) AS k(queue, key) ORDER BY number) l;
+WITH room AS MATERIALIZED (
+  SELECT k.queue, k.key, coalesce((
+         SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1) - (
+           SELECT count(*) FROM "workflowRuns" r
+            WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
+     AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL) AS places
+    FROM (SELECT DISTINCT queue, key FROM unnest(CAST(%(queues)s AS text[]), CAST(%(keys)s AS text[])) AS k(queue, key)) k),
+next AS MATERIALIZED (
+  SELECT c.id FROM room m CROSS JOIN LATERAL (
+    SELECT r.id FROM "workflowRuns" r
+     WHERE r.queue = m.queue AND r."concurrencyKey" = m.key AND r."concurrencyKey" IS NOT NULL
+     AND r."runState" IN ('pending', 'loading', 'started')
+       AND r."gatedClaimKey" IS NOT NULL
+     ORDER BY r."gatedClaimKey", r.id LIMIT greatest(m.places, 0)
+       FOR UPDATE OF r SKIP LOCKED) c),
+let_in AS (
+  UPDATE "workflowRuns" r SET "claimKey" = r."gatedClaimKey", "gatedClaimKey" = NULL
+    FROM next n
+   WHERE r.id = n.id AND r."gatedClaimKey" IS NOT NULL AND r."runState" = 'pending'
+     AND r.id = ANY (ARRAY(SELECT id FROM next))
+  RETURNING r."stepQueue")
+SELECT "stepQueue", count(*) FROM let_in GROUP BY "stepQueue";
+
+-- gates.hold
+SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
+SELECT pg_advisory_xact_lock(1734440037, l.number)
+  FROM (SELECT DISTINCT hashtext(k.queue || '/' || k.key) & 4095 AS number
+          FROM unnest(CAST(%(queues)s AS text[]), CAST(%(keys)s AS text[])) AS k(queue, key) ORDER BY number) l;
+
+-- gates.standing
+SELECT coalesce((SELECT r."gatedClaimKey" IS NOT NULL FROM "workflowRuns" r
+                  WHERE r.id = %(run_id)s), false) AS is_gated,
+       coalesce((
+         SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1) AS allowed, places.taken, places.holders
+  FROM (SELECT CAST(%(queue)s AS text) AS queue, CAST(%(key)s AS text) AS key) k
+ CROSS JOIN LATERAL (
+   SELECT count(*) AS taken, (array_agg(r.id ORDER BY r.id))[1:3] AS holders
+     FROM "workflowRuns" r
+    WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
+     AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL) places;
+
+-- gates.keys_after
+WITH RECURSIVE page AS (
+  (SELECT r.queue, r."concurrencyKey" AS key, 1 AS number FROM "workflowRuns" r
+    WHERE r."concurrencyKey" IS NOT NULL
+     AND r."runState" IN ('pending', 'loading', 'started') AND (r.queue, r."concurrencyKey") > (%(after_queue)s, %(after_key)s)
+    ORDER BY r.queue, r."concurrencyKey" LIMIT 1)
+  UNION ALL
+  SELECT n.queue, n.key, p.number + 1
+    FROM page p CROSS JOIN LATERAL (
+      SELECT r.queue, r."concurrencyKey" AS key FROM "workflowRuns" r
+       WHERE r."concurrencyKey" IS NOT NULL
+     AND r."runState" IN ('pending', 'loading', 'started') AND (r.queue, r."concurrencyKey") > (p.queue, p.key)
+       ORDER BY r.queue, r."concurrencyKey" LIMIT 1) n
+   WHERE p.number < %(limit)s)
+SELECT k.queue, k.key, EXISTS (
+         SELECT FROM "workflowRuns" r
+          WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
+     AND r."runState" IN ('pending', 'loading', 'started')
+            AND r."gatedClaimKey" IS NOT NULL)
+       AND coalesce((
+         SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1) > (
+         SELECT count(*) FROM "workflowRuns" r
+          WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
+     AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL) AS has_room
+  FROM page k ORDER BY k.number;
+
+-- limits.put
+INSERT INTO queues AS q (name, paused, "maxConcurrency", "ratePerSecond", "maxConcurrencyPerKey",
+                         "changedBy", "changedAt")
+VALUES (%(queue)s, false, %(max_concurrency)s, %(rate_per_second)s, %(max_concurrency_per_key)s, %(actor)s,
+        clock_timestamp())
+ON CONFLICT (name) DO UPDATE SET "maxConcurrency" = excluded."maxConcurrency",
+  "ratePerSecond" = excluded."ratePerSecond",
+  "maxConcurrencyPerKey" = excluded."maxConcurrencyPerKey", "leasedAtMost" = NULL,
+  "changedBy" = excluded."changedBy", "changedAt" = excluded."changedAt";
+
+-- limits.hold
+WITH held AS MATERIALIZED (
+  SELECT q.* FROM queues q WHERE q.name = ANY (CAST(%(queues)s AS text[])) AND (q."maxConcurrency" IS NOT NULL OR q."ratePerSecond" IS NOT NULL)
+   ORDER BY q.name FOR UPDATE OF q),
+timed AS MATERIALIZED (SELECT h.*, clock_timestamp() AS now FROM held h),
+slotted AS (SELECT t.*, floor(extract(epoch FROM now) * 20)::bigint AS slot FROM timed t)
+SELECT h.name, h."maxConcurrency", CASE
+         WHEN h."changedAt" < h.now - interval '15 seconds'
+         THEN h."leasedAtMost" END,
+       h."ratePerSecond", coalesce(g.granted, 0), coalesce(g.oldest, 0),
+       ((g.oldest_slot + 20 + 1) / 20.0
+         - extract(epoch FROM h.now))::double precision
+  FROM slotted h CROSS JOIN LATERAL (
+    SELECT sum(g.runs)::integer AS granted, min(g.slot) AS oldest_slot,
+           (array_agg(g.runs ORDER BY g.slot))[1] AS oldest
+      FROM unnest(h."grantSlots", h."grantCounts") AS g(slot, runs) WHERE abs(g.slot - h.slot) <= 20) g
+ ORDER BY h.name;
+
+-- limits.count_leases
+SELECT count(*) FROM "workflowRuns" WHERE "leaseId" IS NOT NULL AND "stepQueue" = %(queue)s;
+
+-- limits.note_grants
+UPDATE queues q SET "leasedAtMost" = h.leased_at_most, ("grantSlots", "grantCounts") = (
+    SELECT coalesce(array_agg(s.slot), '{}'), coalesce(array_agg(s.runs), '{}') FROM (
+      SELECT g.slot, sum(g.runs)::integer AS runs FROM (
+        SELECT h.slot, h.runs
+         UNION ALL
+        SELECT g.slot, g.runs FROM unnest(q."grantSlots", q."grantCounts") AS g(slot, runs)
+         WHERE abs(g.slot - h.slot) <= 20) g
+       WHERE q."ratePerSecond" IS NOT NULL GROUP BY g.slot) s)
+  FROM (
+    SELECT k.*, floor(extract(epoch FROM now) * 20)::bigint AS slot
+      FROM unnest(CAST(%(queues)s AS text[]), CAST(%(runs)s AS integer[]),
+        CAST(%(leased_at_most)s AS integer[])) AS k(queue, runs, leased_at_most)
+     CROSS JOIN clock_timestamp() AS now) h
+ WHERE q.name = h.queue;
+
+-- limits.limited_among
+SELECT q.name FROM queues q WHERE q.name = ANY (CAST(%(names)s AS text[])) AND (q."maxConcurrency" IS NOT NULL OR q."ratePerSecond" IS NOT NULL);
+
 -- claims.claim
-WITH asked AS MATERIALIZED (
+WITH asked_queue AS MATERIALIZED (
+  SELECT coalesce(bool_or(q.paused), false) AS paused,
+         coalesce(bool_or((q."maxConcurrency" IS NOT NULL OR q."ratePerSecond" IS NOT NULL)), false) AS limited
+    FROM queues q WHERE q.name = %(queue)s),
+asked AS MATERIALIZED (
   SELECT w.*
     FROM unnest(CAST(%(limits)s AS integer[]), CAST(%(executors)s AS text[]),
       CAST(%(sessions)s AS uuid[]), CAST(%(lease_seconds)s AS integer[]), CAST(%(request_ids)s AS uuid[]),
@@ -184,9 +311,11 @@ candidates AS MATERIALIZED (
                 WHERE s."runId" = r.id AND s.state = 'finished'), 0) END AS bytes
     FROM "workflowRuns" r
    WHERE r."stepQueue" = %(queue)s AND r."runState" = 'pending'
-     AND r."claimKey" >= CAST(%(from_key)s AS timestamptz)
-     AND NOT EXISTS (SELECT FROM queues q WHERE q.name = %(queue)s AND q.paused)
-   ORDER BY r."claimKey", r.id LIMIT (SELECT coalesce(sum(wanted), 0) FROM asked)
+     AND r."claimKey" >= CAST(%(from_key)s AS timestamptz) AND r."claimKey" < 'infinity'
+     AND (SELECT NOT q.paused AND (NOT q.limited OR CAST(%(at_most)s AS integer) IS NOT NULL)
+            FROM asked_queue q)
+   ORDER BY r."claimKey", r.id
+   LIMIT (SELECT least(coalesce(sum(wanted), 0), CAST(%(at_most)s AS integer)) FROM asked)
    FOR UPDATE OF r SKIP LOCKED),
 numbered AS (
   SELECT id, bytes, row_number() OVER (ORDER BY "claimKey", id) AS place FROM candidates),
@@ -228,27 +357,39 @@ kept_on AS (
          "leaseIds" = c."leaseIds" || g.lease_ids
     FROM granted g
    WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id)
-SELECT l.wish, l.bytes, l."claimKey" AS claim_key, l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
+SELECT q.limited, l.wish, l.bytes, l."claimKey", l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."concurrencyKey" AS concurrency_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
   l."resumeInput" AS resume_input, l."leaseId" AS lease_id, l."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
   (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds
-  FROM leased l
+  FROM asked_queue q LEFT JOIN (leased l
   LEFT JOIN workflows l_w
     ON l_w.name = l.workflow AND l_w.version = l."workflowVersion"
- CROSS JOIN LATERAL (SELECT l_w.steps->l."stepName") AS l_s(step_definition)
+ CROSS JOIN LATERAL (SELECT l_w.steps->l."stepName") AS l_s(step_definition)) ON true
  ORDER BY l.place;
+
+-- claims.first_keys
+SELECT q.name, first."claimKey"
+  FROM unnest(CAST(%(queues)s AS text[])) AS q(name)
+ CROSS JOIN LATERAL (
+   SELECT r."claimKey" FROM "workflowRuns" r
+    WHERE r."stepQueue" = q.name AND r."runState" = 'pending' AND r."claimKey" < 'infinity'
+    ORDER BY r."claimKey", r.id LIMIT 1) first;
 
 -- claims.claim_run
 WITH candidates AS MATERIALIZED (
   SELECT r.id, r."runState" AS was
     FROM "workflowRuns" r
    WHERE r.id = %(run_id)s
-     AND CASE WHEN CAST(%(input)s AS text) IS NULL THEN r."runState" = 'pending'
+     AND CASE WHEN CAST(%(input)s AS text) IS NULL
+         THEN r."runState" = 'pending' AND r."claimKey" < 'infinity'
          ELSE r."runState" = 'waiting'
               AND r."waitingFor"->>'reason' = 'input'
               AND r.version = CAST(%(seen_version)s AS bigint) END
-     AND NOT EXISTS (SELECT FROM queues q WHERE q.name = r."stepQueue" AND q.paused)
+     AND NOT EXISTS (
+       SELECT FROM queues q
+        WHERE q.name = r."stepQueue" AND (q.paused
+           OR ((q."maxConcurrency" IS NOT NULL OR q."ratePerSecond" IS NOT NULL) AND q.name IS DISTINCT FROM CAST(%(within_limits_of)s AS text))))
    FOR UPDATE OF r),
 dealt AS (
   SELECT c.*, w.*
@@ -287,7 +428,7 @@ noted AS (
   SELECT id, version, 'claimed', "lockedAt", 'pending', "runState", "leaseId", fence,
          "lockedBy", %(request_id)s, %(token_name)s, '{}'
     FROM leased)
-SELECT l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
+SELECT l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."concurrencyKey" AS concurrency_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
   l."resumeInput" AS resume_input, l."leaseId" AS lease_id, l."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
@@ -311,7 +452,7 @@ refreshed AS (
     FROM held h
    WHERE r.id = h.run_id AND r."leaseId" = h.lease_id
   RETURNING r.*, h.place)
-SELECT f."id" AS id, f."workflow" AS workflow, f."workflowVersion" AS workflow_version, f."queue" AS queue, f."stepQueue" AS step_queue, f."runState" AS run_state, f."priority" AS priority, f."availableAt" AS available_at, f."stepIndex" AS step_index, f."stepName" AS step_name, f."stepType" AS step_type, f."input" AS input, f."output" AS output, f."error" AS error, f."progress" AS progress, f."attempt" AS attempt, f."failures" AS failures, f."crashes" AS crashes, f."maxFailures" AS max_failures, f."maxCrashes" AS max_crashes, f."fence" AS fence, f."lockedBy" AS locked_by, f."lockedAt" AS locked_at, f."leaseExpiresAt" AS lease_expires_at, f."mutatingSince" AS mutating_since, f."abortRequestedAt" AS abort_requested_at, f."waitingFor" AS waiting_for, f."dedupKey" AS dedup_key, f."traceparent" AS traceparent, f."createdBy" AS created_by, f."createdAt" AS created_at, f."startedAt" AS started_at, f."finishedAt" AS finished_at, f."version" AS version,
+SELECT f."id" AS id, f."workflow" AS workflow, f."workflowVersion" AS workflow_version, f."queue" AS queue, f."stepQueue" AS step_queue, f."runState" AS run_state, f."priority" AS priority, f."availableAt" AS available_at, f."stepIndex" AS step_index, f."stepName" AS step_name, f."stepType" AS step_type, f."input" AS input, f."output" AS output, f."error" AS error, f."progress" AS progress, f."attempt" AS attempt, f."failures" AS failures, f."crashes" AS crashes, f."maxFailures" AS max_failures, f."maxCrashes" AS max_crashes, f."fence" AS fence, f."lockedBy" AS locked_by, f."lockedAt" AS locked_at, f."leaseExpiresAt" AS lease_expires_at, f."mutatingSince" AS mutating_since, f."abortRequestedAt" AS abort_requested_at, f."waitingFor" AS waiting_for, f."dedupKey" AS dedup_key, f."concurrencyKey" AS concurrency_key, f."traceparent" AS traceparent, f."createdBy" AS created_by, f."createdAt" AS created_at, f."startedAt" AS started_at, f."finishedAt" AS finished_at, f."version" AS version,
   f."resumeInput" AS resume_input, f."leaseId" AS lease_id, f."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
@@ -321,7 +462,7 @@ SELECT f."id" AS id, f."workflow" AS workflow, f."workflowVersion" AS workflow_v
  CROSS JOIN LATERAL (SELECT f_w.steps->f."stepName") AS f_s(step_definition) ORDER BY f.place;
 
 -- claims.held_dispatches
-SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version,
+SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."concurrencyKey" AS concurrency_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version,
   r."resumeInput" AS resume_input, r."leaseId" AS lease_id, r."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,
   coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
@@ -341,7 +482,8 @@ SELECT 'runs' AS what, q.name, NULL::uuid AS id, pending.runs
  CROSS JOIN LATERAL (
    SELECT count(*)::integer AS runs FROM (
      SELECT FROM "workflowRuns" r
-      WHERE r."stepQueue" = q.name AND r."runState" = 'pending' LIMIT %(most)s) few
+      WHERE r."stepQueue" = q.name AND r."runState" = 'pending' AND r."claimKey" < 'infinity'
+      LIMIT %(most)s) few
    ) pending
  WHERE pending.runs > 0 AND NOT EXISTS (SELECT FROM queues p WHERE p.name = q.name AND p.paused)
 UNION ALL
@@ -487,8 +629,8 @@ quarantined AS (
     FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
-       ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
   FROM ended ORDER BY id;
 
 -- leases.released_lately
@@ -607,8 +749,8 @@ quarantined AS (
     FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
-       ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
   FROM ended ORDER BY id;
 
 -- leases.with_orphans
@@ -730,8 +872,8 @@ quarantined AS (
     FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
-       ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
   FROM ended ORDER BY id;
 
 -- leases.count_live
@@ -830,8 +972,8 @@ quarantined AS (
     FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
-       ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
   FROM ended ORDER BY id;
 
 -- leases.cap_expiries
@@ -953,8 +1095,8 @@ quarantined AS (
     FROM lost WHERE number >= 5 ORDER BY executor, session
   ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
     WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, "stepQueue" AS step_queue, executor,
-       ended_at
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
   FROM ended ORDER BY id;
 
 -- leases.expired_run_ids
@@ -1112,11 +1254,12 @@ reported AS (
       version = r.version + 1
     FROM judged j
    WHERE r.id = j.id AND r."leaseId" = j."leaseId"
-  RETURNING r.id, r."runState", r."stepQueue", r.version, r.error, j."runState" AS was, j.place,
-    j.outcome, j.outcome_hash, j.said, j.following, j."leaseId" AS lease_id, j.fence,
-    j."lockedBy" AS executor, j."lockedSession" AS session, j."lockedAt" AS locked_at,
-    j.request_id, j.token_name, j.step_output, j."stepIndex" AS step_index,
-    j."stepName" AS step_name, j."stepType" AS step_type),
+  RETURNING r.id, r."runState", r.queue, r."stepQueue", r."concurrencyKey", r.version, r.error,
+    j."runState" AS was, j."stepQueue" AS held_queue, j.place, j.outcome, j.outcome_hash, j.said,
+    j.following, j."leaseId" AS lease_id, j.fence, j."lockedBy" AS executor,
+    j."lockedSession" AS session, j."lockedAt" AS locked_at, j.request_id, j.token_name,
+    j.step_output, j."stepIndex" AS step_index, j."stepName" AS step_name,
+    j."stepType" AS step_type),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
                            executor, "requestId", actor, detail)
@@ -1133,9 +1276,10 @@ stepped AS (
          CASE outcome WHEN 'success' THEN 'finished' WHEN 'error' THEN 'failed'
            WHEN 'unknown' THEN 'unknown' WHEN 'awaiting-input' THEN 'waiting' ELSE 'started' END,
          CASE outcome WHEN 'success' THEN nullif(CAST(step_output AS jsonb), 'null'::jsonb) END,
-         CASE outcome WHEN 'error' THEN error END, greatest(locked_at, (
+         CASE outcome WHEN 'error' THEN error END,
+         CASE WHEN step_index = 0 THEN locked_at ELSE greatest(locked_at, (
            SELECT max(s."finishedAt") FROM "workflowSteps" s
-            WHERE s."runId" = reported.id AND s."stepIndex" < reported.step_index)),
+            WHERE s."runId" = reported.id AND s."stepIndex" < reported.step_index)) END,
          CASE WHEN outcome IN ('success', 'error') THEN clock_timestamp() END
     FROM reported
   ON CONFLICT ("runId", "stepIndex") DO UPDATE SET
@@ -1150,7 +1294,8 @@ forgiven AS (
            ORDER BY k.executor, k.session
              FOR UPDATE) f
    WHERE i.executor = f.executor AND i.session = f.session)
-SELECT place, id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM reported;
+SELECT place - 1, id, "runState", queue, "stepQueue", "concurrencyKey", held_queue
+  FROM reported;
 
 -- reports.stored
 SELECT e."runId", e."leaseId", (e.detail->>'stepIndex')::integer,
@@ -1200,7 +1345,7 @@ noted AS (
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
-SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
+SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."concurrencyKey" AS concurrency_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.retry
 SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
@@ -1236,7 +1381,7 @@ noted AS (
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
-SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
+SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."concurrencyKey" AS concurrency_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.resume
 SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
@@ -1270,7 +1415,7 @@ noted AS (
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
-SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
+SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."concurrencyKey" AS concurrency_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.resolve_done
 SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
@@ -1329,7 +1474,7 @@ noted AS (
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
-SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
+SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."concurrencyKey" AS concurrency_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.resolve_run_again
 SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
@@ -1362,7 +1507,7 @@ noted AS (
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
-SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
+SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."concurrencyKey" AS concurrency_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.resolve_abort
 SELECT FROM "workflowRuns" WHERE id = %(run_id)s FOR UPDATE;
@@ -1393,7 +1538,7 @@ noted AS (
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
-SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
+SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."concurrencyKey" AS concurrency_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM changed c;
 
 -- acts.done_by_key
 SELECT e.kind, decode(e.detail->>'bodyHash', 'hex') AS body_hash FROM "runEvents" e
@@ -1430,6 +1575,18 @@ RETURNING n.now, n.gap, n.prune, k."prunedThrough",
     coalesce(k."amnestySince" > n.now - make_interval(secs => %(aftermath_seconds)s), false)
       AS aftermath;
 
+-- keeper.duties
+SELECT coalesce(l.first < n.now, false), coalesce(d.first <= n.now, false),
+       coalesce(w.first <= n.now, false), coalesce(s.first <= n.now, false)
+  FROM clock_timestamp() AS n(now),
+       (SELECT min("leaseExpiresAt") AS first FROM "workflowRuns"
+         WHERE "leaseId" IS NOT NULL) l,
+       (SELECT min("availableAt") AS first FROM "workflowRuns"
+         WHERE "runState" = 'scheduled') d,
+       (SELECT min("availableAt") AS first FROM "workflowRuns"
+         WHERE "runState" = 'waiting' AND "availableAt" IS NOT NULL) w,
+       (SELECT min("nextAt") AS first FROM schedules WHERE NOT paused) s;
+
 -- keeper.make_due
 WITH due AS MATERIALIZED (
   SELECT r.id FROM "workflowRuns" r
@@ -1446,7 +1603,9 @@ noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", detail)
   SELECT id, version, 'due', clock_timestamp(), 'scheduled', "runState", '{}'
     FROM moved)
-SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM moved;
+SELECT id AS run_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key
+  FROM moved;
 
 -- keeper.due_run_ids
 SELECT id FROM "workflowRuns"
@@ -1491,7 +1650,9 @@ noted AS (
          jsonb_strip_nulls(jsonb_build_object('stepIndex', step_index, 'code', error->>'code',
            'next', CASE "runState" WHEN 'pending' THEN following END))
     FROM moved)
-SELECT id AS run_id, "runState" AS run_state, "stepQueue" AS step_queue FROM moved;
+SELECT id AS run_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key
+  FROM moved;
 
 -- keeper.late_run_ids
 SELECT id FROM "workflowRuns"
@@ -1604,7 +1765,8 @@ served AS (
 names AS (
   SELECT name FROM queues UNION SELECT name FROM depths UNION SELECT name FROM served)
 SELECT n.name, coalesce(q.paused, false) AS paused, q."maxConcurrency" AS max_concurrency,
-       q."ratePerSecond" AS rate_per_second, coalesce(d.scheduled, 0) AS scheduled,
+       q."ratePerSecond" AS rate_per_second,
+       q."maxConcurrencyPerKey" AS max_concurrency_per_key, coalesce(d.scheduled, 0) AS scheduled,
        coalesce(d.pending, 0) AS pending, coalesce(d.loading, 0) AS loading,
        coalesce(d.started, 0) AS started, coalesce(d.waiting, 0) AS waiting,
        CASE WHEN d.oldest IS NOT NULL THEN greatest(0,

@@ -21,6 +21,7 @@ from orchestrator.desk.keeper import Keeper
 from orchestrator.desk.leases import LeaseDesk, ReleaseAnswer, RenewAnswer
 from orchestrator.desk.report_desk import ReportAnswer, ReportDesk
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.store import executors
 from orchestrator.store.acts import Act
 from orchestrator.store.claims import RunWish
@@ -53,7 +54,10 @@ class Dibs:
         )
         self.draining = threading.Event()
         self.signs = SignsOfLife()
-        self.desk = ClaimDesk(self.database, self.signs, parked_limit=8, draining=self.draining)
+        self.points = StartingPoints()
+        self.desk = ClaimDesk(
+            self.database, self.signs, self.points, parked_limit=8, draining=self.draining
+        )
         self.bell.hear = self.desk.ring
         self.creates = CreateDesk(self.database)
         self.reports = ReportDesk(self.database)
@@ -234,11 +238,19 @@ class Dibs:
         return cursor.fetchall() if cursor.description else []
 
     def row(self, run_id: UUID) -> dict[str, Any]:
-        """A run with every column, by its database name."""
+        """A run with every column, by its database name; Python has no infinity for a gated one."""
         return self.sql('SELECT * FROM "workflowRuns" WHERE id = %s', run_id)[0]
 
     def state(self, run_id: UUID) -> str:
-        return str(self.row(run_id)["runState"])
+        rows = self.sql('SELECT "runState" FROM "workflowRuns" WHERE id = %s', run_id)
+        return str(rows[0]["runState"])
+
+    def is_gated(self, run_id: UUID) -> bool:
+        """Whether the run is pending and not let in yet."""
+        rows = self.sql(
+            'SELECT "gatedClaimKey" IS NOT NULL AS gated FROM "workflowRuns" WHERE id = %s', run_id
+        )
+        return bool(rows[0]["gated"])
 
     def events(self, run_id: UUID) -> list[str]:
         """The kinds of a run's events, oldest first."""
@@ -281,7 +293,7 @@ class Dibs:
 
     def beat(self, *, retention_days: int = 30) -> None:
         """One beat of the keeper, if it is due."""
-        Keeper(self.database, self.signs, retention_days=retention_days).tick()
+        Keeper(self.database, self.signs, self.points, retention_days=retention_days).tick()
 
     def tick(self, *, retention_days: int = 30) -> None:
         """One beat of the keeper, due or not."""

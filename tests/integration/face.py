@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from orchestrator.api.context import services_of
 from orchestrator.app import create_app
 from orchestrator.desk.keeper import Keeper
+from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.lifecycle import Role
 from orchestrator.minting import mint
 from orchestrator.settings import load
@@ -114,6 +115,10 @@ class Face:
     def pause(self, queue: str, *, paused: bool = True) -> None:
         act = "pause" if paused else "resume"
         self.ask(Role.OPERATOR, "POST", f"/v1/queues/{queue}/{act}", {})
+
+    def limit(self, queue: str, **limits: int) -> None:
+        """Set what a queue allows; what is not named is not limited."""
+        self.ask(Role.OPERATOR, "PUT", f"/v1/queues/{queue}", limits)
 
     def schedule(self, name: str, **members: Any) -> Json:
         plain = {"workflow": "nightly-report", "cron": "0 2 * * *", "queue": f"of-{name}"}
@@ -246,7 +251,8 @@ class Face:
             "UPDATE keeper SET \"lastTickAt\" = clock_timestamp() - interval '1 s',"
             ' "prunedAt" = clock_timestamp(), "amnestySince" = NULL'
         )
-        Keeper(self.services.database, self.services.signs, retention_days=30).tick()
+        services = self.services
+        Keeper(services.database, services.signs, StartingPoints(), retention_days=30).tick()
         self.forgive()
 
     def forgive(self) -> None:

@@ -63,8 +63,9 @@ def plan(connection: psycopg.Connection, statement: Statement, *, generic: bool)
         connection.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
         connection.execute(f"PREPARE examined AS {text}".encode())
         values = sql.SQL(", ").join(sql.Literal(statement.values[name]) for name in names)
+        given = sql.SQL("({})").format(values) if names else sql.SQL("")
         found = connection.execute(
-            sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE examined ({})").format(values)
+            sql.SQL("EXPLAIN (FORMAT JSON) EXECUTE examined {}").format(given)
         ).fetchone()
         connection.execute("DEALLOCATE examined")
     assert found is not None

@@ -68,6 +68,7 @@ def listening(dibs: Dibs) -> Iterator[None]:
     dibs.desk = ClaimDesk(
         dibs.database,
         dibs.signs,
+        dibs.points,
         parked_limit=PLACES,
         draining=dibs.draining,
         hears_others=lambda: dibs.bell.hears_others,
@@ -210,6 +211,19 @@ def parked_on(face: Face, queue: str) -> Iterator[Future[list[Any]]]:
         eventually(lambda: desk.parked or claim.done())
         assert not claim.done()
         yield claim
+
+
+@pytest.mark.usefixtures("no_lookout")
+def test_limits_that_are_put_wake_whoever_waits_for_the_queue(face: Face) -> None:
+    first, second = (face.create("refund", queue="narrow") for _ in range(2))
+    face.limit("narrow", maxConcurrency=1)
+    assert [each["run"]["id"] for each in face.claim("narrow")] == [first["id"]]
+
+    with parked_on(face, "narrow") as claim:
+        face.limit("narrow", maxConcurrency=2)
+        (dispatch,) = claim.result(WAIT_SECONDS)
+
+    assert dispatch["run"]["id"] == second["id"]
 
 
 @pytest.mark.usefixtures("no_lookout")

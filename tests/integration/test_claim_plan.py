@@ -10,6 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from orchestrator.desk.keeper import BATCH
+from orchestrator.store import keeper, leases
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.statements import Statement, captured, find, nodes, plan, scans_whole
@@ -43,14 +45,17 @@ def full(module_database: Database, filled: psycopg.Connection) -> Iterator[Dibs
 @pytest.fixture(scope="module")
 def sent(full: Dibs) -> dict[str, Statement]:
     """One of each hot statement, as it was sent."""
-    with captured(full.database.work) as work, captured(full.database.leases) as leases:
+    with captured(full.database.work) as work, captured(full.database.leases) as kept:
         first, second, third = full.claim(HOLDER, limit=3).dispatches
         full.claim_run(HOLDER, full.pending().id)
         full.renew(HOLDER, first, second)
         full.reconcile(HOLDER, as_of=full.now())
         full.tell(first, HOLDER, "success")
         full.release(HOLDER, second, third)
-        full.tick()
+        with full.database.leases.begin() as connection:
+            leases.expire(connection, since=full.now(), limit=BATCH)
+            keeper.make_due(connection, limit=BATCH)
+            keeper.time_out_waits(connection, limit=BATCH)
     marks = {
         "claim": "AS turn",
         "claim_run": "'resumed'",
@@ -63,7 +68,7 @@ def sent(full: Dibs) -> dict[str, Statement]:
         "time_out_waits": "late AS",
     }
     return {
-        name: next(statement for statement in work + leases if mark in statement.text)
+        name: next(statement for statement in work + kept if mark in statement.text)
         for name, mark in marks.items()
     }
 

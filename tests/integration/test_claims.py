@@ -31,7 +31,7 @@ def wish(executor: Executor, *, limit: int, answer_bytes: int = claims.ANSWER_BY
 
 def deal(dibs: Dibs, *wishes: ClaimWish) -> list[claims.Dealt]:
     return transact(
-        dibs.database.work, lambda connection: claims.claim(connection, "default", wishes)
+        dibs.database.work, lambda connection: claims.claim(connection, "default", wishes).dealt
     )
 
 

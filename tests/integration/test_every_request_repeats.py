@@ -150,6 +150,11 @@ def put_workflow(face: Face) -> Request:
     return Request(OPERATOR, f"/v1/workflows/{fresh_name('workflow')}", {"steps": [step("a")]})
 
 
+def put_limits(_face: Face) -> Request:
+    body = {"maxConcurrency": 8, "ratePerSecond": 5, "maxConcurrencyPerKey": 2}
+    return Request(OPERATOR, f"/v1/queues/{fresh_name('queue')}", body)
+
+
 def put_schedule(face: Face) -> Request:
     body = {"workflow": "report", "cron": "0 2 * * *", "queue": "default"}
     return Request(
@@ -188,6 +193,7 @@ CASES: dict[tuple[str, str], Callable[[Face], Request]] = {
     ("POST", "/v1/executors/{name}/drain"): to_executor("drain"),
     ("POST", "/v1/executors/{name}/quarantine"): to_executor("quarantine"),
     ("POST", "/v1/executors/{name}/resume"): to_executor("resume"),
+    ("PUT", "/v1/queues/{name}"): put_limits,
     ("POST", "/v1/queues/{name}/pause"): to_queue("pause"),
     ("POST", "/v1/queues/{name}/resume"): to_queue("resume"),
     ("PUT", "/v1/workflows/{name}"): put_workflow,
@@ -203,7 +209,7 @@ STORED = (
     'SELECT "runId", "stepIndex", state, output::text FROM "workflowSteps"',
     'SELECT "tokenName", "requestId", "leaseIds" FROM "claimRequests"',
     'SELECT "fullName", session, state FROM executors',
-    "SELECT name, paused FROM queues",
+    'SELECT name, paused, "maxConcurrency", "ratePerSecond", "maxConcurrencyPerKey" FROM queues',
     "SELECT name, version FROM workflows",
     'SELECT name, version FROM "currentWorkflows"',
     "SELECT name, cron FROM schedules",

@@ -55,6 +55,20 @@ def session(
             ("a version before the first", "pending", {"version": 0}, "counters"),
             ("a budget of nothing", "pending", {"maxFailures": 0}, "budgets"),
             ("priority 101", "pending", {"priority": 101}, "priority"),
+            (
+                "gated and not pending",
+                "scheduled",
+                {"concurrencyKey": "k", "gatedClaimKey": THEN, "claimKey": "infinity"},
+                "gate_whole",
+            ),
+            (
+                "gated without a key",
+                "pending",
+                {"gatedClaimKey": THEN, "claimKey": "infinity"},
+                "gate_whole",
+            ),
+            ("gated and claimable", "scheduled", {"gatedClaimKey": THEN}, "gate_whole"),
+            ("claimable at no time", "pending", {"claimKey": "infinity"}, "gate_whole"),
             ("priority -101", "pending", {"priority": -101}, "priority"),
         ]
     ],
@@ -138,6 +152,12 @@ FAILED = IN_STATE["failed"]
             ("a version that falls", "started", {"version": 0}, "version_grows"),
             ("another queue", "pending", {"queue": "other"}, "identity_fixed"),
             ("another workflow", "pending", {"workflow": "other"}, "identity_fixed"),
+            (
+                "another concurrencyKey",
+                "pending",
+                {"concurrencyKey": "other"},
+                "concurrency_key_fixed",
+            ),
             ("another creator", "pending", {"createdBy": "other"}, "identity_fixed"),
             ("another idempotency key", "pending", {"idempotencyKey": "k"}, "identity_fixed"),
         ]

@@ -39,12 +39,32 @@ DUTIES = {
 
 @pytest.fixture(scope="module")
 def sent(module_database: Database, filled: psycopg.Connection) -> list[Statement]:
-    """All that one tick sends, pruning included."""
+    """All that one tick sends when each duty has something to do, pruning included."""
+    filled.execute("""
+UPDATE "workflowRuns" SET "availableAt" = now() - interval '1 second' WHERE id IN (
+  (SELECT id FROM "workflowRuns" WHERE "runState" = 'scheduled' LIMIT 1)
+  UNION ALL (SELECT id FROM "workflowRuns" WHERE "runState" = 'waiting' LIMIT 1))""")
     with closing(Dibs(module_database.service_url, filled)) as dibs:
         dibs.set_keeper(awake=True, prune_is_due=True)
         with captured(dibs.database.leases) as statements:
             dibs.tick()
     return statements
+
+
+@pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])
+def test_the_look_for_all_duties_reads_the_first_of_each(
+    filled: psycopg.Connection, sent: list[Statement], generic: bool
+) -> None:
+    statement = next(each for each in sent if 'min("leaseExpiresAt")' in each.text)
+    root = plan(filled, statement, generic=generic)
+
+    firsts = {
+        str(node["Plans"][0].get("Index Name"))
+        for node in nodes(root)
+        if node["Node Type"] == "Limit"
+    }
+    assert firsts >= {"workflowRuns_scheduled", "workflowRuns_waiting"}
+    assert not scans_whole(root, "workflowRuns")
 
 
 @pytest.mark.parametrize("generic", [False, True], ids=["custom", "generic"])

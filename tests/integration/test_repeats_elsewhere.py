@@ -59,6 +59,7 @@ def elsewhere(
         elsewhere.desk = ClaimDesk(
             elsewhere.database,
             elsewhere.signs,
+            elsewhere.points,
             parked_limit=PLACES,
             draining=elsewhere.draining,
             hears_others=hears_others,

@@ -38,7 +38,11 @@ class RunCreation(Body):
     on_conflict: Literal["refuse", "return"] = Field(
         "refuse", description="what to do when a live run has the dedupKey"
     )
-    concurrency_key: None = Field(None, description="reserved: only null")
+    concurrency_key: Key | None = Field(
+        None,
+        description="of a queue's runs with the same key only so many are leased at once as its"
+        " maxConcurrencyPerKey says, one unless it was set",
+    )
     max_failures: Budget = 3
     max_crashes: Budget = 3
     traceparent: Traceparent | None = None
@@ -115,6 +119,7 @@ class RunView(View):
     mutating_since: datetime | None
     waiting_for: Json
     dedup_key: str | None
+    concurrency_key: str | None
     traceparent: str | None
     abort_requested_at: datetime | None
     created_by: str

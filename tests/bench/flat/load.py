@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import orjson
@@ -31,12 +31,14 @@ class Order:
         threads: How many claim at once.
         limit: Runs in each claim, and in the report after it.
         per_second: Claims of all threads in a second; None is as many as there can be.
+        keeper: Whether the process has a keeper, as an orchestrator's has.
     """
 
     service_url: str
     threads: int
     limit: int
     per_second: float | None
+    keeper: bool = False
 
 
 @dataclass
@@ -106,7 +108,7 @@ def _main() -> None:
     order = Order(**orjson.loads(sys.stdin.readline()))
     ending, done = threading.Event(), Done()
     failures: list[BaseException] = []
-    with side(order.service_url, "") as on:
+    with side(order.service_url, "") as on, on.keeping() if order.keeper else nullcontext():
         on.report(on.claim())
         sys.stdout.write("begun\n")
         sys.stdout.flush()

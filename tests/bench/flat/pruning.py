@@ -10,6 +10,7 @@ from statistics import median
 import psycopg
 
 from orchestrator.desk.keeper import Keeper
+from orchestrator.desk.starting_points import StartingPoints
 from tests.bench.flat.load import Order, under_load
 from tests.bench.flat.side import Side
 
@@ -85,7 +86,10 @@ def keeping(on: Side, *, retention_days: int) -> Iterator[None]:
     """A keeper that beats, for which pruning is due."""
     with closing(psycopg.connect(on.owner_url, autocommit=True)) as owner:
         owner.execute('UPDATE keeper SET "prunedAt" = NULL, "lastTickAt" = clock_timestamp()')
-    keeper = Keeper(on.services.database, on.services.signs, retention_days=retention_days)
+    services = on.services
+    keeper = Keeper(
+        services.database, services.signs, StartingPoints(), retention_days=retention_days
+    )
     keeper.start()
     try:
         yield

@@ -37,6 +37,15 @@ class Side:
             limit=limit,
         )
 
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """With its keeper at work."""
+        self.services.keeper.start()
+        try:
+            yield
+        finally:
+            self.services.keeper.stop()
+
     def report(self, dispatches: Sequence[Dispatch]) -> None:
         """
         Report that they succeeded.

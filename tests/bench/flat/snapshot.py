@@ -51,8 +51,10 @@ class Held:
 def hold(on: Side, service_url: str, *, seconds: float, say: Callable[[str], None]) -> Held:
     """Hold a snapshot for so long under churn, and measure claims of one run beside."""
     measured = min(MEASURED_SECONDS, seconds)
-    order = Order(service_url, threads=2, limit=RUNS_PER_CLAIM, per_second=CLAIMS_PER_SECOND)
-    with under_load(order) as churn:
+    order = Order(
+        service_url, threads=2, limit=RUNS_PER_CLAIM, per_second=CLAIMS_PER_SECOND, keeper=True
+    )
+    with on.keeping(), under_load(order) as churn:
         began = time.monotonic()
         _measure(on, SETTLE_SECONDS)
         before = _measure(on, measured)

@@ -8,6 +8,7 @@ from orchestrator.api.wire.claims import ClaimRequest, RunClaimRequest
 from orchestrator.api.wire.executors import Registration
 from orchestrator.api.wire.leases import Release, Renewal
 from orchestrator.api.wire.queries import RunQuery, RunsQuery
+from orchestrator.api.wire.queues import QueueLimits
 from orchestrator.api.wire.reports import Reports
 from orchestrator.api.wire.runs import Resolution, RunBatch, RunCreation
 
@@ -65,7 +66,9 @@ REFUSED = [
     (RunCreation, RUN | {"dedupKey": "x" * 256}, "/dedupKey"),
     (RunCreation, RUN | {"dedupKey": "a\nb"}, "/dedupKey"),
     (RunCreation, RUN | {"traceparent": "00-x"}, "/traceparent"),
-    (RunCreation, RUN | {"concurrencyKey": "k"}, "/concurrencyKey"),
+    (RunCreation, RUN | {"concurrencyKey": ""}, "/concurrencyKey"),
+    (RunCreation, RUN | {"concurrencyKey": "k" * 256}, "/concurrencyKey"),
+    (RunCreation, RUN | {"concurrencyKey": 7}, "/concurrencyKey"),
     (RunBatch, {"runs": []}, "/runs"),
     (RunBatch, {"runs": [RUN] * 1001}, "/runs"),
     (RunBatch, {"runs": [RUN, {"workflow": ""}]}, "/runs/1/workflow"),
@@ -104,6 +107,10 @@ REFUSED = [
     (Registration, REGISTRATION | {"slots": 0}, "/slots"),
     *((RunsQuery, {"limit": limit}, "/limit")
       for limit in ["0", "-1", "501", "5.0", "+5", " 5", "", "\u0665", "1e2"]),
+    *((QueueLimits, {name: limit}, f"/{name}")
+      for name in ["maxConcurrency", "ratePerSecond", "maxConcurrencyPerKey"]
+      for limit in [0, -1, 1_000_001, "5", 5.0, True]),
+    (QueueLimits, {"maxConcurency": 5}, "/maxConcurency"),
     (RunsQuery, {"state": "pending,nope"}, "/state"),
     (RunsQuery, {"state": ""}, "/state"),
     (RunsQuery, {"sort": ";drop table"}, "/sort"),

@@ -41,6 +41,7 @@ MAY = {
     "POST /v1/executors/<name>/quarantine": {OPERATOR},
     "POST /v1/executors/<name>/resume": {OPERATOR},
     "GET /v1/queues": {OPERATOR, VIEWER},
+    "PUT /v1/queues/<name>": {OPERATOR},
     "POST /v1/queues/<name>/pause": {OPERATOR},
     "POST /v1/queues/<name>/resume": {OPERATOR},
     "PUT /v1/workflows/<name>": {OPERATOR},

@@ -1,0 +1,112 @@
+"""The hot statements: they reach the driver without SQLAlchemy in between.
+
+What Core does for a statement beside sending it (contexts, the description of fifty
+columns, rows with names) costs as much as everything else together when a claim
+fetches one run. The few statements that every run passes through go around it:
+parsed once, numbered as Postgres wants them, rows as plain tuples. The connection,
+its transaction and its errors stay SQLAlchemy's. Figures: docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import sqlalchemy
+from psycopg import RawCursor
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.exc import DBAPIError
+
+Row = tuple[Any, ...]
+
+_DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+_TO_ESCAPE = re.compile(r'(["\\])')
+
+
+class HotStatement:
+    """
+    A statement, parsed.
+
+    Attributes:
+        text: As SQLAlchemy would hand it to the driver; whoever listens to what a pool
+            sends sees it so.
+    """
+
+    def __init__(self, statement: str) -> None:
+        self.text = str(sqlalchemy.text(statement).compile(dialect=_DIALECT))
+        self._names = list(dict.fromkeys(_PARAMETER.findall(self.text)))
+        numbers = {name: f"${number}" for number, name in enumerate(self._names, 1)}
+        numbered = _PARAMETER.sub(lambda found: numbers[found[1]], self.text)
+        self._numbered = numbered.replace("%%", "%").encode()
+
+    def rows(self, connection: Connection, values: Mapping[str, Any]) -> list[Row]:
+        """
+        Send it with these values, lists as arrays, within the connection's transaction.
+
+        Raises:
+            DBAPIError: As `Connection.execute` does.
+        """
+        if not connection.in_transaction():
+            connection.begin()
+        link: psycopg.Connection[Any] = connection.connection.dbapi_connection  # type: ignore[assignment]
+        cursor = RawCursor(link)
+        told = (connection, cursor, self.text, values, None, False)
+        connection.dispatch.before_cursor_execute(*told)
+        try:
+            cursor.execute(self._numbered, [_sent(values[name]) for name in self._names])
+            rows = cursor.fetchall()
+        except psycopg.Error as error:
+            is_disconnect = connection.dialect.is_disconnect(error, link, None)  # type: ignore[arg-type]
+            if is_disconnect:
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                self.text,
+                None,
+                error,
+                psycopg.Error,
+                hide_parameters=True,
+                connection_invalidated=is_disconnect,
+                dialect=connection.dialect,
+            ) from error
+        connection.dispatch.after_cursor_execute(*told)
+        return rows
+
+
+@cache
+def hot(statement: str) -> HotStatement:
+    """A statement that is made of constants only."""
+    return HotStatement(statement)
+
+
+def _sent(value: Any) -> Any:
+    return array(value) if isinstance(value, list) else value
+
+
+def array(values: Sequence[Any]) -> str:
+    """
+    An array as Postgres reads it, for a parameter that is CAST to its type.
+
+    psycopg's way to write a list looks at each element's type; here all are of one.
+    """
+    kind = next((type(value) for value in values if value is not None), None)
+    if kind is None:
+        return f"{{{','.join(['NULL'] * len(values))}}}"
+    write = _WRITERS.get(kind, _quoted)
+    return f"{{{','.join(['NULL' if value is None else write(value) for value in values])}}}"
+
+
+def _quoted(value: Any) -> str:
+    return '"' + _TO_ESCAPE.sub(r"\\\1", str(value)) + '"'
+
+
+def _hex(value: bytes) -> str:
+    return f'"\\\\x{value.hex()}"'
+
+
+_WRITERS: Mapping[type, Any] = {int: str, bool: str, UUID: str, bytes: _hex}

@@ -1,0 +1,98 @@
+"""Statements that go around SQLAlchemy: values as they were, and errors as Core gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.store.engine import open_engine
+from orchestrator.store.hot import hot
+from tests.database import Database
+
+ODD_TEXTS = ["", "NULL", "null", '"', "\\", '\\"', "a,b", "{a}", " a ", "\n\t\r", "'", "ä😀", None]
+
+
+@pytest.fixture
+def connection(database: Database) -> Iterator[Connection]:
+    engine = open_engine(database.service_url, connections=1, name="hot")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "values"),
+    [
+        ("text", ODD_TEXTS),
+        ("text", []),
+        ("text", [None, None]),
+        ("uuid", [UUID(int=0), None, UUID(int=2**128 - 1)]),
+        ("integer", [-1, None, 2**31 - 1]),
+        ("boolean", [True, None, False]),
+        ("bytea", [b"", b'\x00\xff\\"', None]),
+        ("timestamptz", [datetime(2026, 11, 22, 23, 1, 2, 345678, UTC), None]),
+    ],
+)
+def test_an_array_arrives_as_it_was(
+    connection: Connection, sql_type: str, values: list[Any]
+) -> None:
+    echo = hot(
+        f"SELECT v FROM unnest(CAST(:values AS {sql_type}[])) WITH ORDINALITY u(v, n) ORDER BY n"
+    )
+    assert [value for (value,) in echo.rows(connection, {"values": values})] == values
+
+
+def test_a_character_that_no_text_may_hold_is_refused_not_cut_off(connection: Connection) -> None:
+    with pytest.raises(DBAPIError, match="NUL"):
+        hot("SELECT CAST(:values AS text[])").rows(connection, {"values": ["a\x00b"]})
+
+
+def test_a_name_that_stands_twice_is_one_value_and_a_percent_sign_is_itself(
+    connection: Connection,
+) -> None:
+    twice = hot("SELECT CAST(:n AS integer) + :n, CAST('5%' AS text), 7 % CAST(:m AS integer)")
+    assert twice.rows(connection, {"n": 2, "m": 4}) == [(4, "5%", 3)]
+
+
+def test_what_it_writes_is_part_of_the_transaction(connection: Connection) -> None:
+    put = hot(
+        'INSERT INTO queues (name, paused, "changedAt") VALUES (:name, false, now()) RETURNING name'
+    )
+    look = hot("SELECT count(*) FROM queues WHERE name = :name")
+    assert put.rows(connection, {"name": "hot"}) == [("hot",)]
+    connection.rollback()
+    assert look.rows(connection, {"name": "hot"}) == [(0,)]
+    put.rows(connection, {"name": "hot"})
+    connection.commit()
+    assert look.rows(connection, {"name": "hot"}) == [(1,)]
+
+
+def test_an_error_is_what_core_would_raise(connection: Connection) -> None:
+    with pytest.raises(DBAPIError) as refused:
+        hot("SELECT 1 / CAST(:n AS integer)").rows(connection, {"n": 0})
+    assert refused.value.orig is not None
+    assert getattr(refused.value.orig, "sqlstate", None) == "22012"
+    assert not refused.value.connection_invalidated
+
+
+def test_a_connection_that_was_cut_off_is_not_used_again(
+    connection: Connection, database: Database
+) -> None:
+    ask = hot("SELECT pg_backend_pid()")
+    [(gone,)] = ask.rows(connection, {})
+    with closing(psycopg.connect(database.owner_url, autocommit=True)) as owner:
+        owner.execute("SELECT pg_terminate_backend(%s, 5000)", [gone])
+    with pytest.raises(DBAPIError) as refused:
+        ask.rows(connection, {})
+    assert refused.value.connection_invalidated
+    connection.rollback()
+    [(other,)] = ask.rows(connection, {})
+    assert other != gone

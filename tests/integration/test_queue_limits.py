@@ -1,0 +1,115 @@
+"""Limits of queues: so many leases at once, so many in any one second."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.errors import RunNotClaimable
+from orchestrator.store import limits
+from orchestrator.store.limits import NewLimits
+from orchestrator.store.transaction import transact
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import QUEUE, Executor
+
+
+def limit(
+    dibs: Dibs, *, concurrency: int | None = None, rate: int | None = None, queue: str = QUEUE
+) -> None:
+    new = NewLimits(queue, concurrency, rate, None, "ops")
+    transact(dibs.database.work, lambda connection: limits.put(connection, new))
+
+
+def settle(dibs: Dibs) -> None:
+    """Let the limits have been put so long ago that no claim is left from before."""
+    dibs.sql("UPDATE queues SET \"changedAt\" = now() - interval '1 hour'")
+
+
+def fill(dibs: Dibs, runs: int, queue: str = QUEUE) -> None:
+    for _ in range(runs):
+        dibs.pending(queue=queue)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_no_more_leases_at_once_than_the_queue_allows(
+    dibs: Dibs, executor: Executor, settled: bool
+) -> None:
+    limit(dibs, concurrency=3)
+    fill(dibs, 5)
+    if settled:
+        settle(dibs)
+
+    first = dibs.claim(executor, limit=2).dispatches
+    second = dibs.claim(executor, limit=2).dispatches
+    third = dibs.claim(executor, limit=2).dispatches
+    dibs.tell(first[0], executor, "success")
+    fourth = dibs.claim(executor, limit=2).dispatches
+
+    assert [len(got) for got in (first, second, third, fourth)] == [2, 1, 0, 1]
+
+
+def test_leases_from_before_the_limit_count(dibs: Dibs, executor: Executor) -> None:
+    fill(dibs, 6)
+    held = dibs.claim(executor, limit=4).dispatches
+    limit(dibs, concurrency=3)
+
+    assert not dibs.claim(executor).dispatches
+    for each in held[:2]:
+        dibs.tell(each, executor, "success")
+    assert len(dibs.claim(executor, limit=5).dispatches) == 1
+
+
+def test_no_more_leases_in_a_second_than_the_queue_allows(dibs: Dibs, executor: Executor) -> None:
+    limit(dibs, rate=3)
+    fill(dibs, 5)
+
+    first = dibs.claim(executor, limit=2).dispatches
+    second = dibs.claim(executor, limit=2)
+    third = dibs.claim(executor, limit=2)
+
+    assert (len(first), len(second.dispatches), len(third.dispatches)) == (2, 1, 0)
+    assert 0 < third.next_poll_after_ms <= 1_300
+
+
+def test_a_limit_that_is_taken_away_is_none(dibs: Dibs, executor: Executor) -> None:
+    limit(dibs, concurrency=1, rate=1)
+    fill(dibs, 5)
+    assert len(dibs.claim(executor, limit=5).dispatches) == 1
+
+    limit(dibs)
+
+    assert len(dibs.claim(executor, limit=5).dispatches) == 4
+
+
+def test_a_claim_by_id_keeps_the_limits(dibs: Dibs, executor: Executor) -> None:
+    limit(dibs, concurrency=1, rate=100)
+    dibs.dispatch(executor)
+    second = dibs.pending()
+
+    with pytest.raises(RunNotClaimable) as refused:
+        dibs.claim_run(executor, second.id)
+
+    assert refused.value.members["gate"] == "limit"
+    assert refused.value.retry_after_seconds is None
+
+
+def test_a_claim_by_id_is_told_when_the_rate_allows_it(dibs: Dibs, executor: Executor) -> None:
+    limit(dibs, rate=1)
+    dibs.dispatch(executor)
+    second = dibs.pending()
+
+    with pytest.raises(RunNotClaimable) as refused:
+        dibs.claim_run(executor, second.id)
+
+    assert refused.value.members["gate"] == "limit"
+    assert refused.value.retry_after_seconds is not None
+    assert 0 < refused.value.retry_after_seconds < 1.1
+
+
+def test_another_queue_of_the_same_claim_is_not_held_up(dibs: Dibs, executor: Executor) -> None:
+    limit(dibs, concurrency=1)
+    fill(dibs, 3)
+    fill(dibs, 3, queue="billing")
+
+    got = dibs.claim(executor, limit=10, queues=("default", "billing")).dispatches
+
+    assert sorted(each.run.queue for each in got) == ["billing"] * 3 + ["default"]
