@@ -131,13 +131,14 @@ class ClaimDesk:
         looked_at = self._parking.rings(wish.queues)
         self._pace.require_room(len(self._gathering))
         allowed_after_ms = 0
-        if not self._may_park_at_once(wish):
+        has_looked = not self._may_park_at_once(wish)
+        if has_looked:
             answer = self._gathering.ask(self._asked(wish))
             if answer.is_final:
                 return answer
             allowed_after_ms = answer.next_poll_after_ms
             self._parking.note_empty(wish.queues, looked_at)
-        return self._wait(wish, looked_at, allowed_after_ms)
+        return self._wait(wish, looked_at, allowed_after_ms, has_looked=has_looked)
 
     def ring(self, arrived: Mapping[str, int]) -> dict[str, int]:
         """
@@ -156,34 +157,35 @@ class ClaimDesk:
         return (
             is_first
             and wish.wait_seconds > LONG_WAIT_SECONDS
-            and not self._parking.is_full
             and self._hears_others()
             and self._parking.known_empty(wish.queues, within_seconds=2 * LOOK_SECONDS)
         )
 
-    def _wait(self, wish: Wish, looked_at: Rings, allowed_after_ms: int) -> ClaimAnswer:
+    def _wait(
+        self, wish: Wish, looked_at: Rings, allowed_after_ms: int, *, has_looked: bool
+    ) -> ClaimAnswer:
         """
         Wait for as long as the wish wants, and there is a place to.
 
         Args:
             allowed_after_ms: When a rate that was used up allows more; 0: none was.
+            has_looked: Whether it may be answered empty; else it looks first.
         """
         began = time.monotonic()
         deadline = began + wish.wait_seconds
-        ticket: _Parked | None = None
-        while (left := deadline - time.monotonic()) > 0 and not self._parking.is_full:
+        while (left := deadline - time.monotonic()) > 0 and (self._may_park() or not has_looked):
+            has_looked = True
             ticket = _Parked(self._asked(wish, parked_at=began), deadline)
-            self._lookout.begin()
             woken = False
             if self._parking.park(ticket, looked_at):
                 woken = ticket.sleep(left)
                 if ticket.is_over:
-                    break
+                    return ClaimAnswer((), 0, replayed=False)
                 if not woken and self._parking.leave(ticket):
                     # The last look: a copy may have been granted something meanwhile.
                     self._gathering.submit([ticket])
             else:
-                # A queue of its has rung since it looked.
+                # A queue of its has rung since it looked, or others have taken the last place.
                 ticket.called_at = self._parking.rings(wish.queues)
                 self._gathering.submit([ticket])
             # What passed while it was parked was not the database's time.
@@ -197,13 +199,17 @@ class ClaimDesk:
             looked_at = ticket.called_at
             allowed_after_ms = answer.next_poll_after_ms
             self._parking.note_empty(wish.queues, looked_at)
-        over = time.monotonic() >= deadline or (ticket is not None and ticket.is_over)
-        if wish.wait_seconds > 0 and (over or self._draining.is_set()):
+        over = time.monotonic() >= deadline or self._draining.is_set()
+        if wish.wait_seconds > 0 and over:
             return ClaimAnswer((), 0, replayed=False)
         pause_ms = self._pace.poll_after_ms(
             wish.process, soonest_ms=allowed_after_ms or EMPTY_POLL_MS
         )
         return ClaimAnswer((), pause_ms, replayed=False)
+
+    def _may_park(self) -> bool:
+        """Whether there is a place, and somebody who looks for whoever takes it."""
+        return not self._parking.is_full and self._lookout.begin()
 
     def _asked(self, wish: Wish, *, parked_at: float | None = None) -> Asked:
         turn = next(self._turns) % len(wish.queues)

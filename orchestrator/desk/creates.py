@@ -94,7 +94,8 @@ class CreateDesk:
             if any(wish.has_key for wish in wanted):
                 # Who holds the key of one of them is for that one to wait for.
                 wait_briefly(connection)
-            outcomes = _create_each(connection, wanted)
+            # Whoever shares the transaction is nobody's business: each is a request of one.
+            outcomes = _create_each(connection, wanted, indexes=[0] * len(wanted))
             return outcomes, _arrivals(connection, outcomes)
 
         outcomes, arrived = transact(self._database.work, work)
@@ -107,11 +108,10 @@ def _create_all(
 ) -> tuple[list[Created], Mapping[str, int]]:
     """Raises what is in the way of any of them: nothing is committed then."""
     answers: list[Created] = []
-    for index, outcome in enumerate(_create_each(connection, wanted)):
+    for outcome in _create_each(connection, wanted, indexes=range(len(wanted))):
         if outcome is ALONE:
             raise _VanishedError
         if isinstance(outcome, DibsError):
-            outcome.members["index"] = index
             raise outcome
         answers.append(outcome)
     return answers, _arrivals(connection, answers)
@@ -125,18 +125,22 @@ def _arrivals(
 
 
 def _create_each(
-    connection: Connection, wanted: Sequence[Wanted]
+    connection: Connection, wanted: Sequence[Wanted], *, indexes: Sequence[int]
 ) -> list[Created | DibsError | Alone]:
-    """What became of each; `ALONE`: what was in its way is gone."""
+    """
+    What became of each; `ALONE`: what was in its way is gone.
+
+    Args:
+        indexes: The place of each in its request, for a refusal to name.
+    """
     made = {run.id: run for run in runs.create(connection, [wish.run for wish in wanted])}
     outcomes: list[Created | DibsError | Alone] = []
-    for wish in wanted:
+    for index, wish in zip(indexes, wanted, strict=True):
         run = made.get(wish.run.id)
         try:
             outcomes.append(Created(run, created=True) if run else _existing(connection, wish))
         except DibsError as refusal:
-            # Whoever shares the transaction is nobody's business: each is a request of one.
-            refusal.members["index"] = 0
+            refusal.members["index"] = index
             outcomes.append(refusal)
         except _VanishedError:
             outcomes.append(ALONE)

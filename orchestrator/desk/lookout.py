@@ -30,15 +30,20 @@ class Lookout:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def begin(self) -> None:
-        """See to it that somebody looks."""
+    def begin(self) -> bool:
+        """See to it that somebody looks; False when there is no thread to be had for it now."""
         if self._thread is not None:
-            return
+            return True
         with self._lock:
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="lookout", daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    log.warning("lookout_cannot_start", reason=str(error))
+                    return False
                 self._thread = thread
+        return True
 
     def _run(self) -> None:
         while not self._draining.wait(self._every_seconds()):

@@ -25,7 +25,7 @@ class Waits(Protocol):
     What parks: something that is served from these queues.
 
     Attributes:
-        called_at: How often they had rung when it was called; it looks at them after that.
+        called_at: Their last rings when it was called; it looks at them after that.
     """
 
     called_at: Rings
@@ -48,7 +48,6 @@ class Parking(Generic[Waiter]):
         self._by_queue: dict[str, dict[Waiter, None]] = {}
         self._rings: dict[str, int] = {}
         self._seen_empty: dict[str, tuple[int, float]] = {}
-
         self._closed = False
         self._ring_numbers = itertools.count(1)
         # The number of every queue that is not in `_rings`.
@@ -63,7 +62,7 @@ class Parking(Generic[Waiter]):
         return self._closed or len(self._parked) >= self._places
 
     def rings(self, queues: Sequence[str]) -> Rings:
-        """How often these queues have rung; to be asked before a look at them."""
+        """The last ring of each of these queues; to be asked before a look at them."""
         return tuple(self._rings.get(queue, self._floor) for queue in queues)
 
     def park(self, waiter: Waiter, looked_at: Rings) -> bool:
@@ -124,7 +123,7 @@ class Parking(Generic[Waiter]):
         return self.call(self.waiting())
 
     def note_empty(self, queues: Sequence[str], looked_at: Rings) -> None:
-        """Remember that a look found nothing in these queues, which had rung so often before."""
+        """Remember that a look which began after these rings found nothing in these queues."""
         now = time.monotonic()
         if len(self._seen_empty) > REMEMBERED_QUEUES:
             self._seen_empty.clear()

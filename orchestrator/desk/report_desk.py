@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -60,6 +61,9 @@ class ReportAnswer:
 Batch = Mapping[int, Report]
 """Reports by their place in the request; no run occurs twice."""
 
+Place = TypeVar("Place")
+"""What tells the reports of a transaction apart: a place, or a request's number and a place."""
+
 
 class ReportDesk:
     """One process's desk for reports."""
@@ -92,22 +96,23 @@ class ReportDesk:
             Answers for each request; what would have had to wait for a row, or for another
             report of the same run, is left out.
         """
-        items: dict[UUID, tuple[int, int, Report]] = {}
+        runs: set[UUID] = set()
+        items: dict[tuple[int, int], Report] = {}
         for number, batch in enumerate(batches):
             for place, item in batch.items():
-                items.setdefault(item.run_id, (number, place, item))
-        all_of_them = dict(enumerate(item for _, _, item in items.values()))
+                if item.run_id not in runs:
+                    runs.add(item.run_id)
+                    items[number, place] = item
         answers, arrived = transact(
             self._database.leases,
-            lambda connection: self._report(connection, all_of_them, skip_locked=True),
+            lambda connection: self._report(connection, items, skip_locked=True),
             # What was sent and not answered is waited for.
-            look_up=lambda connection: self._report(connection, all_of_them),
+            look_up=lambda connection: self._report(connection, items),
         )
         self._database.arrived(arrived)
         sorted_out: list[dict[int, ReportAnswer]] = [{} for _ in batches]
-        for position, (number, place, _) in enumerate(items.values()):
-            if position in answers:
-                sorted_out[number][place] = answers[position]
+        for (number, place), answer in answers.items():
+            sorted_out[number][place] = answer
         return sorted_out
 
     def _store(self, batch: Batch) -> dict[int, ReportAnswer]:
@@ -129,8 +134,8 @@ class ReportDesk:
         return answers
 
     def _report(
-        self, connection: Connection, batch: Batch, *, skip_locked: bool = False
-    ) -> tuple[dict[int, ReportAnswer], Mapping[str, int]]:
+        self, connection: Connection, batch: Mapping[Place, Report], *, skip_locked: bool = False
+    ) -> tuple[dict[Place, ReportAnswer], Mapping[str, int]]:
         """
         Answers by place, and what has become claimable.
 
@@ -172,7 +177,9 @@ def _stored(
     return ReportAnswer(run_id, run_state, replayed=replayed)
 
 
-def _explain(connection: Connection, missed: Batch, skip_locked: bool) -> dict[int, ReportAnswer]:
+def _explain(
+    connection: Connection, missed: Mapping[Place, Report], skip_locked: bool
+) -> dict[Place, ReportAnswer]:
     """Answer what changed nothing: from the ledger, or with a refusal."""
     items = list(missed.values())
     # In this order: when a lease is seen gone, the report that ended it is in the ledger.
@@ -184,7 +191,7 @@ def _explain(connection: Connection, missed: Batch, skip_locked: bool) -> dict[i
     held = _dispatches(connection, [item for item in items if item.run_id in steps])
     if ledger:
         vouch(connection)
-    answers: dict[int, ReportAnswer] = {}
+    answers: dict[Place, ReportAnswer] = {}
     for place, item in missed.items():
         line = ledger.get((item.run_id, item.lease_id, item.step_index))
         if line is not None and line.outcome_hash == item.outcome_hash:

@@ -1,24 +1,17 @@
 """The command `python -m tests.bench`."""
 
-import sys
 from pathlib import Path
 
 import click
-import orjson
 from rich.console import Console
 
-from orchestrator.dev.child import ChildError
-from orchestrator.dev.embedded import EmbeddedPostgresError
-from orchestrator.dev.ending import interrupted_once
-from tests.bench.failure import BenchError
-from tests.bench.page import PAGE, paper, write_section
+from tests.bench.command import measuring, write_figures, write_page
+from tests.bench.page import PAGE, paper
 from tests.bench.profiling import profile_drain
 from tests.bench.record import as_json
 from tests.bench.session import KEYS, bench
 from tests.bench.sizes import FULL, QUICK
 from tests.bench.summary import SECTION, markdown, notes, tables
-
-INTERRUPTED = 130
 
 
 def _keys(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
@@ -73,33 +66,24 @@ def main(
     messages = Console(stderr=True, highlight=False, markup=False)
     shown = paper()
     sizes = QUICK if quick else FULL
-    try:
-        with interrupted_once():
-            if profile:
-                folder = output.with_name("profile")
-                profiles = profile_drain(sizes, workers=workers, folder=folder, say=messages.print)
-                shown.print(*(it.table().shown() for it in profiles), sep="\n")
-                return
-            results = bench(
-                sizes,
-                only=only,
-                quick=quick,
-                repeats=repeats or (1 if quick else 5),
-                workers=workers,
-                say=messages.print,
-            )
-    except KeyboardInterrupt:
-        messages.print("stopped; nothing was written")
-        sys.exit(INTERRUPTED)
-    except (BenchError, ChildError, EmbeddedPostgresError) as error:
-        messages.print(f"The bench failed: {error}")
-        sys.exit(1)
+    with measuring(messages):
+        if profile:
+            folder = output.with_name("profile")
+            profiles = profile_drain(sizes, workers=workers, folder=folder, say=messages.print)
+            shown.print(*(it.table().shown() for it in profiles), sep="\n")
+            return
+        results = bench(
+            sizes,
+            only=only,
+            quick=quick,
+            repeats=repeats or (1 if quick else 5),
+            workers=workers,
+            say=messages.print,
+        )
     shown.print(*(table.shown() for table in tables(results)), *notes(results), sep="\n")
-    output.write_bytes(orjson.dumps(as_json(results), option=orjson.OPT_INDENT_2))
-    messages.print(f"written: {output}")
+    write_figures(output, as_json(results), messages)
     if write_docs:
-        write_section(SECTION, markdown(results))
-        messages.print(f"written: {PAGE}")
+        write_page(SECTION, markdown(results), messages)
 
 
 if __name__ == "__main__":

@@ -13,24 +13,18 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from orchestrator.desk.claim_batch import Wish
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
-from orchestrator.store.engine import Database, open_database
-from orchestrator.store.records import Dispatch
-from orchestrator.store.reports import Report
-from tests.bench.backlog import QUEUE
-from tests.bench.failure import BenchError
+from orchestrator.store.engine import open_database
+from tests.bench import desks
 from tests.bench.pgbench import Script
 from tests.integration.statements import Statement, captured
 
-TOKEN_NAME = "bench"
 EXECUTOR = "bench:pgbench"
-LEASE_SECONDS = 3_600
 
 # A request id that is new each time, made of a number that pgbench draws.
 _DRAW = "\\set drawn random(1, 9223372036854775807)\n"
@@ -60,9 +54,21 @@ def _scripts(service_url: str, limit: int) -> tuple[Script, Script]:
     database = open_database(service_url, work_connections=1, lease_connections=1, name="bench")
     try:
         with captured(database.work) as claimed:
-            dispatches = _claim(database, request_id, limit)
+            dispatches = desks.claim(
+                ClaimDesk(
+                    database,
+                    SignsOfLife(),
+                    StartingPoints(),
+                    parked_limit=0,
+                    draining=threading.Event(),
+                ),
+                executor=EXECUTOR,
+                session=uuid4(),
+                request_id=request_id,
+                limit=limit,
+            )
         with captured(database.leases) as reported:
-            _report(database, dispatches)
+            desks.report(ReportDesk(database), dispatches, output="null")
     finally:
         database.close()
     run_ids = [dispatch.run.id for dispatch in dispatches]
@@ -81,45 +87,6 @@ def _scripts(service_url: str, limit: int) -> tuple[Script, Script]:
         _script(claimed, "c", moving, before=_DRAW),
         _waiting(_script(reported, "r", moving)),
     )
-
-
-def _claim(database: Database, request_id: UUID, limit: int) -> Sequence[Dispatch]:
-    desk = ClaimDesk(
-        database, SignsOfLife(), StartingPoints(), parked_limit=0, draining=threading.Event()
-    )
-    wish = Wish(
-        token_name=TOKEN_NAME,
-        executor=EXECUTOR,
-        session=uuid4(),
-        request_id=request_id,
-        body_hash=bytes(32),
-        queues=(QUEUE,),
-        limit=limit,
-        lease_seconds=LEASE_SECONDS,
-        wait_seconds=0,
-    )
-    dispatches = desk.claim(wish).dispatches
-    if len(dispatches) != limit:
-        raise BenchError(f"a claim of {limit} runs got {len(dispatches)}")
-    return dispatches
-
-
-def _report(database: Database, dispatches: Sequence[Dispatch]) -> None:
-    reports = [
-        Report(
-            token_name=TOKEN_NAME,
-            run_id=dispatch.run.id,
-            lease_id=dispatch.lease.id,
-            step_index=0,
-            status="success",
-            outcome_hash=bytes(32),
-            output="null",
-            request_id=str(uuid4()),
-        )
-        for dispatch in dispatches
-    ]
-    if {answer.status for answer in ReportDesk(database).report(reports)} != {"finished"}:
-        raise BenchError("a report was refused")
 
 
 def _script(

@@ -168,37 +168,26 @@ WAYS = [
 ]
 
 
+@pytest.fixture(params=["here", "elsewhere"])
+def made_and_parked_at(request: pytest.FixtureRequest, dibs: Dibs) -> tuple[Dibs, Dibs]:
+    """Who brings runs and who claims them: one process, whose bell rings for it alone, or two."""
+    if request.param == "here":
+        return dibs, dibs
+    return request.getfixturevalue("hearing"), request.getfixturevalue("neighbour")
+
+
 @pytest.mark.usefixtures("no_lookout")
 @pytest.mark.parametrize("way", WAYS)
-def test_what_brings_a_run_wakes_whoever_is_parked_here(
-    dibs: Dibs,
+def test_what_brings_a_run_wakes_whoever_is_parked(
+    made_and_parked_at: tuple[Dibs, Dibs],
     executor: Executor,
     other: Executor,
     threads: ThreadPoolExecutor,
     way: Callable[[Dibs, Executor], tuple[Act, UUID | None]],
 ) -> None:
-    act, run_id = way(dibs, other)
-    parked = park(threads, dibs, executor)
-
-    act()
-    answer = parked.result(WAIT_SECONDS)
-
-    assert len(answer.dispatches) == 1
-    assert run_id in (None, run_ids(answer)[0])
-
-
-@pytest.mark.usefixtures("no_lookout")
-@pytest.mark.parametrize("way", WAYS)
-def test_what_brings_a_run_wakes_whoever_is_parked_in_another_process(
-    hearing: Dibs,
-    neighbour: Dibs,
-    executor: Executor,
-    other: Executor,
-    threads: ThreadPoolExecutor,
-    way: Callable[[Dibs, Executor], tuple[Act, UUID | None]],
-) -> None:
-    act, run_id = way(hearing, other)
-    parked = park(threads, neighbour, executor)
+    made_at, parked_at = made_and_parked_at
+    act, run_id = way(made_at, other)
+    parked = park(threads, parked_at, executor)
 
     act()
     answer = parked.result(WAIT_SECONDS)
@@ -398,6 +387,42 @@ def test_what_others_say_that_is_no_ring_is_passed_over(
     eventually(lambda: heard)
     assert heard == [{"of-runs": 1}]
     assert (hearing.sql(line), hearing.bell.hears_others) == (before, True)
+
+
+def test_what_is_untold_when_the_bell_stops_is_told_first(
+    hearing: Dibs, database: Database
+) -> None:
+    with psycopg.connect(database.owner_url, autocommit=True) as listener:
+        listener.execute("LISTEN dibs_bell")
+        # The second is held back for a while after the first.
+        for queue in ("first", "second"):
+            hearing.bell.ring({queue: 1})
+        hearing.bell.stop()
+        told = listener.notifies(timeout=WAIT_SECONDS, stop_after=2)
+        queues = [queue for each in told for queue in orjson.loads(each.payload)]
+
+    assert queues == ["first", "second"]
+
+
+def test_a_bell_that_stops_while_it_is_rung_is_heard_here_and_fails_nobody(
+    hearing: Dibs, threads: ThreadPoolExecutor, database: Database
+) -> None:
+    heard: list[dict[str, int]] = []
+    hearing.bell.hear = lambda arrived: heard.append(dict(arrived)) or arrived
+    with hearing.bell._lock:
+        stopping = threads.submit(hearing.bell.stop)
+        eventually(lambda: hearing.bell._stopping)
+        # Somebody else's ring lets the bell's thread see it: nobody will read its wakes.
+        with BellLine(database.service_url) as others:
+            others.tell({"theirs": 1})
+            eventually(lambda: not hearing.bell._thread.is_alive())
+        ringing = threads.submit(hearing.bell.ring, {"ours": 1})
+        eventually(lambda: {"ours": 1} in heard)
+
+    stopping.result(WAIT_SECONDS)
+    ringing.result(WAIT_SECONDS)
+    hearing.bell.ring({"late": 1})
+    assert heard == [{"theirs": 1}, {"ours": 1}, {"late": 1}]
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.desk.creates import Created, Wanted
 from orchestrator.errors import IdempotencyKeyReused, RunAlreadyActive
+from orchestrator.store import runs as store
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.gathered import WAIT_SECONDS, commits, patient, together
@@ -192,6 +193,25 @@ def test_a_value_that_the_database_refuses_does_not_fail_its_neighbours(
         assert made(one).created
         assert made(other).created
     assert runs(dibs) == 2
+
+
+@pytest.mark.parametrize("key", [KEYED, DEDUPED], ids=["idempotency-key", "dedup-key"])
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_one_whose_key_another_transaction_holds_waits_for_it_and_its_neighbours_do_not(
+    dibs: Dibs, create_together: Together, key: Changes, end: str
+) -> None:
+    with dibs.database.work.connect() as holder:
+        # It has written its run, and not committed.
+        (held,) = store.create(holder, [new_run(**key)])
+        with create_together({}, {**key, "return_active": True}, {}) as (one, keyed, other):
+            assert made(one).created
+            assert made(other).created
+            waited = not keyed.done()
+            getattr(holder, end)()
+
+            assert (made(keyed).run.id == held.id) is (end == "commit")
+            assert made(keyed).created is (end == "rollback")
+    assert waited
 
 
 def test_a_batch_of_one_request_shares_its_transaction_with_nobody(

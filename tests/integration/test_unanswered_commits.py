@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from orchestrator.desk.schedules import create_run
 from orchestrator.dev.embedded import EmbeddedPostgres
@@ -114,8 +115,16 @@ def eventually(happens: Callable[[], Any]) -> Any:
 
 def waiting_for_standby(dibs: Dibs) -> list[int]:
     """The backends whose COMMIT waits for the standby."""
+    return waiting(dibs, "SyncRep")
+
+
+def waiting(dibs: Dibs, *events: str) -> list[int]:
+    """The backends that wait for the standby, for a key or for another transaction to end."""
     dibs.sql("SELECT pg_stat_clear_snapshot()")
-    rows = dibs.sql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+    rows = dibs.sql(
+        "SELECT pid FROM pg_stat_activity WHERE wait_event = ANY (%s)",
+        list(events or ("SyncRep", "advisory", "transactionid", "tuple")),
+    )
     return [row["pid"] for row in rows]
 
 
@@ -283,6 +292,48 @@ def test_a_commit_whose_connection_died_is_looked_up_and_answered_as_done(
     assert answer.result()
     assert other != pid
     assert changes(dibs) == events
+
+
+def test_a_commit_that_is_still_waited_for_is_looked_up_once_it_has_taken_effect(
+    dibs: Dibs, asked: Callable[[], Any], threads: ThreadPoolExecutor
+) -> None:
+    """The server does not notice that nobody hears it, and holds the locks until it is done."""
+    before = changes(dibs)
+    with connections(dibs) as links, standby_away(dibs):
+        answer = threads.submit(asked)
+        (pid,) = eventually(lambda: waiting_for_standby(dibs))
+        cut(links[pid])
+        # The look-up: for the first one's locks, or with what little it wrote itself.
+        eventually(lambda: set(waiting(dibs)) - {pid})
+        unseen = changes(dibs) == before
+
+    assert answer.result()
+    assert unseen
+
+
+@contextmanager
+def connections(dibs: Dibs) -> Iterator[dict[int, psycopg.Connection[Any]]]:
+    """The connections that transactions begin on meanwhile, by the pid of their backend."""
+    links: dict[int, psycopg.Connection[Any]] = {}
+
+    def note(connection: Connection) -> None:
+        link = connection.connection.dbapi_connection
+        links[link.info.backend_pid] = link
+
+    engines = (dibs.database.work, dibs.database.leases)
+    for engine in engines:
+        event.listen(engine, "begin", note)
+    try:
+        yield links
+    finally:
+        for engine in engines:
+            event.remove(engine, "begin", note)
+
+
+def cut(link: psycopg.Connection[Any]) -> None:
+    """Cut a connection at this end, as the network does: the server is not told."""
+    with socket.socket(fileno=os.dup(link.fileno())) as end:
+        end.shutdown(socket.SHUT_RD)
 
 
 def test_a_look_up_that_only_reads_waits_for_the_standby_too(

@@ -1,6 +1,5 @@
 """The command `python -m tests.bench.flat`."""
 
-import sys
 from datetime import UTC, datetime
 
 import click
@@ -9,15 +8,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.dev.embedded import EmbeddedPostgresError
-from orchestrator.dev.ending import interrupted_once
-from tests.bench.failure import BenchError
+from tests.bench.command import measuring
 from tests.bench.flat.figures import PARTS, Figures
 from tests.bench.flat.ground import SETTINGS, ground
 from tests.bench.flat.sizes import sizes
 from tests.bench.machine import commit, machine
-
-INTERRUPTED = 130
 
 
 @click.command()
@@ -48,17 +43,10 @@ def main(scale: float, snapshot_minutes: float, parts: tuple[str, ...]) -> None:
     messages = Console(stderr=True, highlight=False, markup=False)
     shown = Console(highlight=False, markup=False)
     measured = sizes(scale, snapshot_minutes)
-    try:
-        with interrupted_once(), ground(measured, messages.print) as on:
-            found = Figures(on, measured, messages.print).all(parts)
-            with psycopg.connect(on.full.owner_url) as owner:
-                here = machine(owner)
-    except KeyboardInterrupt:
-        messages.print("stopped")
-        sys.exit(INTERRUPTED)
-    except (BenchError, EmbeddedPostgresError) as error:
-        messages.print(f"The bench failed: {error}")
-        sys.exit(1)
+    with measuring(messages), ground(measured, messages.print) as on:
+        found = Figures(on, measured, messages.print).all(parts)
+        with psycopg.connect(on.full.owner_url) as owner:
+            here = machine(owner)
     table = Table("figure", "found", "target", "", box=box.SIMPLE_HEAD, padding=(0, 1))
     for row in found:
         table.add_row(*row)

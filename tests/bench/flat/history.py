@@ -17,10 +17,10 @@ import psycopg
 from psycopg import sql
 
 from tests.bench.backlog import QUEUE, TABLES
+from tests.bench.desks import TOKEN_NAME
 from tests.bench.handlers import NOOP
 
 CHUNK = 200_000
-TOKEN_NAME = "bench"
 EXECUTOR = "bench:flat"
 
 # A UUIDv7 of the run's creation: one and the same for its row, events and step.

@@ -5,7 +5,7 @@ from contextlib import closing
 import psycopg
 
 from orchestrator.store.leases import HeldLease
-from tests.bench.flat.history import TOKEN_NAME
+from tests.bench.desks import TOKEN_NAME
 from tests.bench.flat.side import Side
 
 # So many executors, each with so many leases, renew all they have in one request.

@@ -8,16 +8,10 @@ from uuid import UUID, uuid4
 
 from orchestrator.api.context import Services, services_of
 from orchestrator.app import create_app
-from orchestrator.desk.claim_batch import Wish
 from orchestrator.settings import load
 from orchestrator.store.records import Dispatch
-from orchestrator.store.reports import Report
-from tests.bench.backlog import QUEUE
-from tests.bench.failure import BenchError
-from tests.bench.flat.history import EXECUTOR, TOKEN_NAME
-
-# Longer than the bench: no lease expires.
-LEASE_SECONDS = 3_600
+from tests.bench import desks
+from tests.bench.flat.history import EXECUTOR
 
 
 @dataclass(frozen=True)
@@ -35,22 +29,13 @@ class Side:
         Raises:
             BenchError: There were fewer.
         """
-        dispatches = self.services.claim_desk.claim(
-            Wish(
-                token_name=TOKEN_NAME,
-                executor=EXECUTOR,
-                session=self.session,
-                request_id=uuid4(),
-                body_hash=bytes(32),
-                queues=(QUEUE,),
-                limit=limit,
-                lease_seconds=LEASE_SECONDS,
-                wait_seconds=0,
-            )
-        ).dispatches
-        if len(dispatches) != limit:
-            raise BenchError(f"a claim of {limit} runs got {len(dispatches)}")
-        return dispatches
+        return desks.claim(
+            self.services.claim_desk,
+            executor=EXECUTOR,
+            session=self.session,
+            request_id=uuid4(),
+            limit=limit,
+        )
 
     @contextmanager
     def keeping(self) -> Iterator[None]:
@@ -68,22 +53,7 @@ class Side:
         Raises:
             BenchError: A report was refused.
         """
-        reports = [
-            Report(
-                token_name=TOKEN_NAME,
-                run_id=dispatch.run.id,
-                lease_id=dispatch.lease.id,
-                step_index=0,
-                status="success",
-                outcome_hash=bytes(32),
-                output='{"answer": 42}',
-                request_id=str(uuid4()),
-            )
-            for dispatch in dispatches
-        ]
-        answers = self.services.report_desk.report(reports)
-        if {answer.status for answer in answers} != {"finished"}:
-            raise BenchError("a report was refused")
+        desks.report(self.services.report_desk, dispatches, output='{"answer": 42}')
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from orchestrator.api.tokens import (
 )
 from orchestrator.errors import Unauthenticated, Unavailable
 from orchestrator.lifecycle import Role
+from tests.acceptance.waiting import eventually
 
 SOMEONE = Caller("key1", "web", Role.CLIENT, ("default",), None)
 
@@ -175,6 +176,37 @@ def test_threads_that_find_theirs_too_old_together_share_one_statement(stored):
 
         assert [each.result(30) for each in (first, *others)] == [SOMEONE] * 4
     assert asked == [["key1"], ["key1"]]
+
+
+def test_a_token_that_is_used_again_while_it_is_being_forgotten_is_as_good_as_before(stored):
+    """The others' look-up has left it out by then: it is looked up by itself."""
+    for name in "ab":
+        caller = Caller(name, name, Role.EXECUTOR, ("default",), None)
+        stored[name] = StoredToken(caller, hashlib.sha256(b"s").digest())
+    begun, go_on = threading.Event(), threading.Event()
+    clock, asked = [100.0], []
+
+    def look_up(key_ids):
+        asked.append(sorted(key_ids))
+        if len(asked) == 3:
+            begun.set()
+            assert go_on.wait(30)
+        return {key_id: stored[key_id] for key_id in key_ids}
+
+    tokens = Tokens(look_up, lambda: clock[0])
+    for name in "ab":
+        tokens.caller(f"Bearer dibs_{name}_s")
+    clock[0] += IN_USE_SECONDS
+    with ThreadPoolExecutor(2) as pool:
+        busy = pool.submit(tokens.caller, "Bearer dibs_a_s")
+        assert begun.wait(30)
+        back = pool.submit(tokens.caller, "Bearer dibs_b_s")
+        # Found in use, and about to wait for the look-up to end.
+        eventually(lambda: tokens._in_use["b"].used_at == clock[0])
+        go_on.set()
+
+        assert [busy.result(30).name, back.result(30).name] == ["a", "b"]
+    assert asked == [["a"], ["b"], ["a"], ["b"]]
 
 
 def test_a_look_up_that_fails_is_every_users_own_failure_and_forgets_nothing(stored):

@@ -1,0 +1,58 @@
+"""The lookout: when no thread can be had for it, claims are answered, and the next tries again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from tests.acceptance.waiting import eventually
+from tests.integration.dibs import Dibs
+from tests.integration.wishes import Executor
+
+WAIT_SECONDS = 20.0
+
+
+@contextmanager
+def no_thread_to_be_had() -> Iterator[None]:
+    """The machine gives no thread, as far as the lookout is concerned."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "lookout":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        yield
+
+
+def test_a_claim_for_which_nobody_would_look_is_answered_at_once_and_leaves_nothing_parked(
+    dibs: Dibs, executor: Executor, other: Executor
+) -> None:
+    with no_thread_to_be_had():
+        answers = [dibs.claim(one, wait_seconds=WAIT_SECONDS) for one in (executor, other)]
+
+    assert [answer.dispatches for answer in answers] == [(), ()]
+    assert all(answer.next_poll_after_ms > 0 for answer in answers)
+    assert dibs.desk.parked == 0
+    # Nobody is there for the bell to call: this run is for whoever asks.
+    run = dibs.pending()
+    assert [each.run.id for each in dibs.claim(executor).dispatches] == [run.id]
+
+
+def test_the_next_claim_begins_to_look(dibs: Dibs, executor: Executor) -> None:
+    with no_thread_to_be_had():
+        dibs.claim(executor, wait_seconds=WAIT_SECONDS)
+    # Nobody rings: whoever is answered was looked for.
+    dibs.bell.hear = lambda arrived: arrived
+    with ThreadPoolExecutor(1) as thread:
+        parked = thread.submit(dibs.claim, executor, wait_seconds=WAIT_SECONDS)
+        eventually(lambda: dibs.desk.parked)
+        run = dibs.pending()
+
+        assert [each.run.id for each in parked.result(WAIT_SECONDS / 2).dispatches] == [run.id]
