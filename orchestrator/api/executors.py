@@ -22,7 +22,7 @@ from orchestrator.desk.arrivals import arrivals
 from orchestrator.errors import NotFound
 from orchestrator.lifecycle import covers
 from orchestrator.store import executors as store
-from orchestrator.store.leases import release_replaced
+from orchestrator.store.endings import release_replaced
 from orchestrator.store.transaction import transact
 
 executors = blueprint("executors")

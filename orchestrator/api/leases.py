@@ -20,7 +20,8 @@ from orchestrator.api.wire.leases import (
     StepStart,
 )
 from orchestrator.errors import LeaseLost, NotFound, RunNotFound
-from orchestrator.store.leases import HeldLease, Reconciliation
+from orchestrator.store.leases import HeldLease
+from orchestrator.store.orphans import Reconciliation
 
 leases = blueprint("leases")
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from orchestrator.cli.database import database_from_environment
 from orchestrator.lifecycle import RunState
+from orchestrator.store import endings
 from orchestrator.store import leases as lease_store
 from orchestrator.store.engine import open_engine
 
@@ -63,7 +64,7 @@ def _revoke_all(engine: Engine, live: int) -> Counter[str]:
     after = None
     while True:
         with engine.begin() as connection:
-            ended = lease_store.revoke(connection, after=after, limit=BATCH)
+            ended = endings.revoke(connection, after=after, limit=BATCH)
         became.update(lease.run_state for lease in ended)
         if len(ended) < BATCH:
             return became

@@ -29,6 +29,7 @@ from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.errors import DibsError, Overloaded
 from orchestrator.store import (
     bulk_acts,
+    endings,
     executors,
     incidents,
     keeper,
@@ -153,8 +154,8 @@ class Keeper:
             transact(self._database.leases, lambda connection: executors.seen(connection, seen))
 
     def _expire(self, *, since: datetime) -> None:
-        expire = partial(leases.expire, since=since)
-        for lease in self._each(expire, leases.expired_run_ids, "expire", self._freed):
+        expire = partial(endings.expire, since=since)
+        for lease in self._each(expire, endings.expired_run_ids, "expire", self._freed):
             log.info(
                 "lease_expired",
                 run_id=str(lease.run_id),

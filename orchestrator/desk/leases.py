@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 from orchestrator.desk.arrivals import arrivals
 from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import LeaseLost
-from orchestrator.store import leases
+from orchestrator.store import endings, leases, orphans
 from orchestrator.store.engine import Database
 from orchestrator.store.known_limits import KnownLimits
-from orchestrator.store.leases import HeldLease, Reconciliation, Renewal
+from orchestrator.store.leases import HeldLease, Renewal
+from orchestrator.store.orphans import Reconciliation
 from orchestrator.store.transaction import transact
 from orchestrator.store.verdict import EndedLease
 
@@ -165,7 +166,7 @@ class LeaseDesk:
         ) -> tuple[dict[UUID, UUID], Mapping[str, int]]:
             ended: list[EndedLease] = []
             for reason, held in sorted(by_reason.items()):
-                ended += leases.release(
+                ended += endings.release(
                     connection, list(held.values()), reason=reason, skip_locked=skip_locked
                 )
             given_back = {lease.lease_id: lease.run_id for lease in ended}
@@ -175,7 +176,7 @@ class LeaseDesk:
             named = [lease for held in by_reason.values() for lease in held.values()]
             # What was sent and not answered is waited for.
             done, arrived = work(connection, skip_locked=False)
-            return done | leases.released_lately(connection, named), arrived
+            return done | endings.released_lately(connection, named), arrived
 
         given_back, arrived = transact(self._database.leases, work, look_up=look_up)
         self._database.arrived(arrived)
@@ -193,8 +194,8 @@ def _renew(
     orphans_kept = False
     if reconciliation is not None:
         named = [lease.lease_id for lease in held]
-        released = leases.release_orphans(connection, reconciliation, named=named)
-        orphans_kept = bool(leases.with_orphans(connection, [(reconciliation, named)]))
+        released = orphans.release_orphans(connection, reconciliation, named=named)
+        orphans_kept = bool(orphans.with_orphans(connection, [(reconciliation, named)]))
     kept = {renewal.lease_id for renewal in renewed}
     answer = RenewAnswer(
         renewed=renewed,
@@ -246,7 +247,7 @@ def _with_orphans(connection: Connection, wishes: Sequence[Heartbeat]) -> set[in
     if not said:
         return set()
     places = list(said)
-    return {places[found] for found in leases.with_orphans(connection, list(said.values()))}
+    return {places[found] for found in orphans.with_orphans(connection, list(said.values()))}
 
 
 def _once_each(held: Sequence[HeldLease]) -> list[HeldLease]:

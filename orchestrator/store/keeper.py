@@ -49,7 +49,7 @@ class Duties:
     What is to be done at this moment.
 
     Attributes:
-        expire: A lease has run out; whether it may be taken is for `leases.expire` to say.
+        expire: A lease has run out; whether it may be taken is for `endings.expire` to say.
         make_due: A scheduled run's time has come.
         time_out_waits: A wait's has.
         fire: A schedule's has.

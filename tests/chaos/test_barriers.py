@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from orchestrator.errors import LeaseLost, RunOver
-from orchestrator.store import leases, runs
+from orchestrator.store import endings, leases, runs
 from orchestrator.store.records import Dispatch, Run
 from orchestrator.store.transaction import transact
 from orchestrator.store.verdict import EndedLease
@@ -82,7 +82,9 @@ def reap(dibs: Dibs) -> list[EndedLease]:
     """What the keeper does: the statement alone, a whole beat would nearly always be late."""
     return transact(
         dibs.database.work,
-        lambda connection: leases.expire(connection, since=leases.server_time(connection), limit=1),
+        lambda connection: endings.expire(
+            connection, since=leases.server_time(connection), limit=1
+        ),
     )
 
 

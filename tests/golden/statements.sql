@@ -533,7 +533,60 @@ SELECT "leaseId" AS lease_id, "leaseExpiresAt" AS expires_at,
        "abortRequestedAt" IS NOT NULL AS abort
   FROM renewed;
 
--- leases.release
+-- leases.count_live
+SELECT count(*) FROM "workflowRuns" WHERE "leaseId" IS NOT NULL;
+
+-- leases.cap_expiries
+WITH far AS MATERIALIZED (
+  SELECT r.id, r."leaseId" FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL
+     AND (r."leaseExpiresAt" > clock_timestamp() + 2 * make_interval(secs => r."leaseSeconds") OR r."abortRequestedAt" > clock_timestamp())
+     AND (CAST(%(only)s AS uuid) IS NULL OR r.id = %(only)s)
+   ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED)
+UPDATE "workflowRuns" r SET
+    "leaseExpiresAt" = least(r."leaseExpiresAt", clock_timestamp() + 2 * make_interval(secs => r."leaseSeconds")),
+    "abortRequestedAt" = CASE WHEN r."abortRequestedAt" IS NOT NULL
+      THEN least(r."abortRequestedAt", clock_timestamp()) END
+  FROM far f WHERE r.id = f.id AND r."leaseId" = f."leaseId"
+RETURNING r.id;
+
+-- leases.far_run_ids
+SELECT r.id FROM "workflowRuns" r WHERE r."leaseId" IS NOT NULL
+     AND (r."leaseExpiresAt" > clock_timestamp() + 2 * make_interval(secs => r."leaseSeconds") OR r."abortRequestedAt" > clock_timestamp()) ORDER BY r.id LIMIT %(limit)s;
+
+-- leases.start_step
+WITH named AS (
+  SELECT * FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(run_ids)s AS uuid[]),
+    CAST(%(lease_ids)s AS uuid[]), CAST(%(step_indexes)s AS integer[]), CAST(%(request_ids)s AS text[]))
+    AS n(token_name, run_id, lease_id, step_index, request_id)),
+held AS MATERIALIZED (
+  SELECT n.*, r."runState" AS was, r."mutatingSince" IS NULL AS first
+    FROM named n JOIN "workflowRuns" r ON r.id = n.run_id
+   WHERE r."leaseId" = n.lease_id AND split_part(r."lockedBy", ':', 1) = n.token_name AND r."stepIndex" = n.step_index
+   ORDER BY r.id FOR UPDATE OF r),
+marked AS (
+  UPDATE "workflowRuns" r SET
+      "runState" = 'started',
+      "mutatingSince" = coalesce(r."mutatingSince", clock_timestamp()),
+      "startedAt" = coalesce(r."startedAt", clock_timestamp()),
+      version = r.version + h.first::integer
+    FROM held h
+   WHERE r.id = h.run_id AND r."leaseId" = h.lease_id
+  RETURNING r.*, h.was, h.first, h.request_id, h.token_name),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version, 'step-started', clock_timestamp(), was, "runState", "leaseId", fence,
+         "lockedBy", request_id, token_name, jsonb_build_object('stepIndex', "stepIndex")
+    FROM marked WHERE first),
+stepped AS (
+  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, "startedAt")
+  SELECT id, "stepIndex", "stepName", "stepType", 'started', "mutatingSince"
+    FROM marked WHERE first
+  ON CONFLICT ("runId", "stepIndex") DO UPDATE SET state = 'started')
+SELECT "leaseId" FROM marked;
+
+-- endings.release
 WITH doomed AS MATERIALIZED (
   SELECT r.*, 'released'::text AS ending, false AS crashed, CAST(%(reason)s AS text) <> 'draining' AS unwanted, CAST(%(reason)s AS text) AS reason, n.request_id AS request_id, n.token_name AS actor, clock_timestamp() AS incident_since
     FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(run_ids)s AS uuid[]),
@@ -633,7 +686,7 @@ SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS st
        "concurrencyKey" AS concurrency_key, executor, ended_at
   FROM ended ORDER BY id;
 
--- leases.released_lately
+-- endings.released_lately
 SELECT e."leaseId", e."runId"
   FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(run_ids)s AS uuid[]),
     CAST(%(lease_ids)s AS uuid[]), CAST(%(request_ids)s AS text[]))
@@ -641,7 +694,317 @@ SELECT e."leaseId", e."runId"
   JOIN "runEvents" e ON e."runId" = n.run_id AND e."leaseId" = n.lease_id
    AND e.kind = 'released' AND e."requestId" = n.request_id AND e.actor = n.token_name;
 
--- leases.release_orphans
+-- endings.release_replaced
+WITH doomed AS MATERIALIZED (
+  SELECT r.*, 'replaced'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, CAST(%(request_id)s AS text) AS request_id, CAST(%(actor)s AS text) AS actor, clock_timestamp() AS incident_since
+    FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL AND r."lockedSession" <> %(session)s AND r."lockedBy" = %(executor)s
+     AND NOT EXISTS (
+       SELECT FROM executors newer JOIN executors own USING ("fullName")
+        WHERE own."fullName" = %(executor)s AND own.session = %(session)s
+          AND newer.session = r."lockedSession" AND newer."registeredAt" > own."registeredAt")
+   ORDER BY r.id FOR UPDATE OF r),
+judged AS (
+  SELECT d.*, CASE
+    WHEN d."mutatingSince" IS NOT NULL THEN 'waiting'
+    WHEN d."abortRequestedAt" IS NOT NULL THEN 'aborted'
+    WHEN d.crashed AND d.crashes + 1 >= d."maxCrashes" THEN 'failed'
+    WHEN d.unwanted AND d.releases + 1 >= 20 THEN 'failed'
+    WHEN d.unwanted THEN 'scheduled'
+    ELSE 'pending' END AS verdict,
+         least(60, power(2, d.releases)) AS pause_seconds,
+         CASE WHEN d.crashed THEN 'crashed-too-often'
+              WHEN d.reason = 'no-handler' AND NOT EXISTS (
+                SELECT FROM executors e WHERE d."stepType" = ANY (e."stepTypes"))
+              THEN 'no-handler'
+              ELSE 'released-too-often' END AS failure_code
+    FROM doomed d),
+ended AS (
+  UPDATE "workflowRuns" r SET
+      "runState" = j.verdict,
+      "leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
+      "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL,
+      crashes = r.crashes + j.crashed::integer,
+      releases = CASE WHEN j.unwanted THEN r.releases + 1 ELSE r.releases END,
+      "availableAt" = CASE j.verdict
+        WHEN 'waiting' THEN NULL
+        WHEN 'scheduled' THEN clock_timestamp() + make_interval(secs => j.pause_seconds)
+        ELSE r."availableAt" END,
+      "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
+      "waitingFor" = CASE j.verdict WHEN 'waiting'
+        THEN jsonb_build_object('reason', 'outcome-unknown') END,
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
+          'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN (
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l) END,
+          'message', CASE WHEN j.crashed
+            THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
+                 || j."lockedBy" || '.'
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
+        ELSE r.error END,
+      "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
+      version = r.version + 1
+    FROM judged j
+   WHERE r.id = j.id AND r."leaseId" = j."leaseId"
+  RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.actor, clock_timestamp() AS ended_at),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version, ending, ended_at, was, "runState", lease_id, lease_fence, executor,
+         request_id, actor, jsonb_strip_nulls(jsonb_build_object(
+           'reason', reason, 'stepIndex', "stepIndex",
+           'code', CASE "runState" WHEN 'failed' THEN error->>'code' END))
+    FROM ended),
+stepped AS (
+  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, error, "startedAt",
+                               "finishedAt")
+  SELECT id, "stepIndex", "stepName", "stepType",
+         CASE "runState" WHEN 'waiting' THEN 'unknown' ELSE 'failed' END,
+         CASE "runState" WHEN 'failed' THEN error END, locked_at,
+         CASE "runState" WHEN 'failed' THEN ended_at END
+    FROM ended WHERE "runState" IN ('waiting', 'failed')
+  ON CONFLICT ("runId", "stepIndex") DO UPDATE
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1), 1,
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
+         '{}', '{}', 'quarantined',
+         'Lost leases ' || number || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE number >= 5 ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
+  FROM ended ORDER BY id;
+
+-- endings.revoke
+WITH doomed AS MATERIALIZED (
+  SELECT r.*, 'revoked'::text AS ending, false AS crashed, false AS unwanted, NULL::text AS reason, NULL::text AS request_id, 'database:' || session_user AS actor, clock_timestamp() AS incident_since
+    FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL AND (CAST(%(after)s AS uuid) IS NULL OR r.id > %(after)s)
+   ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r),
+judged AS (
+  SELECT d.*, CASE
+    WHEN d."mutatingSince" IS NOT NULL THEN 'waiting'
+    WHEN d."abortRequestedAt" IS NOT NULL THEN 'aborted'
+    WHEN d.crashed AND d.crashes + 1 >= d."maxCrashes" THEN 'failed'
+    WHEN d.unwanted AND d.releases + 1 >= 20 THEN 'failed'
+    WHEN d.unwanted THEN 'scheduled'
+    ELSE 'pending' END AS verdict,
+         least(60, power(2, d.releases)) AS pause_seconds,
+         CASE WHEN d.crashed THEN 'crashed-too-often'
+              WHEN d.reason = 'no-handler' AND NOT EXISTS (
+                SELECT FROM executors e WHERE d."stepType" = ANY (e."stepTypes"))
+              THEN 'no-handler'
+              ELSE 'released-too-often' END AS failure_code
+    FROM doomed d),
+ended AS (
+  UPDATE "workflowRuns" r SET
+      "runState" = j.verdict,
+      "leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
+      "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL,
+      crashes = r.crashes + j.crashed::integer,
+      releases = CASE WHEN j.unwanted THEN r.releases + 1 ELSE r.releases END,
+      "availableAt" = CASE j.verdict
+        WHEN 'waiting' THEN NULL
+        WHEN 'scheduled' THEN clock_timestamp() + make_interval(secs => j.pause_seconds)
+        ELSE r."availableAt" END,
+      "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
+      "waitingFor" = CASE j.verdict WHEN 'waiting'
+        THEN jsonb_build_object('reason', 'outcome-unknown') END,
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
+          'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN (
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l) END,
+          'message', CASE WHEN j.crashed
+            THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
+                 || j."lockedBy" || '.'
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
+        ELSE r.error END,
+      "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
+      version = r.version + 1
+    FROM judged j
+   WHERE r.id = j.id AND r."leaseId" = j."leaseId"
+  RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.actor, clock_timestamp() AS ended_at),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version, ending, ended_at, was, "runState", lease_id, lease_fence, executor,
+         request_id, actor, jsonb_strip_nulls(jsonb_build_object(
+           'reason', reason, 'stepIndex', "stepIndex",
+           'code', CASE "runState" WHEN 'failed' THEN error->>'code' END))
+    FROM ended),
+stepped AS (
+  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, error, "startedAt",
+                               "finishedAt")
+  SELECT id, "stepIndex", "stepName", "stepType",
+         CASE "runState" WHEN 'waiting' THEN 'unknown' ELSE 'failed' END,
+         CASE "runState" WHEN 'failed' THEN error END, locked_at,
+         CASE "runState" WHEN 'failed' THEN ended_at END
+    FROM ended WHERE "runState" IN ('waiting', 'failed')
+  ON CONFLICT ("runId", "stepIndex") DO UPDATE
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1), 1,
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
+         '{}', '{}', 'quarantined',
+         'Lost leases ' || number || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE number >= 5 ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
+  FROM ended ORDER BY id;
+
+-- endings.expire
+WITH doomed AS MATERIALIZED (
+  SELECT r.*, 'expired'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, NULL::text AS request_id, NULL::text AS actor, CAST(%(since)s AS timestamptz) AS incident_since
+    FROM "workflowRuns" r
+   WHERE r."leaseId" IS NOT NULL AND r."leaseExpiresAt" < statement_timestamp()
+     AND (CAST(%(only)s AS uuid) IS NULL OR r.id = %(only)s)
+     AND NOT EXISTS (
+       SELECT FROM keeper k
+        WHERE k."amnestySince" + make_interval(secs => r."leaseSeconds") > clock_timestamp())
+     AND EXISTS (
+       SELECT FROM keeper k
+        WHERE k."lastTickAt" BETWEEN clock_timestamp() - interval '5 seconds'
+                                 AND clock_timestamp() + interval '1 second')
+   ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED),
+judged AS (
+  SELECT d.*, CASE
+    WHEN d."mutatingSince" IS NOT NULL THEN 'waiting'
+    WHEN d."abortRequestedAt" IS NOT NULL THEN 'aborted'
+    WHEN d.crashed AND d.crashes + 1 >= d."maxCrashes" THEN 'failed'
+    WHEN d.unwanted AND d.releases + 1 >= 20 THEN 'failed'
+    WHEN d.unwanted THEN 'scheduled'
+    ELSE 'pending' END AS verdict,
+         least(60, power(2, d.releases)) AS pause_seconds,
+         CASE WHEN d.crashed THEN 'crashed-too-often'
+              WHEN d.reason = 'no-handler' AND NOT EXISTS (
+                SELECT FROM executors e WHERE d."stepType" = ANY (e."stepTypes"))
+              THEN 'no-handler'
+              ELSE 'released-too-often' END AS failure_code
+    FROM doomed d),
+ended AS (
+  UPDATE "workflowRuns" r SET
+      "runState" = j.verdict,
+      "leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
+      "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL,
+      crashes = r.crashes + j.crashed::integer,
+      releases = CASE WHEN j.unwanted THEN r.releases + 1 ELSE r.releases END,
+      "availableAt" = CASE j.verdict
+        WHEN 'waiting' THEN NULL
+        WHEN 'scheduled' THEN clock_timestamp() + make_interval(secs => j.pause_seconds)
+        ELSE r."availableAt" END,
+      "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
+      "waitingFor" = CASE j.verdict WHEN 'waiting'
+        THEN jsonb_build_object('reason', 'outcome-unknown') END,
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
+          'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN (
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l) END,
+          'message', CASE WHEN j.crashed
+            THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
+                 || j."lockedBy" || '.'
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
+        ELSE r.error END,
+      "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
+      version = r.version + 1
+    FROM judged j
+   WHERE r.id = j.id AND r."leaseId" = j."leaseId"
+  RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.actor, clock_timestamp() AS ended_at),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version, ending, ended_at, was, "runState", lease_id, lease_fence, executor,
+         request_id, actor, jsonb_strip_nulls(jsonb_build_object(
+           'reason', reason, 'stepIndex', "stepIndex",
+           'code', CASE "runState" WHEN 'failed' THEN error->>'code' END))
+    FROM ended),
+stepped AS (
+  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, error, "startedAt",
+                               "finishedAt")
+  SELECT id, "stepIndex", "stepName", "stepType",
+         CASE "runState" WHEN 'waiting' THEN 'unknown' ELSE 'failed' END,
+         CASE "runState" WHEN 'failed' THEN error END, locked_at,
+         CASE "runState" WHEN 'failed' THEN ended_at END
+    FROM ended WHERE "runState" IN ('waiting', 'failed')
+  ON CONFLICT ("runId", "stepIndex") DO UPDATE
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1), 1,
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
+         '{}', '{}', 'quarantined',
+         'Lost leases ' || number || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE number >= 5 ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
+  FROM ended ORDER BY id;
+
+-- endings.expired_run_ids
+SELECT r.id FROM "workflowRuns" r
+ WHERE r."leaseId" IS NOT NULL AND r."leaseExpiresAt" < clock_timestamp() AND NOT EXISTS (
+       SELECT FROM keeper k
+        WHERE k."amnestySince" + make_interval(secs => r."leaseSeconds") > clock_timestamp())
+ ORDER BY r.id LIMIT %(limit)s;
+
+-- orphans.release_orphans
 WITH doomed AS MATERIALIZED (
   SELECT r.*, 'orphaned'::text AS ending, false AS crashed, false AS unwanted, NULL::text AS reason, CAST(%(request_id)s AS text) AS request_id, CAST(%(token_name)s AS text) AS actor, clock_timestamp() AS incident_since
     FROM "workflowRuns" r
@@ -753,7 +1116,7 @@ SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS st
        "concurrencyKey" AS concurrency_key, executor, ended_at
   FROM ended ORDER BY id;
 
--- leases.with_orphans
+-- orphans.with_orphans
 WITH said AS (
   SELECT * FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(sessions)s AS uuid[]),
     CAST(%(as_ofs)s AS timestamptz[]))
@@ -774,369 +1137,6 @@ SELECT s.place - 1 FROM said s
        SELECT FROM "claimRequests" c
         WHERE c."tokenName" = s.token_name AND c."requestId" = ANY (ARRAY(SELECT l.id FROM claiming l WHERE l.place = s.place))
           AND r."leaseId" = ANY (c."leaseIds")));
-
--- leases.release_replaced
-WITH doomed AS MATERIALIZED (
-  SELECT r.*, 'replaced'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, CAST(%(request_id)s AS text) AS request_id, CAST(%(actor)s AS text) AS actor, clock_timestamp() AS incident_since
-    FROM "workflowRuns" r
-   WHERE r."leaseId" IS NOT NULL AND r."lockedSession" <> %(session)s AND r."lockedBy" = %(executor)s
-     AND NOT EXISTS (
-       SELECT FROM executors newer JOIN executors own USING ("fullName")
-        WHERE own."fullName" = %(executor)s AND own.session = %(session)s
-          AND newer.session = r."lockedSession" AND newer."registeredAt" > own."registeredAt")
-   ORDER BY r.id FOR UPDATE OF r),
-judged AS (
-  SELECT d.*, CASE
-    WHEN d."mutatingSince" IS NOT NULL THEN 'waiting'
-    WHEN d."abortRequestedAt" IS NOT NULL THEN 'aborted'
-    WHEN d.crashed AND d.crashes + 1 >= d."maxCrashes" THEN 'failed'
-    WHEN d.unwanted AND d.releases + 1 >= 20 THEN 'failed'
-    WHEN d.unwanted THEN 'scheduled'
-    ELSE 'pending' END AS verdict,
-         least(60, power(2, d.releases)) AS pause_seconds,
-         CASE WHEN d.crashed THEN 'crashed-too-often'
-              WHEN d.reason = 'no-handler' AND NOT EXISTS (
-                SELECT FROM executors e WHERE d."stepType" = ANY (e."stepTypes"))
-              THEN 'no-handler'
-              ELSE 'released-too-often' END AS failure_code
-    FROM doomed d),
-ended AS (
-  UPDATE "workflowRuns" r SET
-      "runState" = j.verdict,
-      "leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
-      "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL,
-      crashes = r.crashes + j.crashed::integer,
-      releases = CASE WHEN j.unwanted THEN r.releases + 1 ELSE r.releases END,
-      "availableAt" = CASE j.verdict
-        WHEN 'waiting' THEN NULL
-        WHEN 'scheduled' THEN clock_timestamp() + make_interval(secs => j.pause_seconds)
-        ELSE r."availableAt" END,
-      "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
-      "waitingFor" = CASE j.verdict WHEN 'waiting'
-        THEN jsonb_build_object('reason', 'outcome-unknown') END,
-      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
-          'code', j.failure_code, 'stepIndex', r."stepIndex",
-          'executors', CASE WHEN j.crashed THEN (
-        SELECT jsonb_agg(DISTINCT l.executor) FROM (
-          (SELECT e.executor FROM "runEvents" e
-            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
-            ORDER BY e.seq DESC LIMIT r.crashes)
-          UNION ALL SELECT j."lockedBy") l) END,
-          'message', CASE WHEN j.crashed
-            THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
-                 || j."lockedBy" || '.'
-            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
-        ELSE r.error END,
-      "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
-      version = r.version + 1
-    FROM judged j
-   WHERE r.id = j.id AND r."leaseId" = j."leaseId"
-  RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
-    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
-    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
-    j.actor, clock_timestamp() AS ended_at),
-noted AS (
-  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
-                           executor, "requestId", actor, detail)
-  SELECT id, version, ending, ended_at, was, "runState", lease_id, lease_fence, executor,
-         request_id, actor, jsonb_strip_nulls(jsonb_build_object(
-           'reason', reason, 'stepIndex', "stepIndex",
-           'code', CASE "runState" WHEN 'failed' THEN error->>'code' END))
-    FROM ended),
-stepped AS (
-  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, error, "startedAt",
-                               "finishedAt")
-  SELECT id, "stepIndex", "stepName", "stepType",
-         CASE "runState" WHEN 'waiting' THEN 'unknown' ELSE 'failed' END,
-         CASE "runState" WHEN 'failed' THEN error END, locked_at,
-         CASE "runState" WHEN 'failed' THEN ended_at END
-    FROM ended WHERE "runState" IN ('waiting', 'failed')
-  ON CONFLICT ("runId", "stepIndex") DO UPDATE
-    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
-lost AS (
-  INSERT INTO incidents AS i (executor, session, number, at)
-  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
-   GROUP BY executor, lost_session ORDER BY executor, lost_session
-  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
-    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
-  RETURNING i.executor, i.session, i.number),
-quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
-                              state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
-         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
-           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
-         '{}', '{}', 'quarantined',
-         'Lost leases ' || number || ' times without a success in between.',
-         clock_timestamp(), clock_timestamp()
-    FROM lost WHERE number >= 5 ORDER BY executor, session
-  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
-    WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
-       "concurrencyKey" AS concurrency_key, executor, ended_at
-  FROM ended ORDER BY id;
-
--- leases.count_live
-SELECT count(*) FROM "workflowRuns" WHERE "leaseId" IS NOT NULL;
-
--- leases.revoke
-WITH doomed AS MATERIALIZED (
-  SELECT r.*, 'revoked'::text AS ending, false AS crashed, false AS unwanted, NULL::text AS reason, NULL::text AS request_id, 'database:' || session_user AS actor, clock_timestamp() AS incident_since
-    FROM "workflowRuns" r
-   WHERE r."leaseId" IS NOT NULL AND (CAST(%(after)s AS uuid) IS NULL OR r.id > %(after)s)
-   ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r),
-judged AS (
-  SELECT d.*, CASE
-    WHEN d."mutatingSince" IS NOT NULL THEN 'waiting'
-    WHEN d."abortRequestedAt" IS NOT NULL THEN 'aborted'
-    WHEN d.crashed AND d.crashes + 1 >= d."maxCrashes" THEN 'failed'
-    WHEN d.unwanted AND d.releases + 1 >= 20 THEN 'failed'
-    WHEN d.unwanted THEN 'scheduled'
-    ELSE 'pending' END AS verdict,
-         least(60, power(2, d.releases)) AS pause_seconds,
-         CASE WHEN d.crashed THEN 'crashed-too-often'
-              WHEN d.reason = 'no-handler' AND NOT EXISTS (
-                SELECT FROM executors e WHERE d."stepType" = ANY (e."stepTypes"))
-              THEN 'no-handler'
-              ELSE 'released-too-often' END AS failure_code
-    FROM doomed d),
-ended AS (
-  UPDATE "workflowRuns" r SET
-      "runState" = j.verdict,
-      "leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
-      "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL,
-      crashes = r.crashes + j.crashed::integer,
-      releases = CASE WHEN j.unwanted THEN r.releases + 1 ELSE r.releases END,
-      "availableAt" = CASE j.verdict
-        WHEN 'waiting' THEN NULL
-        WHEN 'scheduled' THEN clock_timestamp() + make_interval(secs => j.pause_seconds)
-        ELSE r."availableAt" END,
-      "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
-      "waitingFor" = CASE j.verdict WHEN 'waiting'
-        THEN jsonb_build_object('reason', 'outcome-unknown') END,
-      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
-          'code', j.failure_code, 'stepIndex', r."stepIndex",
-          'executors', CASE WHEN j.crashed THEN (
-        SELECT jsonb_agg(DISTINCT l.executor) FROM (
-          (SELECT e.executor FROM "runEvents" e
-            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
-            ORDER BY e.seq DESC LIMIT r.crashes)
-          UNION ALL SELECT j."lockedBy") l) END,
-          'message', CASE WHEN j.crashed
-            THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
-                 || j."lockedBy" || '.'
-            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
-        ELSE r.error END,
-      "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
-      version = r.version + 1
-    FROM judged j
-   WHERE r.id = j.id AND r."leaseId" = j."leaseId"
-  RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
-    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
-    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
-    j.actor, clock_timestamp() AS ended_at),
-noted AS (
-  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
-                           executor, "requestId", actor, detail)
-  SELECT id, version, ending, ended_at, was, "runState", lease_id, lease_fence, executor,
-         request_id, actor, jsonb_strip_nulls(jsonb_build_object(
-           'reason', reason, 'stepIndex', "stepIndex",
-           'code', CASE "runState" WHEN 'failed' THEN error->>'code' END))
-    FROM ended),
-stepped AS (
-  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, error, "startedAt",
-                               "finishedAt")
-  SELECT id, "stepIndex", "stepName", "stepType",
-         CASE "runState" WHEN 'waiting' THEN 'unknown' ELSE 'failed' END,
-         CASE "runState" WHEN 'failed' THEN error END, locked_at,
-         CASE "runState" WHEN 'failed' THEN ended_at END
-    FROM ended WHERE "runState" IN ('waiting', 'failed')
-  ON CONFLICT ("runId", "stepIndex") DO UPDATE
-    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
-lost AS (
-  INSERT INTO incidents AS i (executor, session, number, at)
-  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
-   GROUP BY executor, lost_session ORDER BY executor, lost_session
-  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
-    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
-  RETURNING i.executor, i.session, i.number),
-quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
-                              state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
-         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
-           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
-         '{}', '{}', 'quarantined',
-         'Lost leases ' || number || ' times without a success in between.',
-         clock_timestamp(), clock_timestamp()
-    FROM lost WHERE number >= 5 ORDER BY executor, session
-  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
-    WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
-       "concurrencyKey" AS concurrency_key, executor, ended_at
-  FROM ended ORDER BY id;
-
--- leases.cap_expiries
-WITH far AS MATERIALIZED (
-  SELECT r.id, r."leaseId" FROM "workflowRuns" r
-   WHERE r."leaseId" IS NOT NULL
-     AND (r."leaseExpiresAt" > clock_timestamp() + 2 * make_interval(secs => r."leaseSeconds") OR r."abortRequestedAt" > clock_timestamp())
-     AND (CAST(%(only)s AS uuid) IS NULL OR r.id = %(only)s)
-   ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED)
-UPDATE "workflowRuns" r SET
-    "leaseExpiresAt" = least(r."leaseExpiresAt", clock_timestamp() + 2 * make_interval(secs => r."leaseSeconds")),
-    "abortRequestedAt" = CASE WHEN r."abortRequestedAt" IS NOT NULL
-      THEN least(r."abortRequestedAt", clock_timestamp()) END
-  FROM far f WHERE r.id = f.id AND r."leaseId" = f."leaseId"
-RETURNING r.id;
-
--- leases.far_run_ids
-SELECT r.id FROM "workflowRuns" r WHERE r."leaseId" IS NOT NULL
-     AND (r."leaseExpiresAt" > clock_timestamp() + 2 * make_interval(secs => r."leaseSeconds") OR r."abortRequestedAt" > clock_timestamp()) ORDER BY r.id LIMIT %(limit)s;
-
--- leases.expire
-WITH doomed AS MATERIALIZED (
-  SELECT r.*, 'expired'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, NULL::text AS request_id, NULL::text AS actor, CAST(%(since)s AS timestamptz) AS incident_since
-    FROM "workflowRuns" r
-   WHERE r."leaseId" IS NOT NULL AND r."leaseExpiresAt" < statement_timestamp()
-     AND (CAST(%(only)s AS uuid) IS NULL OR r.id = %(only)s)
-     AND NOT EXISTS (
-       SELECT FROM keeper k
-        WHERE k."amnestySince" + make_interval(secs => r."leaseSeconds") > clock_timestamp())
-     AND EXISTS (
-       SELECT FROM keeper k
-        WHERE k."lastTickAt" BETWEEN clock_timestamp() - interval '5 seconds'
-                                 AND clock_timestamp() + interval '1 second')
-   ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED),
-judged AS (
-  SELECT d.*, CASE
-    WHEN d."mutatingSince" IS NOT NULL THEN 'waiting'
-    WHEN d."abortRequestedAt" IS NOT NULL THEN 'aborted'
-    WHEN d.crashed AND d.crashes + 1 >= d."maxCrashes" THEN 'failed'
-    WHEN d.unwanted AND d.releases + 1 >= 20 THEN 'failed'
-    WHEN d.unwanted THEN 'scheduled'
-    ELSE 'pending' END AS verdict,
-         least(60, power(2, d.releases)) AS pause_seconds,
-         CASE WHEN d.crashed THEN 'crashed-too-often'
-              WHEN d.reason = 'no-handler' AND NOT EXISTS (
-                SELECT FROM executors e WHERE d."stepType" = ANY (e."stepTypes"))
-              THEN 'no-handler'
-              ELSE 'released-too-often' END AS failure_code
-    FROM doomed d),
-ended AS (
-  UPDATE "workflowRuns" r SET
-      "runState" = j.verdict,
-      "leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
-      "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL,
-      crashes = r.crashes + j.crashed::integer,
-      releases = CASE WHEN j.unwanted THEN r.releases + 1 ELSE r.releases END,
-      "availableAt" = CASE j.verdict
-        WHEN 'waiting' THEN NULL
-        WHEN 'scheduled' THEN clock_timestamp() + make_interval(secs => j.pause_seconds)
-        ELSE r."availableAt" END,
-      "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
-      "waitingFor" = CASE j.verdict WHEN 'waiting'
-        THEN jsonb_build_object('reason', 'outcome-unknown') END,
-      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
-          'code', j.failure_code, 'stepIndex', r."stepIndex",
-          'executors', CASE WHEN j.crashed THEN (
-        SELECT jsonb_agg(DISTINCT l.executor) FROM (
-          (SELECT e.executor FROM "runEvents" e
-            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
-            ORDER BY e.seq DESC LIMIT r.crashes)
-          UNION ALL SELECT j."lockedBy") l) END,
-          'message', CASE WHEN j.crashed
-            THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
-                 || j."lockedBy" || '.'
-            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
-        ELSE r.error END,
-      "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
-      version = r.version + 1
-    FROM judged j
-   WHERE r.id = j.id AND r."leaseId" = j."leaseId"
-  RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
-    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
-    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
-    j.actor, clock_timestamp() AS ended_at),
-noted AS (
-  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
-                           executor, "requestId", actor, detail)
-  SELECT id, version, ending, ended_at, was, "runState", lease_id, lease_fence, executor,
-         request_id, actor, jsonb_strip_nulls(jsonb_build_object(
-           'reason', reason, 'stepIndex', "stepIndex",
-           'code', CASE "runState" WHEN 'failed' THEN error->>'code' END))
-    FROM ended),
-stepped AS (
-  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, error, "startedAt",
-                               "finishedAt")
-  SELECT id, "stepIndex", "stepName", "stepType",
-         CASE "runState" WHEN 'waiting' THEN 'unknown' ELSE 'failed' END,
-         CASE "runState" WHEN 'failed' THEN error END, locked_at,
-         CASE "runState" WHEN 'failed' THEN ended_at END
-    FROM ended WHERE "runState" IN ('waiting', 'failed')
-  ON CONFLICT ("runId", "stepIndex") DO UPDATE
-    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
-lost AS (
-  INSERT INTO incidents AS i (executor, session, number, at)
-  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
-   GROUP BY executor, lost_session ORDER BY executor, lost_session
-  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
-    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
-  RETURNING i.executor, i.session, i.number),
-quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
-                              state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
-         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
-           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
-         '{}', '{}', 'quarantined',
-         'Lost leases ' || number || ' times without a success in between.',
-         clock_timestamp(), clock_timestamp()
-    FROM lost WHERE number >= 5 ORDER BY executor, session
-  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
-    WHERE e.state = 'active')
-SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
-       "concurrencyKey" AS concurrency_key, executor, ended_at
-  FROM ended ORDER BY id;
-
--- leases.expired_run_ids
-SELECT r.id FROM "workflowRuns" r
- WHERE r."leaseId" IS NOT NULL AND r."leaseExpiresAt" < clock_timestamp() AND NOT EXISTS (
-       SELECT FROM keeper k
-        WHERE k."amnestySince" + make_interval(secs => r."leaseSeconds") > clock_timestamp())
- ORDER BY r.id LIMIT %(limit)s;
-
--- leases.start_step
-WITH named AS (
-  SELECT * FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(run_ids)s AS uuid[]),
-    CAST(%(lease_ids)s AS uuid[]), CAST(%(step_indexes)s AS integer[]), CAST(%(request_ids)s AS text[]))
-    AS n(token_name, run_id, lease_id, step_index, request_id)),
-held AS MATERIALIZED (
-  SELECT n.*, r."runState" AS was, r."mutatingSince" IS NULL AS first
-    FROM named n JOIN "workflowRuns" r ON r.id = n.run_id
-   WHERE r."leaseId" = n.lease_id AND split_part(r."lockedBy", ':', 1) = n.token_name AND r."stepIndex" = n.step_index
-   ORDER BY r.id FOR UPDATE OF r),
-marked AS (
-  UPDATE "workflowRuns" r SET
-      "runState" = 'started',
-      "mutatingSince" = coalesce(r."mutatingSince", clock_timestamp()),
-      "startedAt" = coalesce(r."startedAt", clock_timestamp()),
-      version = r.version + h.first::integer
-    FROM held h
-   WHERE r.id = h.run_id AND r."leaseId" = h.lease_id
-  RETURNING r.*, h.was, h.first, h.request_id, h.token_name),
-noted AS (
-  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
-                           executor, "requestId", actor, detail)
-  SELECT id, version, 'step-started', clock_timestamp(), was, "runState", "leaseId", fence,
-         "lockedBy", request_id, token_name, jsonb_build_object('stepIndex', "stepIndex")
-    FROM marked WHERE first),
-stepped AS (
-  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, "startedAt")
-  SELECT id, "stepIndex", "stepName", "stepType", 'started', "mutatingSince"
-    FROM marked WHERE first
-  ON CONFLICT ("runId", "stepIndex") DO UPDATE SET state = 'started')
-SELECT "leaseId" FROM marked;
 
 -- reports.report
 WITH told AS (

@@ -27,7 +27,7 @@ from orchestrator.store.acts import Act
 from orchestrator.store.claims import RunWish
 from orchestrator.store.engine import open_database
 from orchestrator.store.executors import Registration
-from orchestrator.store.leases import Reconciliation
+from orchestrator.store.orphans import Reconciliation
 from orchestrator.store.records import Dispatch, Run
 from orchestrator.store.reports import Report
 from orchestrator.store.transaction import transact

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.store import leases
+from orchestrator.store import endings
 from orchestrator.store.transaction import transact
 from tests.integration.charges import abort_and_expiry
 from tests.integration.face import Face, Json, step
@@ -32,7 +32,7 @@ def order(face: Face) -> str:
 def revoke(face: Face) -> None:
     """End every lease, as after a restore."""
     database = face.services.database.leases
-    transact(database, lambda connection: leases.revoke(connection, after=None, limit=500))
+    transact(database, lambda connection: endings.revoke(connection, after=None, limit=500))
 
 
 def reserved(face: Face, workflow: str) -> Json:

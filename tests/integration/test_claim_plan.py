@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from orchestrator.desk.keeper import BATCH
-from orchestrator.store import keeper, leases
+from orchestrator.store import endings, keeper
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.statements import Statement, captured, find, nodes, plan, scans_whole
@@ -53,7 +53,7 @@ def sent(full: Dibs) -> dict[str, Statement]:
         full.tell(first, HOLDER, "success")
         full.release(HOLDER, second, third)
         with full.database.leases.begin() as connection:
-            leases.expire(connection, since=full.now(), limit=BATCH)
+            endings.expire(connection, since=full.now(), limit=BATCH)
             keeper.make_due(connection, limit=BATCH)
             keeper.time_out_waits(connection, limit=BATCH)
     marks = {

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator.store import leases
+from orchestrator.store import endings
 from orchestrator.store.transaction import transact
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
@@ -151,7 +151,7 @@ def test_forward_nothing_is_taken_between_the_jump_and_the_tick_that_notices_it(
     dibs.beat()
     jump(dibs, JUMP_SECONDS)
 
-    expire = partial(leases.expire, since=dibs.now(), limit=5)
+    expire = partial(endings.expire, since=dibs.now(), limit=5)
     taken = transact(dibs.database.leases, expire)
 
     assert taken == []

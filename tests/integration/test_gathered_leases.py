@@ -14,7 +14,8 @@ import pytest
 
 from orchestrator.desk.creates import Wanted
 from orchestrator.desk.leases import ReleaseAnswer, RenewAnswer
-from orchestrator.store.leases import HeldLease, Reconciliation
+from orchestrator.store.leases import HeldLease
+from orchestrator.store.orphans import Reconciliation
 from orchestrator.store.records import Dispatch
 from tests.database import Database
 from tests.integration.dibs import Dibs

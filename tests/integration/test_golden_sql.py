@@ -21,6 +21,7 @@ from orchestrator.store import (
     bulk_acts,
     claim_requests,
     claims,
+    endings,
     events,
     executors,
     gates,
@@ -30,6 +31,7 @@ from orchestrator.store import (
     leases,
     limits,
     lock_waits,
+    orphans,
     parked,
     queues,
     replication,
@@ -63,7 +65,7 @@ TOKEN: dict[str, Any] = {
 REGISTRATION = executors.Registration("fleet:one", ID, "fleet", None, 1, (), (), "{}", None)
 WISH = claims.ClaimWish(ID, "fleet", "fleet:one", ID, b"h", 30, 1)
 RUN_WISH = claims.RunWish(ID, "fleet", "fleet:one", ID, 30, ID, None)
-ORPHANS = leases.Reconciliation("fleet", ID, (ID,), THEN)
+ORPHANS = orphans.Reconciliation("fleet", ID, (ID,), THEN)
 REQUEST = claim_requests.ClaimRequest("fleet", ID, ID, b"h")
 DEFINITION = workflows.NewDefinition("refund", "{}", "a", '{"a": {}}', b"h", "ops")
 SCHEDULE = schedules.NewSchedule(
@@ -122,20 +124,20 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     ),
     "leases.server_time": leases.server_time,
     "leases.renew": lambda c: leases.renew(c, HELD),
-    "leases.release": lambda c: leases.release(c, HELD, reason="draining"),
-    "leases.released_lately": lambda c: leases.released_lately(c, HELD),
-    "leases.release_orphans": lambda c: leases.release_orphans(c, ORPHANS, named=[ID]),
-    "leases.with_orphans": lambda c: leases.with_orphans(c, [(ORPHANS, [ID])]),
-    "leases.release_replaced": lambda c: leases.release_replaced(
-        c, executor="fleet:one", session=ID, request_id=None, actor="fleet"
-    ),
     "leases.count_live": leases.count_live,
-    "leases.revoke": lambda c: leases.revoke(c, after=ID, limit=1),
     "leases.cap_expiries": lambda c: leases.cap_expiries(c, limit=1),
     "leases.far_run_ids": lambda c: leases.far_run_ids(c, limit=1),
-    "leases.expire": lambda c: leases.expire(c, since=THEN, limit=1),
-    "leases.expired_run_ids": lambda c: leases.expired_run_ids(c, limit=1),
     "leases.start_step": lambda c: leases.start_step(c, HELD, step_indexes=[0]),
+    "endings.release": lambda c: endings.release(c, HELD, reason="draining"),
+    "endings.released_lately": lambda c: endings.released_lately(c, HELD),
+    "endings.release_replaced": lambda c: endings.release_replaced(
+        c, executor="fleet:one", session=ID, request_id=None, actor="fleet"
+    ),
+    "endings.revoke": lambda c: endings.revoke(c, after=ID, limit=1),
+    "endings.expire": lambda c: endings.expire(c, since=THEN, limit=1),
+    "endings.expired_run_ids": lambda c: endings.expired_run_ids(c, limit=1),
+    "orphans.release_orphans": lambda c: orphans.release_orphans(c, ORPHANS, named=[ID]),
+    "orphans.with_orphans": lambda c: orphans.with_orphans(c, [(ORPHANS, [ID])]),
     "reports.report": lambda c: reports.report(c, REPORT),
     "reports.stored": lambda c: reports.stored(c, REPORT),
     "reports.current_steps": lambda c: reports.current_steps(c, REPORT),

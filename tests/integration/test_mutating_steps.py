@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.lifecycle import Role
-from orchestrator.store import leases
+from orchestrator.store import endings
 from orchestrator.store.transaction import transact
 from tests.integration.charges import abort_and_expiry
 from tests.integration.face import Face, Json, problem
@@ -208,7 +208,7 @@ def test_the_keeper_and_the_mark_at_the_same_instant_never_run_the_step_twice(
     expire = partial(
         transact,
         face.services.database.leases,
-        partial(leases.expire, since=datetime.now(UTC), limit=5),
+        partial(endings.expire, since=datetime.now(UTC), limit=5),
     )
     started = 0
     for _ in range(200):

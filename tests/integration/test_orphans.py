@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from orchestrator.store import leases
-from orchestrator.store.leases import Reconciliation
+from orchestrator.store import orphans
+from orchestrator.store.orphans import Reconciliation
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
 
@@ -36,7 +36,7 @@ def test_a_named_lease_is_no_orphan_even_before_its_renewal(dibs: Dibs, executor
     says = Reconciliation(executor.token, executor.session, (), dibs.now())
 
     with dibs.database.leases.begin() as connection:
-        freed = leases.release_orphans(connection, says, named=[known.lease.id])
+        freed = orphans.release_orphans(connection, says, named=[known.lease.id])
 
     assert freed == []
 

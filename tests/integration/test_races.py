@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext
 
 from orchestrator.errors import LeaseLost, RunHeld
-from orchestrator.store import leases
+from orchestrator.store import endings
 from orchestrator.store.transaction import transact
 from tests.database import Database
 from tests.integration.dibs import Dibs
@@ -92,7 +92,7 @@ def test_a_report_and_an_expiry_at_the_same_instant_have_one_effect(
             partial(dibs.tell, dispatch, executor, "success"),
             # The statement alone: a whole beat of the keeper would nearly always be late.
             partial(
-                transact, dibs.database.leases, partial(leases.expire, since=dibs.now(), limit=1)
+                transact, dibs.database.leases, partial(endings.expire, since=dibs.now(), limit=1)
             ),
         )
 

@@ -17,7 +17,7 @@ from orchestrator import schema
 from orchestrator.dev.binaries import BinariesMissingError, find_binaries
 from orchestrator.dev.provision import as_user, create_database
 from orchestrator.errors import LeaseLost
-from orchestrator.store import leases
+from orchestrator.store import endings
 from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
 from tests.command_line import CommandLine, Ended
@@ -229,7 +229,7 @@ def test_a_pass_never_goes_back_to_what_was_granted_behind_it(
 
     ended = transact(
         dibs.database.leases,
-        lambda connection: leases.revoke(connection, after=passed.run.id, limit=500),
+        lambda connection: endings.revoke(connection, after=passed.run.id, limit=500),
     )
 
     assert [each.run_id for each in ended] == [ahead.run.id]

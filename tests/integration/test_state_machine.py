@@ -30,7 +30,7 @@ from hypothesis.stateful import (
 from werkzeug.test import TestResponse
 
 from orchestrator.lifecycle import Role
-from orchestrator.store import keeper, leases
+from orchestrator.store import endings, keeper
 from orchestrator.store.transaction import transact
 from tests.integration.face import Face, Json, fresh_name
 from tests.integration.random_definitions import definitions
@@ -230,7 +230,7 @@ class Runs(RuleBasedStateMachine):
             ' AND "leaseId" IS NOT NULL',
             run_id,
         )
-        self._keeper(partial(leases.expire, since=datetime.now(UTC)), run_id)
+        self._keeper(partial(endings.expire, since=datetime.now(UTC)), run_id)
         self.face.forgive()
 
         self.models[run_id].expire()

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from orchestrator.store import leases
+from orchestrator.store import endings
 from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
 from tests.integration.dibs import Dibs
@@ -38,7 +38,7 @@ def replacement(dibs: Dibs, executor: Executor, dispatch: Dispatch) -> None:
     successor = Executor(executor.name)
     transact(
         dibs.database.leases,
-        lambda connection: leases.release_replaced(
+        lambda connection: endings.release_replaced(
             connection,
             executor=successor.name,
             session=successor.session,
