@@ -1,5 +1,6 @@
 """The command `dibs-executor`."""
 
+import gc
 import importlib
 import os
 import signal
@@ -17,6 +18,7 @@ from executor.registration import NotWelcomeError
 from executor.settings import BadSettingsError, read_settings
 
 LAST_RESORT_SECONDS = 5.0
+OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
 
 @click.group()
@@ -48,6 +50,9 @@ def run(app: str) -> None:
         executor = Executor(load(app), settings)
         stop, hurry = _signals()
         executor.start()
+        # What is there now stays, and runs come and go without leaving cycles.
+        gc.freeze()
+        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     except (BadSettingsError, CannotListenError, NotWelcomeError) as error:
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)

@@ -59,7 +59,13 @@ class Side:
 @contextmanager
 def side(service_url: str, owner_url: str) -> Iterator[Side]:
     """The parts of an orchestrator's process, but for its server."""
-    app = create_app(load({"DATABASE_URL": service_url, "DIBS_SECRET_KEY": secrets.token_hex(16)}))
+    settings = {
+        "DATABASE_URL": service_url,
+        "DIBS_SECRET_KEY": secrets.token_hex(16),
+        # What is old is for the measurement of pruning.
+        "DIBS_RETENTION_DAYS": "0",
+    }
+    app = create_app(load(settings))
     services = services_of(app)
     try:
         yield Side(services, owner_url)
