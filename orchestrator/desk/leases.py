@@ -63,6 +63,10 @@ class Heartbeat:
     reconciliation: Reconciliation | None
 
 
+Named = tuple[str, UUID]
+"""A lease, and the token's name that names it: it may be somebody else's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """Leases to be given back, each once, and why."""
@@ -84,7 +88,7 @@ class LeaseDesk:
         self._renewals: Gathering[Heartbeat, RenewAnswer] = Gathering(
             self._renew_together, self._renew, weight=lambda wish: len(wish.held)
         )
-        self._releases: Gathering[Release, dict[UUID, UUID]] = Gathering(
+        self._releases: Gathering[Release, dict[Named, UUID]] = Gathering(
             self._release_together, self._release, weight=lambda wish: len(wish.held)
         )
 
@@ -103,12 +107,12 @@ class LeaseDesk:
         """Give leases back unfinished; one that is gone is lost, and that is no error."""
         named = _once_each(held)
         given_back = self._releases.ask(Release(named, reason))
-        left = [lease for lease in named if lease.lease_id not in given_back]
+        left = [lease for lease in named if _named(lease) not in given_back]
         if left:
             given_back |= self._release(Release(left, reason))
         return ReleaseAnswer(
             released=list(given_back.values()),
-            lost=[lease.lease_id for lease in named if lease.lease_id not in given_back],
+            lost=[lease.lease_id for lease in named if _named(lease) not in given_back],
         )
 
     def start_step(self, held: HeldLease, *, step_index: int) -> None:
@@ -140,39 +144,39 @@ class LeaseDesk:
             self._database.leases, lambda connection: _renew_together(connection, wishes)
         )
 
-    def _release(self, wish: Release) -> dict[UUID, UUID]:
+    def _release(self, wish: Release) -> dict[Named, UUID]:
         return self._release_all([wish], skip_locked=False)
 
-    def _release_together(self, wishes: Sequence[Release]) -> Sequence[dict[UUID, UUID]]:
+    def _release_together(self, wishes: Sequence[Release]) -> Sequence[dict[Named, UUID]]:
         given_back = self._release_all(wishes, skip_locked=True)
         return [
             {
-                lease.lease_id: given_back[lease.lease_id]
+                _named(lease): given_back[_named(lease)]
                 for lease in wish.held
-                if lease.lease_id in given_back
+                if _named(lease) in given_back
             }
             for wish in wishes
         ]
 
-    def _release_all(self, wishes: Sequence[Release], *, skip_locked: bool) -> dict[UUID, UUID]:
+    def _release_all(self, wishes: Sequence[Release], *, skip_locked: bool) -> dict[Named, UUID]:
         """The leases that were given back, each with its run."""
-        by_reason: dict[str, dict[UUID, HeldLease]] = {}
+        by_reason: dict[str, dict[Named, HeldLease]] = {}
         for wish in wishes:
             for lease in wish.held:
-                by_reason.setdefault(wish.reason, {}).setdefault(lease.lease_id, lease)
+                by_reason.setdefault(wish.reason, {}).setdefault(_named(lease), lease)
 
         def work(
             connection: Connection, *, skip_locked: bool = skip_locked
-        ) -> tuple[dict[UUID, UUID], Mapping[str, int]]:
+        ) -> tuple[dict[Named, UUID], Mapping[str, int]]:
             ended: list[EndedLease] = []
             for reason, held in sorted(by_reason.items()):
                 ended += endings.release(
                     connection, list(held.values()), reason=reason, skip_locked=skip_locked
                 )
-            given_back = {lease.lease_id: lease.run_id for lease in ended}
+            given_back = {(lease.token_name, lease.lease_id): lease.run_id for lease in ended}
             return given_back, arrivals(connection, ended) + self._database.limits.freed(ended)
 
-        def look_up(connection: Connection) -> tuple[dict[UUID, UUID], Mapping[str, int]]:
+        def look_up(connection: Connection) -> tuple[dict[Named, UUID], Mapping[str, int]]:
             named = [lease for held in by_reason.values() for lease in held.values()]
             # What was sent and not answered is waited for.
             done, arrived = work(connection, skip_locked=False)
@@ -248,6 +252,10 @@ def _with_orphans(connection: Connection, wishes: Sequence[Heartbeat]) -> set[in
         return set()
     places = list(said)
     return {places[found] for found in orphans.with_orphans(connection, list(said.values()))}
+
+
+def _named(lease: HeldLease) -> Named:
+    return (lease.token_name, lease.lease_id)
 
 
 def _once_each(held: Sequence[HeldLease]) -> list[HeldLease]:

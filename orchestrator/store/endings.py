@@ -40,7 +40,7 @@ def release(
     wait for a growing pause, and the twentieth such release in a row fails it.
 
     Args:
-        held: At most one entry for each lease.
+        held: At most one entry for each lease and token.
         reason: Goes to the ledger as it is.
         skip_locked: As in `renew`.
 
@@ -76,15 +76,17 @@ def release(
     )
 
 
-def released_lately(connection: Connection, held: Sequence[HeldLease]) -> dict[UUID, UUID]:
+def released_lately(
+    connection: Connection, held: Sequence[HeldLease]
+) -> dict[tuple[str, UUID], UUID]:
     """
-    The leases that these very requests have given back, each with its run.
+    The leases that these very requests have given back, each with its token's name and its run.
 
     For a release whose COMMIT was not answered.
     """
     rows = connection.execute(
         text(f"""
-SELECT e."leaseId", e."runId"
+SELECT e.actor, e."leaseId", e."runId"
   FROM unnest(CAST(:token_names AS text[]), CAST(:run_ids AS uuid[]),
     CAST(:lease_ids AS uuid[]), CAST(:request_ids AS text[]))
     AS n(token_name, run_id, lease_id, request_id)
@@ -98,7 +100,7 @@ SELECT e."leaseId", e."runId"
             "request_ids": [lease.request_id for lease in held],
         },
     )
-    return {row[0]: row[1] for row in rows}
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def expire(

@@ -65,6 +65,11 @@ class EndedLease:
     ended_at: datetime
 
     @property
+    def token_name(self) -> str:
+        """The name of the token that it was granted to."""
+        return self.executor.partition(":")[0]
+
+    @property
     def freed_queue(self) -> str:
         """The queue that it had been claimed from."""
         return self.step_queue

@@ -687,7 +687,7 @@ SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS st
   FROM ended ORDER BY id;
 
 -- endings.released_lately
-SELECT e."leaseId", e."runId"
+SELECT e.actor, e."leaseId", e."runId"
   FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(run_ids)s AS uuid[]),
     CAST(%(lease_ids)s AS uuid[]), CAST(%(request_ids)s AS text[]))
     AS n(token_name, run_id, lease_id, request_id)

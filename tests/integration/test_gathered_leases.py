@@ -352,6 +352,20 @@ def test_a_lease_that_is_named_by_two_releases_is_given_back_once_and_both_are_t
     assert dibs.events(twice.run.id).count("released") == 1
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["holder-first", "stranger-first"])
+def test_a_lease_that_a_stranger_names_beside_its_holder_is_lost_to_the_stranger_alone(
+    dibs: Dibs, executor: Executor, stranger: Executor, release_together: Releases, order: int
+) -> None:
+    dispatch = dibs.dispatch(executor)
+    with release_together(
+        *[[held(dispatch, one)] for one in (executor, stranger)][::order]
+    ) as futures:
+        holders, strangers = (released(future) for future in futures[::order])
+
+    assert holders == ([dispatch.run.id], [])
+    assert strangers == ([], [dispatch.lease.id])
+
+
 def test_a_run_whose_row_is_locked_holds_up_its_own_release_and_no_other(
     dibs: Dibs, executor: Executor, dispatches: list[Dispatch], release_together: Releases
 ) -> None:
