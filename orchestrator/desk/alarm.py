@@ -32,7 +32,6 @@ class Alarm:
         with self._changed:
             if queue in self._set and self._set[queue][0] <= at:
                 return
-            self._set[queue] = (at, runs)
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="alarm", daemon=True)
                 try:
@@ -42,6 +41,7 @@ class Alarm:
                     log.warning("alarm_cannot_start")
                     return
                 self._thread = thread
+            self._set[queue] = (at, runs)
             self._changed.notify()
 
     def _run(self) -> None:

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-
-import pytest
 
 from tests.acceptance.waiting import eventually
 from tests.integration.dibs import Dibs
+from tests.integration.threads import no_thread_to_be_had
 from tests.integration.wishes import Executor
 
 WAIT_SECONDS = 20.0
 
 
-@contextmanager
-def no_thread_to_be_had() -> Iterator[None]:
-    """The machine gives no thread, as far as the lookout is concerned."""
-    start = threading.Thread.start
-
-    def refuse(thread: threading.Thread) -> None:
-        if thread.name == "lookout":
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
-        yield
-
-
 def test_a_claim_for_which_nobody_would_look_is_answered_at_once_and_leaves_nothing_parked(
     dibs: Dibs, executor: Executor, other: Executor
 ) -> None:
-    with no_thread_to_be_had():
+    with no_thread_to_be_had("lookout"):
         answers = [dibs.claim(one, wait_seconds=WAIT_SECONDS) for one in (executor, other)]
 
     assert [answer.dispatches for answer in answers] == [(), ()]
@@ -46,7 +27,7 @@ def test_a_claim_for_which_nobody_would_look_is_answered_at_once_and_leaves_noth
 
 
 def test_the_next_claim_begins_to_look(dibs: Dibs, executor: Executor) -> None:
-    with no_thread_to_be_had():
+    with no_thread_to_be_had("lookout"):
         dibs.claim(executor, wait_seconds=WAIT_SECONDS)
     # Nobody rings: whoever is answered was looked for.
     dibs.bell.hear = lambda arrived: arrived
