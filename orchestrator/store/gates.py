@@ -93,6 +93,7 @@ def let_in(connection: Connection, keys: Iterable[Key]) -> dict[str, int]:
     """
     named = _columns(keys)
     _lock(connection, named)
+    # In the order of the index, nulls included: any other would sort all that wait.
     rows = connection.execute(
         text(f"""
 WITH room AS MATERIALIZED (
@@ -105,7 +106,7 @@ next AS MATERIALIZED (
     SELECT r.id FROM "workflowRuns" r
      WHERE r.queue = m.queue AND r."concurrencyKey" = m.key AND {_STANDS}
        AND r."gatedClaimKey" IS NOT NULL
-     ORDER BY r."gatedClaimKey", r.id LIMIT greatest(m.places, 0)
+     ORDER BY r."gatedClaimKey" NULLS FIRST, r.id LIMIT greatest(m.places, 0)
        FOR UPDATE OF r SKIP LOCKED) c),
 let_in AS (
   UPDATE "workflowRuns" r SET "claimKey" = r."gatedClaimKey", "gatedClaimKey" = NULL

@@ -102,6 +102,8 @@ def _script(
 
         def variable(found: re.Match[str], number: int = number, it: Statement = statement) -> str:
             value = it.values[found[1]]
+            if value is None:
+                return "NULL"
             if expression := moving(value):
                 return expression
             name = f"{prefix}{number}_{found[1]}"
@@ -110,7 +112,7 @@ def _script(
 
         text = _PARAMETER.sub(variable, statement.text).replace("%%", "%").strip()
         head, _, last = text.rpartition("\nSELECT ")
-        texts.append(head + _FOLDED if "FROM leased l" in last else text + ";\n")
+        texts.append(head + _FOLDED if "leased l" in last else text + ";\n")
     return Script(before + "BEGIN;\n" + "".join(texts) + "COMMIT;\n", variables)
 
 

@@ -177,7 +177,7 @@ next AS MATERIALIZED (
      WHERE r.queue = m.queue AND r."concurrencyKey" = m.key AND r."concurrencyKey" IS NOT NULL
      AND r."runState" IN ('pending', 'loading', 'started')
        AND r."gatedClaimKey" IS NOT NULL
-     ORDER BY r."gatedClaimKey", r.id LIMIT greatest(m.places, 0)
+     ORDER BY r."gatedClaimKey" NULLS FIRST, r.id LIMIT greatest(m.places, 0)
        FOR UPDATE OF r SKIP LOCKED) c),
 let_in AS (
   UPDATE "workflowRuns" r SET "claimKey" = r."gatedClaimKey", "gatedClaimKey" = NULL
