@@ -36,7 +36,7 @@ def _keys(_context: click.Context, _parameter: click.Parameter, value: str) -> t
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
-    default=2,
+    default=1,
     show_default=True,
     help="Processes of the orchestrator.",
 )
