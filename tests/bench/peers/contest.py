@@ -19,7 +19,7 @@ from tests.bench.targets import GRAPHILE_WORKER, PGQUEUER, Target
 
 DIBS, PGBENCH = "Dibs", "pgbench, ours"
 TARGETS = {"PgQueuer": PGQUEUER, "graphile-worker": GRAPHILE_WORKER}
-ORCHESTRATOR_PROCESSES = 2
+ORCHESTRATOR_PROCESSES = 1
 
 
 @dataclass(frozen=True)
