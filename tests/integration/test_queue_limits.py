@@ -17,6 +17,7 @@ from orchestrator.store.transaction import transact
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.racing import at_once
+from tests.integration.statements import captured
 from tests.integration.wishes import QUEUE, Executor
 
 
@@ -170,3 +171,18 @@ def test_two_limited_queues_asked_in_opposite_order_do_not_deadlock(
         at_once(*(partial(claim_often, *side) for side in sides))
 
     assert failures == []
+
+
+def test_a_queue_without_limits_costs_no_statement(dibs: Dibs, executor: Executor) -> None:
+    limit(dibs, concurrency=1, queue="narrow")
+    dibs.claim(executor, queues=("narrow",))
+    dibs.pending()
+
+    with captured(dibs.database.work) as found:
+        dibs.claim(executor)
+    with captured(dibs.database.work) as nothing:
+        dibs.claim(executor)
+
+    # The request's lock and the claim; when that is empty also whether the request was
+    # granted something before, and its executor is in service.
+    assert (len(found), len(nothing)) == (2, 4)
