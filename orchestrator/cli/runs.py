@@ -28,6 +28,7 @@ runs.add_command(wait)
 @click.option("--priority", type=int, help="-100 to 100, higher first.")
 @click.option("--available-at", metavar="TIME", help="Not before this time (RFC 3339).")
 @click.option("--dedup-key", help="At most one live run of the workflow has the same key.")
+@click.option("--concurrency-key", help="Runs of the queue with the same key go one by one.")
 @click.option(
     "--on-conflict",
     type=click.Choice(["refuse", "return"]),
@@ -42,6 +43,7 @@ def create(
     priority: int | None,
     available_at: str | None,
     dedup_key: str | None,
+    concurrency_key: str | None,
     on_conflict: str | None,
     idempotency_key: str | None,
     as_json: bool,
@@ -54,6 +56,7 @@ def create(
         "priority": priority,
         "availableAt": available_at,
         "dedupKey": dedup_key,
+        "concurrencyKey": concurrency_key,
         "onConflict": on_conflict,
     }
     body = {name: value for name, value in wanted.items() if value is not None}

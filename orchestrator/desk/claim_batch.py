@@ -4,7 +4,8 @@ Several requests share one transaction and one COMMIT. Within it there is one
 claim for each queue and round; in the first round each asks the queue that is
 first for it, and so on until it has what it wanted. None of them waits for
 anything that concerns another: a request of which a copy is being served right
-now, or was before, is served by itself.
+now, or was before, is served by itself. Only the row of a queue with limits is
+waited for, as long as the claim of another process takes that has it.
 """
 
 from __future__ import annotations

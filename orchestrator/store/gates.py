@@ -149,7 +149,8 @@ SELECT coalesce((SELECT r."gatedClaimKey" IS NOT NULL FROM "workflowRuns" r
 
 def keys_after(connection: Connection, after: Key, *, limit: int) -> KeyPage:
     """The next keys that have live runs, at most this many, and which of them have room."""
-    # One look along the index for each key, however many runs it has.
+    # One look along the index for each key, however many runs it has; an EXISTS may read
+    # the whole table when most of what is live has one key.
     rows = connection.execute(
         text(f"""
 WITH RECURSIVE page AS (
@@ -163,10 +164,11 @@ WITH RECURSIVE page AS (
        WHERE {_STANDS} AND (r.queue, r."concurrencyKey") > (p.queue, p.key)
        ORDER BY r.queue, r."concurrencyKey" LIMIT 1) n
    WHERE p.number < :limit)
-SELECT k.queue, k.key, EXISTS (
-         SELECT FROM "workflowRuns" r
+SELECT k.queue, k.key, (
+         SELECT r.id FROM "workflowRuns" r
           WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_STANDS}
-            AND r."gatedClaimKey" IS NOT NULL)
+            AND r."gatedClaimKey" IS NOT NULL
+          ORDER BY r."gatedClaimKey" NULLS FIRST, r.id LIMIT 1) IS NOT NULL
        AND {_ALLOWED} > (
          SELECT count(*) FROM "workflowRuns" r
           WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_TAKES_A_PLACE}) AS has_room

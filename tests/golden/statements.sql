@@ -219,11 +219,12 @@ WITH RECURSIVE page AS (
      AND r."runState" IN ('pending', 'loading', 'started') AND (r.queue, r."concurrencyKey") > (p.queue, p.key)
        ORDER BY r.queue, r."concurrencyKey" LIMIT 1) n
    WHERE p.number < %(limit)s)
-SELECT k.queue, k.key, EXISTS (
-         SELECT FROM "workflowRuns" r
+SELECT k.queue, k.key, (
+         SELECT r.id FROM "workflowRuns" r
           WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
      AND r."runState" IN ('pending', 'loading', 'started')
-            AND r."gatedClaimKey" IS NOT NULL)
+            AND r."gatedClaimKey" IS NOT NULL
+          ORDER BY r."gatedClaimKey" NULLS FIRST, r.id LIMIT 1) IS NOT NULL
        AND coalesce((
          SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1) > (
          SELECT count(*) FROM "workflowRuns" r

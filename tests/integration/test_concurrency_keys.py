@@ -11,7 +11,9 @@ import pytest
 
 from orchestrator.desk.creates import Wanted
 from orchestrator.errors import RunNotClaimable
+from orchestrator.store import parked
 from orchestrator.store.records import Run
+from orchestrator.store.transaction import transact
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.raw_rows import LEASE, change_run, insert_run
@@ -307,3 +309,27 @@ def test_runs_without_a_key_cost_no_statement(
 
     assert not [each for each in work + leases if 'gatedClaimKey" = NULL' in each.text]
     assert not [each for each in work + leases if "pg_advisory_xact_lock(17" in each.text]
+
+
+def test_a_gated_run_is_nothing_to_look_for(dibs: Dibs, executor: Executor) -> None:
+    dibs.dispatch(executor, concurrency_key=KEY)
+    keyed(dibs)
+
+    found = transact(
+        dibs.database.work,
+        lambda connection: parked.look(
+            connection, queues=["default"], most=8, keys=[], processes=[]
+        ),
+    )
+
+    assert found.runs == {}
+
+
+def test_a_create_rings_for_runs_that_are_let_in_only(dibs: Dibs, executor: Executor) -> None:
+    told: list[dict[str, int]] = []
+    dibs.bell.hear = lambda arrived: told.append(dict(arrived)) or {}
+
+    first, _ = keyed(dibs), keyed(dibs)
+    dibs.abort(first.id)
+
+    assert [arrived for arrived in told if arrived] == [{"default": 1}, {"default": 1}]

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.store import gates
 from orchestrator.store.transaction import transact
 from tests.integration.dibs import Dibs
-from tests.integration.statements import captured, find, nodes, plan
+from tests.integration.statements import captured, find, nodes, plan, scans_whole
 from tests.integration.wishes import QUEUE, Executor
 
 GATED = 100_000
@@ -88,8 +88,23 @@ def test_who_is_next_is_found_by_the_index_of_places(
     candidates = find(root, lambda node: node.get("Subplan Name") == "CTE next")
     assert "workflowRuns_places" in used
     assert not [node for node in nodes(candidates) if "Sort" in node["Node Type"]]
-    assert not [
-        node
-        for node in nodes(root)
-        if node["Node Type"] == "Seq Scan" and node["Relation Name"] == "workflowRuns"
-    ]
+    assert not scans_whole(root, "workflowRuns")
+
+
+@pytest.mark.parametrize("generic", [False, True])
+def test_the_sweep_looks_once_for_each_key(
+    full: Dibs, owner: psycopg.Connection, generic: bool
+) -> None:
+    with captured(full.database.work) as statements:
+        page = transact(
+            full.database.work,
+            lambda connection: gates.keys_after(connection, gates.NOWHERE, limit=200),
+        )
+
+    root = plan(owner, statements[-1], generic=generic)
+
+    assert (page.with_room, page.through, page.is_last) == ([], KEY, True)
+    assert not scans_whole(root, "workflowRuns")
+    # The page itself may be sorted, the runs may not.
+    sorts = [node for node in nodes(root) if node["Node Type"] == "Sort"]
+    assert all(node is root for node in sorts)

@@ -144,6 +144,23 @@ def test_a_claim_by_id_waits_for_the_one_that_takes_the_last_lease(
     assert (taken, waited) == (1, True)
 
 
+def test_a_claim_from_before_the_limit_is_counted_when_it_is_committed(
+    slow: Dibs, executor: Executor
+) -> None:
+    for _ in range(6):
+        slow.pending()
+    wish = ClaimWish(uuid4(), executor.token, executor.name, executor.session, b"h" * 32, 30, 2)
+
+    with slow.database.work.connect() as connection:
+        claims.claim(connection, QUEUE, [wish])
+        limit(slow, concurrency=3)
+        first = slow.claim(executor)
+        connection.commit()
+
+    assert len(first.dispatches) == 1
+    assert slow.claim(executor).dispatches == ()
+
+
 def claim_within_limits(dibs: Dibs, connection: Any, executor: Executor) -> int:
     """Claim one run in a transaction that stays open; how many there were."""
     wish = ClaimWish(uuid4(), executor.token, executor.name, executor.session, b"h" * 32, 30, 1)
