@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import Response
-from sqlalchemy import Connection
 
 from orchestrator.api.access import OPERATORS, WATCHERS, allow, caller
 from orchestrator.api.answer import answer
@@ -58,15 +57,13 @@ def put_limits(name: str, asked: QueueLimits) -> Response:
         actor=caller().name,
     )
 
-    def write(connection: Connection) -> store.Queue:
-        limits.put(connection, new)
-        return next(each for each in store.list_queues(connection) if each.name == queue)
-
     database = services().database
-    found = transact(database.work, write)
+    transact(database.work, lambda connection: limits.put(connection, new))
     # It may allow more now: all that wait for it look.
     database.arrived({queue: EVERYBODY})
-    return answer(queue_body(found))
+    # Counted afterwards: claims from the queue wait for whoever holds its row.
+    every = transact(database.work, store.list_queues)
+    return answer(queue_body(next(each for each in every if each.name == queue)))
 
 
 @queues.post("/v1/queues/<name>/pause")

@@ -37,17 +37,27 @@ class _Used:
 class Allowances:
     """The limited queues that one transaction may claim from; their rows stay locked."""
 
-    def __init__(self, connection: Connection, known: KnownLimits, queues: Iterable[str]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        known: KnownLimits,
+        queues: Iterable[str],
+        *,
+        briefly: bool = False,
+    ) -> None:
         """
         Lock those of the queues that are known to have limits.
 
         All of them at once and in one order, whichever are asked first: two transactions
         that claim from the same queues cannot wait for each other.
+
+        Args:
+            briefly: Others share this transaction, whom a row that is held does not concern.
         """
         self._connection = connection
         self._used: dict[str, _Used] = {}
         named = {queue for queue in queues if queue in known}
-        for held in limits.hold(connection, named) if named else ():
+        for held in limits.hold(connection, named, briefly=briefly) if named else ():
             known.note(held.queue, counts_leases=held.max_concurrency is not None)
             self._used[held.queue] = _Used(held, held.leased_at_most)
         for queue in named - self._used.keys():

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from orchestrator.lifecycle import LEASED, RunState
 from orchestrator.store import gates
+from orchestrator.store.lock_waits import wait_briefly
 
 # More than can be parked: whoever waits for a queue is to look.
 EVERYBODY = 1_000_000
@@ -36,12 +37,20 @@ def nothing(_connection: Connection, _moved: object) -> Counter[str]:
     return Counter()
 
 
-def arrivals(connection: Connection, moved: Collection[Moved]) -> Counter[str]:
+def arrivals(
+    connection: Connection, moved: Collection[Moved], *, briefly: bool = False
+) -> Counter[str]:
     """
     How many runs are claimable because of these moves, by the queue that they are claimed from.
 
     To be called last in the transaction of the moves, for it lets in who is next of a
     concurrencyKey; runs without one cost no statement.
+
+    Args:
+        briefly: Others share this transaction, whom a key that is held does not concern.
+
+    Raises:
+        DBAPIError: 55P03, when a key is held for longer than a tenth of a second then.
     """
     arrived = Counter(
         run.step_queue
@@ -55,5 +64,7 @@ def arrivals(connection: Connection, moved: Collection[Moved]) -> Counter[str]:
         if run.concurrency_key is not None and run.run_state not in LEASED
     }
     if keys:
+        if briefly:
+            wait_briefly(connection)
         arrived.update(gates.let_in(connection, keys))
     return arrived

@@ -232,7 +232,8 @@ def _claim(
     Beside them the queues whose rate is used up.
     """
     rounds = [_Round(each) for each in asked]
-    allowances = Allowances(connection, known, {name for each in asked for name in each.queues})
+    queues = {name for each in asked for name in each.queues}
+    allowances = Allowances(connection, known, queues, briefly=len(asked) > 1)
     for place in range(max((len(each.queues) for each in asked), default=0)):
         by_queue: dict[str, list[_Round]] = {}
         for each in rounds:

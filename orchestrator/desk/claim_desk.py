@@ -34,7 +34,7 @@ from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.store import parked
 from orchestrator.store.engine import Database
-from orchestrator.store.patience import new_patience
+from orchestrator.store.patience import new_patience, seconds_left
 from orchestrator.store.transaction import transact
 
 # How often all that are parked look by themselves: while rings from other processes
@@ -179,8 +179,6 @@ class ClaimDesk:
             woken = False
             if self._parking.park(ticket, looked_at):
                 woken = ticket.sleep(left)
-                if ticket.is_over:
-                    return ClaimAnswer((), 0, replayed=False)
                 if not woken and self._parking.leave(ticket):
                     # The last look: a copy may have been granted something meanwhile.
                     self._gathering.submit([ticket])
@@ -190,6 +188,11 @@ class ClaimDesk:
                 self._gathering.submit([ticket])
             # What passed while it was parked was not the database's time.
             with new_patience():
+                # One that was called when its time was up is woken in a moment: it is to be
+                # served, or its wait is over.
+                woken = woken or ticket.sleep(seconds_left())
+                if ticket.is_over:
+                    return ClaimAnswer((), 0, replayed=False)
                 try:
                     answer = self._gathering.collect(ticket, woken=woken)
                 except PresumedDeadError:

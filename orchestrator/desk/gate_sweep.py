@@ -8,14 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from orchestrator.store import gates
+from orchestrator.store.gates import KeyPage
 
 KEYS_AT_ONCE = 200
 # Between the end of a pass and the beginning of the next.
 REST_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """
+    What became of one page of keys.
+
+    Attributes:
+        let_in: How many runs are claimable now, by the queue they are claimed from.
+        held_back: How many that had been let in are gated again: their queue allows fewer now.
+    """
+
+    page: KeyPage
+    let_in: Mapping[str, int]
+    held_back: int
 
 
 class GateSweep:
@@ -30,12 +47,19 @@ class GateSweep:
         """Whether it does not rest."""
         return time.monotonic() >= self._rests_until
 
-    def step(self, connection: Connection) -> Mapping[str, int]:
-        """Let in whom the next keys have room for; what is claimable now, by queue."""
+    def step(self, connection: Connection) -> Swept:
+        """Put the next keys right; one that somebody holds is put right by him, or next time."""
         page = gates.keys_after(connection, self._through, limit=KEYS_AT_ONCE)
-        if page.is_last:
+        return Swept(
+            page,
+            gates.let_in(connection, page.with_room, skip_locked=True) if page.with_room else {},
+            gates.hold_back(connection, page.overfull) if page.overfull else 0,
+        )
+
+    def go_on(self, swept: Swept) -> None:
+        """What a step did is committed: the next one goes on after it."""
+        if swept.page.is_last:
             self._through = gates.NOWHERE
             self._rests_until = time.monotonic() + REST_SECONDS
         else:
-            self._through = page.through
-        return gates.let_in(connection, page.with_room) if page.with_room else {}
+            self._through = swept.page.through

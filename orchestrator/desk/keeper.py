@@ -43,6 +43,9 @@ from orchestrator.store.verdict import EndedLease
 
 Item = TypeVar("Item")
 
+# A batch is of many runs: a key that somebody holds is the business of one of them.
+_arrivals = partial(arrivals, briefly=True)
+
 Arrived = Callable[[Connection, Sequence[Item]], Mapping[str, int]]
 
 TICK_SECONDS = 0.25
@@ -112,11 +115,11 @@ class Keeper:
         if duties.expire:
             self._expire(since=tick.at)
         if duties.make_due:
-            for due in self._each(keeper.make_due, keeper.due_run_ids, "make_due", arrivals):
+            for due in self._each(keeper.make_due, keeper.due_run_ids, "make_due", _arrivals):
                 log.debug("run_due", run_id=str(due.run_id))
         if duties.time_out_waits:
             for late in self._each(
-                keeper.time_out_waits, keeper.late_run_ids, "time_out_waits", arrivals
+                keeper.time_out_waits, keeper.late_run_ids, "time_out_waits", _arrivals
             ):
                 log.info("wait_timed_out", run_id=str(late.run_id), run_state=late.run_state)
         if duties.fire:
@@ -216,8 +219,9 @@ class Keeper:
             try:
                 batch = self._do(partial(duty, limit=BATCH), arrived)
             except Overloaded as busy:
-                # A row that somebody holds locked keeps no other duty waiting.
-                log.warning("keeper_duty_waits", duty=name, reason=busy.message)
+                # What somebody holds locked is one item's, and keeps no other waiting.
+                log.warning("keeper_batch_waits", duty=name, reason=busy.message)
+                done += self._one_by_one(duty, candidates, name, arrived)
                 break
             except DBAPIError as error:
                 log.error("keeper_batch_failed", duty=name, constraint=constraint_of(error))
@@ -239,6 +243,8 @@ class Keeper:
         for one in self._turn(partial(candidates, limit=BATCH)) or []:
             try:
                 done += self._do(partial(duty, limit=1, only=one), arrived)
+            except Overloaded as busy:
+                log.warning("keeper_item_waits", duty=name, item=str(one), reason=busy.message)
             except DBAPIError as error:
                 log.error(
                     "keeper_item_failed",
@@ -246,6 +252,8 @@ class Keeper:
                     item=str(one),
                     constraint=constraint_of(error),
                 )
+            if time.monotonic() > self._until:
+                break
         return done
 
     def _do(self, duty: Callable[[Connection], list[Item]], arrived: Arrived[Item]) -> list[Item]:
@@ -262,18 +270,18 @@ class Keeper:
         return done[0]
 
     def _freed(self, connection: Connection, ended: Sequence[EndedLease]) -> Mapping[str, int]:
-        return arrivals(connection, ended) + self._database.limits.freed(ended)
+        return _arrivals(connection, ended) + self._database.limits.freed(ended)
 
     def _sweep_gates(self) -> None:
-        try:
-            arrived = self._turn(self._gate_sweep.step) if self._gate_sweep.is_due else None
-        except Overloaded as busy:
-            # Somebody holds a key for long; its own turn comes again.
-            log.warning("keeper_duty_waits", duty="sweep_gates", reason=busy.message)
+        swept = self._turn(self._gate_sweep.step) if self._gate_sweep.is_due else None
+        if swept is None:
             return
-        if arrived:
-            self._database.arrived(arrived)
-            log.info("runs_let_in", runs=sum(arrived.values()))
+        self._gate_sweep.go_on(swept)
+        if swept.let_in:
+            self._database.arrived(swept.let_in)
+            log.info("runs_let_in", runs=sum(swept.let_in.values()))
+        if swept.held_back:
+            log.info("runs_held_back", runs=swept.held_back)
 
     def _prune(self, after: UUID | None) -> None:
         step = self._turn(partial(self._pruning.step, after=after))

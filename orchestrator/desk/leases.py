@@ -174,7 +174,8 @@ class LeaseDesk:
                     connection, list(held.values()), reason=reason, skip_locked=skip_locked
                 )
             given_back = {(lease.token_name, lease.lease_id): lease.run_id for lease in ended}
-            return given_back, arrivals(connection, ended) + self._database.limits.freed(ended)
+            arrived = arrivals(connection, ended, briefly=skip_locked)
+            return given_back, arrived + self._database.limits.freed(ended)
 
         def look_up(connection: Connection) -> tuple[dict[Named, UUID], Mapping[str, int]]:
             named = [lease for held in by_reason.values() for lease in held.values()]

@@ -153,7 +153,8 @@ class ReportDesk:
         }
         missed = {place: item for place, item in batch.items() if place not in answers}
         explained = _explain(connection, missed, skip_locked) if missed else {}
-        return answers | explained, arrivals(connection, done) + self._database.limits.freed(done)
+        arrived = arrivals(connection, done, briefly=skip_locked)
+        return answers | explained, arrived + self._database.limits.freed(done)
 
 
 def _rounds(told: Sequence[Report]) -> list[dict[int, Report]]:

@@ -71,16 +71,20 @@ class KeyPage:
 
     Attributes:
         with_room: Those that have both a free place and a run that waits for one.
+        overfull: Those of which more places are taken than there are.
         through: The last key that was looked at.
         is_last: None comes after it.
     """
 
     with_room: list[Key]
+    overfull: list[Key]
     through: Key
     is_last: bool
 
 
-def let_in(connection: Connection, keys: Iterable[Key]) -> dict[str, int]:
+def let_in(
+    connection: Connection, keys: Iterable[Key], *, skip_locked: bool = False
+) -> dict[str, int]:
     """
     Let in who is next of these keys, as far as there are places.
 
@@ -88,11 +92,17 @@ def let_in(connection: Connection, keys: Iterable[Key]) -> dict[str, int]:
     run with a key to pending. A run that somebody holds locked is passed over: the
     keeper finds it.
 
+    Args:
+        skip_locked: Pass over the keys that another transaction holds, too.
+
     Returns:
         How many runs are claimable now because of it, by the queue they are claimed from.
     """
     named = _columns(keys)
-    _lock(connection, named)
+    if skip_locked:
+        named = _lock_free(connection, named)
+    else:
+        _lock(connection, named)
     # In the order of the index, nulls included: any other would sort all that wait.
     rows = connection.execute(
         text(f"""
@@ -119,6 +129,39 @@ SELECT "stepQueue", count(*) FROM let_in GROUP BY "stepQueue"
         named,
     )
     return {row[0]: row[1] for row in rows}
+
+
+def hold_back(connection: Connection, keys: Iterable[Key]) -> int:
+    """
+    Gate again what was let in of these keys and has not been claimed, as far as their queue
+    allows fewer by now; those that another transaction holds are passed over.
+
+    Returns:
+        How many runs.
+    """
+    named = _lock_free(connection, _columns(keys))
+    return connection.execute(
+        text(f"""
+WITH surplus AS MATERIALIZED (
+  SELECT k.queue, k.key, (
+           SELECT count(*) FROM "workflowRuns" r
+            WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_TAKES_A_PLACE})
+         - {_ALLOWED} AS places
+    FROM {_KEYS}),
+last AS MATERIALIZED (
+  SELECT c.id FROM surplus s CROSS JOIN LATERAL (
+    SELECT r.id FROM "workflowRuns" r
+     WHERE r.queue = s.queue AND r."concurrencyKey" = s.key AND {_TAKES_A_PLACE}
+       AND r."runState" = '{RunState.PENDING}'
+     ORDER BY r."claimKey" DESC, r.id DESC LIMIT greatest(s.places, 0)
+       FOR UPDATE OF r SKIP LOCKED) c)
+UPDATE "workflowRuns" r SET "gatedClaimKey" = r."claimKey", "claimKey" = 'infinity'
+  FROM last l
+ WHERE r.id = l.id AND r."gatedClaimKey" IS NULL AND r."runState" = '{RunState.PENDING}'
+   AND r.id = ANY (ARRAY(SELECT id FROM last))
+"""),
+        named,
+    ).rowcount
 
 
 def hold(connection: Connection, run_id: UUID, key: Key) -> None:
@@ -148,7 +191,7 @@ SELECT coalesce((SELECT r."gatedClaimKey" IS NOT NULL FROM "workflowRuns" r
 
 
 def keys_after(connection: Connection, after: Key, *, limit: int) -> KeyPage:
-    """The next keys that have live runs, at most this many, and which of them have room."""
+    """The next keys that have live runs, at most this many, and how full they are."""
     # One look along the index for each key, however many runs it has; an EXISTS may read
     # the whole table when most of what is live has one key.
     rows = connection.execute(
@@ -168,16 +211,17 @@ SELECT k.queue, k.key, (
          SELECT r.id FROM "workflowRuns" r
           WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_STANDS}
             AND r."gatedClaimKey" IS NOT NULL
-          ORDER BY r."gatedClaimKey" NULLS FIRST, r.id LIMIT 1) IS NOT NULL
-       AND {_ALLOWED} > (
+          ORDER BY r."gatedClaimKey" NULLS FIRST, r.id LIMIT 1) IS NOT NULL AS waited_for,
+       {_ALLOWED} - (
          SELECT count(*) FROM "workflowRuns" r
-          WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_TAKES_A_PLACE}) AS has_room
+          WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_TAKES_A_PLACE}) AS room
   FROM page k ORDER BY k.number
 """),
         {"after_queue": after[0], "after_key": after[1], "limit": limit},
     ).all()
     return KeyPage(
-        with_room=[(row.queue, row.key) for row in rows if row.has_room],
+        with_room=[(row.queue, row.key) for row in rows if row.room > 0 and row.waited_for],
+        overfull=[(row.queue, row.key) for row in rows if row.room < 0],
         through=(rows[-1].queue, rows[-1].key) if rows else after,
         is_last=len(rows) < limit,
     )
@@ -193,6 +237,18 @@ SELECT pg_advisory_xact_lock({_LOCK_SPACE}, l.number)
 """),
         named,
     )
+
+
+def _lock_free(connection: Connection, named: dict[str, list[str]]) -> dict[str, list[str]]:
+    """As `_lock`, without waiting; gives those of the keys that were free."""
+    rows = connection.execute(
+        text(f"""
+SELECT k.queue, k.key FROM {_KEYS}
+ WHERE pg_try_advisory_xact_lock({_LOCK_SPACE}, hashtext(k.queue || '/' || k.key) & {_LOCKS - 1})
+"""),
+        named,
+    )
+    return _columns((row.queue, row.key) for row in rows)
 
 
 def _columns(keys: Iterable[Key]) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from orchestrator.store.lock_waits import wait_briefly
 from orchestrator.store.sql import text
 
 # Over a queue `q`: whether it has a limit that claims from it have to keep.
@@ -86,7 +87,8 @@ def put(connection: Connection, new: NewLimits) -> None:
     """
     Set a queue's limits; repeatable.
 
-    Takes nothing from anyone. Claims that begin after the COMMIT keep them.
+    Takes nothing from anyone. Claims that begin after the COMMIT keep them; what a key has
+    been let in for and nobody has claimed is held back by the keeper's sweep.
     """
     connection.execute(
         text("""
@@ -109,13 +111,15 @@ ON CONFLICT (name) DO UPDATE SET "maxConcurrency" = excluded."maxConcurrency",
     )
 
 
-def hold(connection: Connection, queues: Iterable[str]) -> list[Limits]:
+def hold(connection: Connection, queues: Iterable[str], *, briefly: bool = False) -> list[Limits]:
     """
     Lock the rows of those queues that have limits, in order of name, and read them.
 
     To be called once in a transaction, before it claims: whoever locked one row after
     another could wait for somebody who waits for him.
     """
+    if briefly:
+        wait_briefly(connection)
     # `timed` reads the clock when the row is locked, not before.
     rows = connection.execute(
         text(f"""
@@ -154,10 +158,16 @@ SELECT count(*) FROM "workflowRuns" WHERE "leaseId" IS NOT NULL AND "stepQueue" 
 
 
 def note_grants(connection: Connection, grants: Sequence[Grant]) -> None:
-    """Count what was just claimed under the limits of these queues, whose rows are locked."""
+    """
+    Count what was just claimed under the limits of these queues, whose rows are locked.
+
+    A bound that was counted while claims from before the limit may be under way is not kept.
+    """
     connection.execute(
         text(f"""
-UPDATE queues q SET "leasedAtMost" = h.leased_at_most, ("grantSlots", "grantCounts") = (
+UPDATE queues q SET "leasedAtMost" = CASE
+      WHEN q."changedAt" < h.now - interval '{_SETTLED_SECONDS} seconds'
+      THEN h.leased_at_most END, ("grantSlots", "grantCounts") = (
     SELECT coalesce(array_agg(s.slot), '{{}}'), coalesce(array_agg(s.runs), '{{}}') FROM (
       SELECT g.slot, sum(g.runs)::integer AS runs FROM (
         SELECT h.slot, h.runs
@@ -166,7 +176,7 @@ UPDATE queues q SET "leasedAtMost" = h.leased_at_most, ("grantSlots", "grantCoun
          WHERE {_COUNTS}) g
        WHERE q."ratePerSecond" IS NOT NULL GROUP BY g.slot) s)
   FROM (
-    SELECT k.*, {_SLOT} AS slot
+    SELECT k.*, now, {_SLOT} AS slot
       FROM unnest(CAST(:queues AS text[]), CAST(:runs AS integer[]),
         CAST(:leased_at_most AS integer[])) AS k(queue, runs, leased_at_most)
      CROSS JOIN clock_timestamp() AS now) h

@@ -205,6 +205,30 @@ SELECT coalesce((SELECT r."gatedClaimKey" IS NOT NULL FROM "workflowRuns" r
     WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
      AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL) places;
 
+-- gates.hold_back
+SELECT k.queue, k.key FROM unnest(CAST(%(queues)s AS text[]), CAST(%(keys)s AS text[])) AS k(queue, key)
+ WHERE pg_try_advisory_xact_lock(1734440037, hashtext(k.queue || '/' || k.key) & 4095);
+WITH surplus AS MATERIALIZED (
+  SELECT k.queue, k.key, (
+           SELECT count(*) FROM "workflowRuns" r
+            WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
+     AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL)
+         - coalesce((
+         SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1) AS places
+    FROM unnest(CAST(%(queues)s AS text[]), CAST(%(keys)s AS text[])) AS k(queue, key)),
+last AS MATERIALIZED (
+  SELECT c.id FROM surplus s CROSS JOIN LATERAL (
+    SELECT r.id FROM "workflowRuns" r
+     WHERE r.queue = s.queue AND r."concurrencyKey" = s.key AND r."concurrencyKey" IS NOT NULL
+     AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL
+       AND r."runState" = 'pending'
+     ORDER BY r."claimKey" DESC, r.id DESC LIMIT greatest(s.places, 0)
+       FOR UPDATE OF r SKIP LOCKED) c)
+UPDATE "workflowRuns" r SET "gatedClaimKey" = r."claimKey", "claimKey" = 'infinity'
+  FROM last l
+ WHERE r.id = l.id AND r."gatedClaimKey" IS NULL AND r."runState" = 'pending'
+   AND r.id = ANY (ARRAY(SELECT id FROM last));
+
 -- gates.keys_after
 WITH RECURSIVE page AS (
   (SELECT r.queue, r."concurrencyKey" AS key, 1 AS number FROM "workflowRuns" r
@@ -224,12 +248,12 @@ SELECT k.queue, k.key, (
           WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
      AND r."runState" IN ('pending', 'loading', 'started')
             AND r."gatedClaimKey" IS NOT NULL
-          ORDER BY r."gatedClaimKey" NULLS FIRST, r.id LIMIT 1) IS NOT NULL
-       AND coalesce((
-         SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1) > (
+          ORDER BY r."gatedClaimKey" NULLS FIRST, r.id LIMIT 1) IS NOT NULL AS waited_for,
+       coalesce((
+         SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1) - (
          SELECT count(*) FROM "workflowRuns" r
           WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
-     AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL) AS has_room
+     AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL) AS room
   FROM page k ORDER BY k.number;
 
 -- limits.put
@@ -264,7 +288,9 @@ SELECT h.name, h."maxConcurrency", CASE
 SELECT count(*) FROM "workflowRuns" WHERE "leaseId" IS NOT NULL AND "stepQueue" = %(queue)s;
 
 -- limits.note_grants
-UPDATE queues q SET "leasedAtMost" = h.leased_at_most, ("grantSlots", "grantCounts") = (
+UPDATE queues q SET "leasedAtMost" = CASE
+      WHEN q."changedAt" < h.now - interval '15 seconds'
+      THEN h.leased_at_most END, ("grantSlots", "grantCounts") = (
     SELECT coalesce(array_agg(s.slot), '{}'), coalesce(array_agg(s.runs), '{}') FROM (
       SELECT g.slot, sum(g.runs)::integer AS runs FROM (
         SELECT h.slot, h.runs
@@ -273,7 +299,7 @@ UPDATE queues q SET "leasedAtMost" = h.leased_at_most, ("grantSlots", "grantCoun
          WHERE abs(g.slot - h.slot) <= 20) g
        WHERE q."ratePerSecond" IS NOT NULL GROUP BY g.slot) s)
   FROM (
-    SELECT k.*, floor(extract(epoch FROM now) * 20)::bigint AS slot
+    SELECT k.*, now, floor(extract(epoch FROM now) * 20)::bigint AS slot
       FROM unnest(CAST(%(queues)s AS text[]), CAST(%(runs)s AS integer[]),
         CAST(%(leased_at_most)s AS integer[])) AS k(queue, runs, leased_at_most)
      CROSS JOIN clock_timestamp() AS now) h

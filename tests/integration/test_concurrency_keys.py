@@ -333,3 +333,19 @@ def test_a_create_rings_for_runs_that_are_let_in_only(dibs: Dibs, executor: Exec
     dibs.abort(first.id)
 
     assert [arrived for arrived in told if arrived] == [{"default": 1}, {"default": 1}]
+
+
+def test_when_a_queue_allows_fewer_what_is_not_claimed_yet_is_held_back(
+    dibs: Dibs, executor: Executor
+) -> None:
+    allow(dibs, 3)
+    first, second, third = (dibs.pending(concurrency_key="customer-7") for _ in range(3))
+    [claimed] = dibs.claim(executor).dispatches
+    allow(dibs, 2)
+    dibs.tick()
+
+    assert claimed.run.id == first.id
+    assert [dibs.is_gated(run.id) for run in (second, third)] == [False, True]
+    assert [each.run.id for each in dibs.claim(executor, limit=5).dispatches] == [second.id]
+    dibs.tell(claimed, executor, "success")
+    assert [each.run.id for each in dibs.claim(executor, limit=5).dispatches] == [third.id]

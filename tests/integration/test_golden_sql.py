@@ -105,6 +105,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "gates.let_in": lambda c: gates.let_in(c, [("default", "key")]),
     "gates.hold": lambda c: gates.hold(c, ID, ("default", "key")),
     "gates.standing": lambda c: gates.standing(c, ID, ("default", "key")),
+    "gates.hold_back": lambda c: gates.hold_back(c, [("default", "key")]),
     "gates.keys_after": lambda c: gates.keys_after(c, gates.NOWHERE, limit=200),
     "limits.put": lambda c: limits.put(c, limits.NewLimits("default", 8, 10, 2, "ops")),
     "limits.hold": lambda c: limits.hold(c, ["default"]),

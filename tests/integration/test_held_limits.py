@@ -169,3 +169,19 @@ def claim_within_limits(dibs: Dibs, connection: Any, executor: Executor) -> int:
     allowances.note(QUEUE, len(claimed.dealt))
     allowances.keep()
     return len(claimed.dealt)
+
+
+def test_what_is_counted_while_claims_from_before_a_limit_are_under_way_is_not_kept(
+    slow: Dibs, owner: psycopg.Connection, executor: Executor, other: Executor
+) -> None:
+    for _ in range(20):
+        slow.pending()
+    wish = ClaimWish(uuid4(), other.token, other.name, other.session, bytes(32), 30, 5)
+    with slow.database.work.connect() as early:
+        assert len(claims.claim(early, QUEUE, [wish]).dealt) == 5
+        limit(slow, concurrency=10)
+        assert len(slow.claim(executor, limit=2).dispatches) == 2
+        early.commit()
+    owner.execute("""UPDATE queues SET "changedAt" = "changedAt" - interval '1 minute'""")
+
+    assert len(slow.claim(executor, limit=10).dispatches) == 3
