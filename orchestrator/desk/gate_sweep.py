@@ -1,7 +1,8 @@
-"""The sweep of the gates: finds runs that nobody let in, though their key has a free place.
+"""The sweep of the gates: puts keys right of which too few runs were let in, or too many.
 
-That happens when a run was locked just when it was its turn, when an operator allows more,
-when leases are revoked after a restore, and when a process of the version before ends a lease.
+Too few when a run was locked just when it was its turn, when an operator allows more, when
+leases are revoked after a restore, and when a process of the version before ends a lease. Too
+many when an operator allows fewer: those that nobody has claimed yet are gated again.
 """
 
 from __future__ import annotations

@@ -117,6 +117,12 @@ def hold(connection: Connection, queues: Iterable[str], *, briefly: bool = False
 
     To be called once in a transaction, before it claims: whoever locked one row after
     another could wait for somebody who waits for him.
+
+    Args:
+        briefly: Give up after a tenth of a second on a row that somebody else holds.
+
+    Raises:
+        DBAPIError: 55P03, after that.
     """
     if briefly:
         wait_briefly(connection)
