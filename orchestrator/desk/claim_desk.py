@@ -108,7 +108,7 @@ class ClaimDesk:
         )
         self._alarm = Alarm(self.ring, draining)
         self._first_copies = FirstCopies()
-        self._pace = Pace()
+        self._pace = Pace(runs_at_once=RUNS_AT_ONCE)
         self._turns = itertools.count()
 
     @property
@@ -242,7 +242,8 @@ class ClaimDesk:
             for queue, freeing in served.freeing.items():
                 self._alarm.set(queue, after_seconds=freeing.after_seconds, runs=freeing.runs)
             break
-        self._pace.served(len(asked), time.monotonic() - began)
+        wanted = sum(each.wish.limit for each in asked)
+        self._pace.served(len(asked), wanted, time.monotonic() - began)
         return [outcomes[id(each)] for each in asked]
 
     def _serve_alone(self, asked: Asked) -> ClaimAnswer:

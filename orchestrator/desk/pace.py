@@ -26,16 +26,26 @@ _SMOOTHING = 0.1
 
 
 class Pace:
-    """One desk's pace."""
+    """
+    One desk's pace.
 
-    def __init__(self) -> None:
+    Args:
+        runs_at_once: How many runs it claims in one transaction.
+    """
+
+    def __init__(self, *, runs_at_once: int) -> None:
+        self._runs_at_once = runs_at_once
         self._lock = threading.Lock()
         self._seconds_per_wish = 0.002
+        self._seconds_per_turn = 0.002
+        self._runs_per_wish = 1.0
         self._outsiders: dict[Process, float] = {}
 
-    def served(self, wishes: int, seconds: float) -> None:
-        """Note how long it took to serve so many together."""
+    def served(self, wishes: int, runs: int, seconds: float) -> None:
+        """Note how long it took to serve so many together, which wanted so many runs."""
         self._seconds_per_wish += _SMOOTHING * (seconds / wishes - self._seconds_per_wish)
+        self._seconds_per_turn += _SMOOTHING * (seconds - self._seconds_per_turn)
+        self._runs_per_wish += _SMOOTHING * (runs / wishes - self._runs_per_wish)
 
     def require_room(self, waiting: int) -> None:
         """
@@ -44,7 +54,9 @@ class Pace:
         Raises:
             RateLimited: It would not be.
         """
-        turn_seconds = waiting * self._seconds_per_wish
+        # Those that wait are served together, as many as one transaction has room for.
+        turns = waiting * self._runs_per_wish / self._runs_at_once
+        turn_seconds = turns * self._seconds_per_turn
         if turn_seconds > LONGEST_TURN_SECONDS:
             raise RateLimited(
                 "More claims wait than can be answered soon.",
