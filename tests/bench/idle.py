@@ -31,7 +31,7 @@ QUEUE = "nobody-creates-here"
 SPARE_THREADS = 4 / 3
 # After its start a process reads what it needs once.
 SETTLING_SECONDS = 2.0
-# The keeper ticks every 250 ms and a little, with ten queries: more than the target is
+# The keeper ticks every 250 ms and a little, with four queries: more than the target is
 # lost in how little that little is.
 DRIFT = 1.05
 _CONTROL = ("BEGIN", "COMMIT", "ROLLBACK")

@@ -72,7 +72,7 @@ def markdown(results: Results) -> str:
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory']} of memory,"
         f" {machine['kernel']}",
         f"PostgreSQL {machine['postgres']}, Python {machine['python']},"
-        f" {settings['orchestratorProcesses']} orchestrator processes,"
+        f" orchestrator processes: {settings['orchestratorProcesses']},"
         f" {settings['executorProcesses']} executors of {settings['executorSlots']} slots",
     ]
     bullets = "\n".join(f"- {note}" for note in [*notes(results), *taken_on])
