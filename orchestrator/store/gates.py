@@ -43,6 +43,11 @@ _TAKES_A_PLACE = f"""{_STANDS} AND r."gatedClaimKey" IS NULL"""
 _ALLOWED = """coalesce((
          SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1)"""
 
+# Of a key `k`: how many places are free; less than none when its queue allows fewer by now.
+_ROOM = f"""{_ALLOWED} - (
+           SELECT count(*) FROM "workflowRuns" r
+            WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_TAKES_A_PLACE})"""
+
 _KEYS = "unnest(CAST(:queues AS text[]), CAST(:keys AS text[])) AS k(queue, key)"
 
 
@@ -107,9 +112,7 @@ def let_in(
     rows = connection.execute(
         text(f"""
 WITH room AS MATERIALIZED (
-  SELECT k.queue, k.key, {_ALLOWED} - (
-           SELECT count(*) FROM "workflowRuns" r
-            WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_TAKES_A_PLACE}) AS places
+  SELECT k.queue, k.key, {_ROOM} AS places
     FROM (SELECT DISTINCT queue, key FROM {_KEYS}) k),
 next AS MATERIALIZED (
   SELECT c.id FROM room m CROSS JOIN LATERAL (
@@ -143,10 +146,7 @@ def hold_back(connection: Connection, keys: Iterable[Key]) -> int:
     return connection.execute(
         text(f"""
 WITH surplus AS MATERIALIZED (
-  SELECT k.queue, k.key, (
-           SELECT count(*) FROM "workflowRuns" r
-            WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_TAKES_A_PLACE})
-         - {_ALLOWED} AS places
+  SELECT k.queue, k.key, -({_ROOM}) AS places
     FROM {_KEYS}),
 last AS MATERIALIZED (
   SELECT c.id FROM surplus s CROSS JOIN LATERAL (
@@ -212,9 +212,7 @@ SELECT k.queue, k.key, (
           WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_STANDS}
             AND r."gatedClaimKey" IS NOT NULL
           ORDER BY r."gatedClaimKey" NULLS FIRST, r.id LIMIT 1) IS NOT NULL AS waited_for,
-       {_ALLOWED} - (
-         SELECT count(*) FROM "workflowRuns" r
-          WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND {_TAKES_A_PLACE}) AS room
+       {_ROOM} AS room
   FROM page k ORDER BY k.number
 """),
         {"after_queue": after[0], "after_key": after[1], "limit": limit},

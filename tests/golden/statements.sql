@@ -209,12 +209,11 @@ SELECT coalesce((SELECT r."gatedClaimKey" IS NOT NULL FROM "workflowRuns" r
 SELECT k.queue, k.key FROM unnest(CAST(%(queues)s AS text[]), CAST(%(keys)s AS text[])) AS k(queue, key)
  WHERE pg_try_advisory_xact_lock(1734440037, hashtext(k.queue || '/' || k.key) & 4095);
 WITH surplus AS MATERIALIZED (
-  SELECT k.queue, k.key, (
+  SELECT k.queue, k.key, -(coalesce((
+         SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1) - (
            SELECT count(*) FROM "workflowRuns" r
             WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
-     AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL)
-         - coalesce((
-         SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1) AS places
+     AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL)) AS places
     FROM unnest(CAST(%(queues)s AS text[]), CAST(%(keys)s AS text[])) AS k(queue, key)),
 last AS MATERIALIZED (
   SELECT c.id FROM surplus s CROSS JOIN LATERAL (
@@ -251,8 +250,8 @@ SELECT k.queue, k.key, (
           ORDER BY r."gatedClaimKey" NULLS FIRST, r.id LIMIT 1) IS NOT NULL AS waited_for,
        coalesce((
          SELECT q."maxConcurrencyPerKey" FROM queues q WHERE q.name = k.queue), 1) - (
-         SELECT count(*) FROM "workflowRuns" r
-          WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
+           SELECT count(*) FROM "workflowRuns" r
+            WHERE r.queue = k.queue AND r."concurrencyKey" = k.key AND r."concurrencyKey" IS NOT NULL
      AND r."runState" IN ('pending', 'loading', 'started') AND r."gatedClaimKey" IS NULL) AS room
   FROM page k ORDER BY k.number;
 
