@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
 from sqlalchemy import Connection
 
+from orchestrator.desk.gathering import Gathering
 from orchestrator.store import gates, limits
 from orchestrator.store.limits import NewLimits
+from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
 from tests.database import Database
 from tests.integration.blocking import waits_for_a_lock
@@ -43,8 +46,29 @@ def holding(dibs: Dibs, *, queue: str | None = None) -> Iterator[Connection]:
         stopped.rollback()
 
 
-def test_reports_do_not_wait_for_the_key_of_one_of_them(
-    slow: Dibs, owner: psycopg.Connection, executor: Executor, other: Executor
+def report(slow: Dibs, executor: Executor, dispatch: Dispatch) -> object:
+    return slow.tell(dispatch, executor, "success")
+
+
+def release(slow: Dibs, executor: Executor, dispatch: Dispatch) -> object:
+    return slow.release(executor, dispatch)
+
+
+@pytest.mark.parametrize(
+    ("gathering", "act", "becomes"),
+    [
+        pytest.param(lambda slow: slow.reports._gathering, report, "finished", id="reports"),
+        pytest.param(lambda slow: slow.leases._releases, release, "pending", id="releases"),
+    ],
+)
+def test_the_others_do_not_wait_for_the_key_of_one_of_them(
+    slow: Dibs,
+    owner: psycopg.Connection,
+    executor: Executor,
+    other: Executor,
+    gathering: Callable[[Dibs], Gathering[Any, Any]],
+    act: Callable[[Dibs, Executor, Dispatch], object],
+    becomes: str,
 ) -> None:
     keyed = slow.dispatch(executor, concurrency_key=KEY[1])
     first, neighbour = slow.dispatch(other), slow.dispatch(other)
@@ -53,40 +77,17 @@ def test_reports_do_not_wait_for_the_key_of_one_of_them(
         holding(slow) as stopped,
         together(
             slow.database.leases,
-            slow.reports._gathering,
-            partial(slow.tell, first, other, "success"),
-            [
-                partial(slow.tell, neighbour, other, "success"),
-                partial(slow.tell, keyed, executor, "success"),
-            ],
-        ) as (neighbours, ones),
-    ):
-        assert neighbours.result(WAIT_SECONDS / 2).status == "finished"
-        assert waits_for_a_lock(owner)
-        stopped.rollback()
-        assert ones.result(WAIT_SECONDS).status == "finished"
-
-
-def test_releases_do_not_wait_for_the_key_of_one_of_them(
-    slow: Dibs, owner: psycopg.Connection, executor: Executor, other: Executor
-) -> None:
-    keyed = slow.dispatch(executor, concurrency_key=KEY[1])
-    first, neighbour = slow.dispatch(other), slow.dispatch(other)
-
-    with (
-        holding(slow) as stopped,
-        together(
-            slow.database.leases,
-            slow.leases._releases,
-            partial(slow.release, other, first),
-            [partial(slow.release, other, neighbour), partial(slow.release, executor, keyed)],
+            gathering(slow),
+            partial(act, slow, other, first),
+            [partial(act, slow, other, neighbour), partial(act, slow, executor, keyed)],
         ) as (neighbours, ones),
     ):
         neighbours.result(WAIT_SECONDS / 2)
+        assert slow.state(neighbour.run.id) == becomes
         assert waits_for_a_lock(owner)
         stopped.rollback()
         ones.result(WAIT_SECONDS)
-    assert slow.state(neighbour.run.id) == slow.state(keyed.run.id) == "pending"
+        assert slow.state(keyed.run.id) == becomes
 
 
 def test_claims_of_other_queues_do_not_wait_for_the_row_of_a_limited_one(
