@@ -218,7 +218,9 @@ class ClaimDesk:
         turn = next(self._turns) % len(wish.queues)
         return Asked(wish, wish.queues[turn:] + wish.queues[:turn], parked_at)
 
-    def _serve(self, asked: Sequence[Asked]) -> Sequence[ClaimAnswer | Exception | Alone]:
+    def _serve(
+        self, asked: Sequence[Asked], committing: Callable[[], None]
+    ) -> Sequence[ClaimAnswer | Exception | Alone]:
         outcomes: dict[int, ClaimAnswer | Exception | Alone] = {}
         living = list(asked)
         began = time.monotonic()
@@ -230,7 +232,7 @@ class ClaimDesk:
                 points=self._points,
             )
             try:
-                served = transact(self._database.work, work)
+                served = transact(self._database.work, work, committing=committing)
             except LimitsFoundError:
                 continue
             except PresumedDeadError as refusal:

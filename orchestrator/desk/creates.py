@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -87,7 +87,9 @@ class CreateDesk:
             "Other runs with the same key came and went meanwhile.", retry_after_seconds=1
         )
 
-    def _create_each(self, wanted: Sequence[Wanted]) -> Sequence[Created | Exception | Alone]:
+    def _create_each(
+        self, wanted: Sequence[Wanted], committing: Callable[[], None]
+    ) -> Sequence[Created | Exception | Alone]:
         def work(
             connection: Connection,
         ) -> tuple[Sequence[Created | DibsError | Alone], Mapping[str, int]]:
@@ -98,7 +100,7 @@ class CreateDesk:
             outcomes = _create_each(connection, wanted, indexes=[0] * len(wanted))
             return outcomes, _arrivals(connection, outcomes)
 
-        outcomes, arrived = transact(self._database.work, work)
+        outcomes, arrived = transact(self._database.work, work, committing=committing)
         self._database.arrived(arrived)
         return outcomes
 

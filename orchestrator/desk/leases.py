@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -139,16 +139,22 @@ class LeaseDesk:
         self._database.arrived(arrived)
         return answer
 
-    def _renew_together(self, wishes: Sequence[Heartbeat]) -> Sequence[RenewAnswer | Alone]:
+    def _renew_together(
+        self, wishes: Sequence[Heartbeat], committing: Callable[[], None]
+    ) -> Sequence[RenewAnswer | Alone]:
         return transact(
-            self._database.leases, lambda connection: _renew_together(connection, wishes)
+            self._database.leases,
+            lambda connection: _renew_together(connection, wishes),
+            committing=committing,
         )
 
     def _release(self, wish: Release) -> dict[Named, UUID]:
         return self._release_all([wish], skip_locked=False)
 
-    def _release_together(self, wishes: Sequence[Release]) -> Sequence[dict[Named, UUID]]:
-        given_back = self._release_all(wishes, skip_locked=True)
+    def _release_together(
+        self, wishes: Sequence[Release], committing: Callable[[], None]
+    ) -> Sequence[dict[Named, UUID]]:
+        given_back = self._release_all(wishes, skip_locked=True, committing=committing)
         return [
             {
                 _named(lease): given_back[_named(lease)]
@@ -158,7 +164,13 @@ class LeaseDesk:
             for wish in wishes
         ]
 
-    def _release_all(self, wishes: Sequence[Release], *, skip_locked: bool) -> dict[Named, UUID]:
+    def _release_all(
+        self,
+        wishes: Sequence[Release],
+        *,
+        skip_locked: bool,
+        committing: Callable[[], None] = lambda: None,
+    ) -> dict[Named, UUID]:
         """The leases that were given back, each with its run."""
         by_reason: dict[str, dict[Named, HeldLease]] = {}
         for wish in wishes:
@@ -183,7 +195,9 @@ class LeaseDesk:
             done, arrived = work(connection, skip_locked=False)
             return done | endings.released_lately(connection, named), arrived
 
-        given_back, arrived = transact(self._database.leases, work, look_up=look_up)
+        given_back, arrived = transact(
+            self._database.leases, work, look_up=look_up, committing=committing
+        )
         self._database.arrived(arrived)
         return given_back
 

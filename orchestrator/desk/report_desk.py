@@ -8,7 +8,7 @@ left for its own request to wait for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
@@ -88,7 +88,9 @@ class ReportDesk:
             answers |= stored | (self._store(left) if left else {})
         return [answers[place] for place in range(len(told))]
 
-    def _store_together(self, batches: Sequence[Batch]) -> list[dict[int, ReportAnswer]]:
+    def _store_together(
+        self, batches: Sequence[Batch], committing: Callable[[], None]
+    ) -> list[dict[int, ReportAnswer]]:
         """
         Store the reports of several requests in one transaction.
 
@@ -108,6 +110,7 @@ class ReportDesk:
             lambda connection: self._report(connection, items, skip_locked=True),
             # What was sent and not answered is waited for.
             look_up=lambda connection: self._report(connection, items),
+            committing=committing,
         )
         self._database.arrived(arrived)
         sorted_out: list[dict[int, ReportAnswer]] = [{} for _ in batches]

@@ -51,6 +51,7 @@ def transact(
     work: Callable[[Connection], Result],
     *,
     look_up: Callable[[Connection], Result] | None = None,
+    committing: Callable[[], None] = lambda: None,
 ) -> Result:
     """
     Run `work` in one transaction and commit it, within the request's `patience`.
@@ -65,6 +66,7 @@ def transact(
             done, and gives what it gave if it was. `work` itself unless told
             otherwise, which must then recognise what it did before. Whatever it
             locks waits for the end of the first.
+        committing: Called each time when nothing is left but COMMIT.
 
     Raises:
         Unavailable: The database is away or hangs, or this server is a standby.
@@ -72,20 +74,21 @@ def transact(
         OutcomeUnknown: A COMMIT was sent and not answered, and could not be looked up.
     """
     with patience():
-        return _until_known(engine, work, look_up or work)
+        return _until_known(engine, work, look_up or work, committing)
 
 
 def _until_known(
     engine: Engine,
     work: Callable[[Connection], Result],
     look_up: Callable[[Connection], Result],
+    committing: Callable[[], None],
 ) -> Result:
     unknown: OutcomeUnknown | None = None
     for tries in itertools.count(1):
         try:
             if unknown is None:
-                return _once(engine, work)
-            return _once(engine, look_up, vouching=True)
+                return _once(engine, work, committing)
+            return _once(engine, look_up, committing, vouching=True)
         except _Again as again:
             failure, cause = unknown or again.refusal, again.__cause__
         except OutcomeUnknown as error:
@@ -115,6 +118,7 @@ class _Again(Exception):
 def _once(
     engine: Engine,
     work: Callable[[Connection], Result],
+    committing: Callable[[], None],
     *,
     vouching: bool = False,
 ) -> Result:
@@ -135,6 +139,7 @@ def _once(
             if is_the_items_fault(error):
                 raise
             raise _refusal(error) from error
+        committing()
         try:
             _commit(connection)
         except DBAPIError as error:

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from orchestrator.desk.gathering import ALONE, Alone, Gathering, Ticket
+from orchestrator.desk.gathering import ALONE, COMMITS_AT_ONCE, Alone, Gathering, Ticket
 from orchestrator.errors import OutcomeUnknown, Overloaded, Unavailable
 from orchestrator.store import patience
 from orchestrator.store.patience import new_patience
@@ -48,6 +48,8 @@ class Desk:
         batches: What was served together, and by whose thread.
         alone: What was served by itself, by whose thread.
         may_end: While it is cleared, what is being served does not end.
+        commits: How often each batch says that it has only its COMMIT before it, which is
+            what then does not end; 0 for never.
     """
 
     def __init__(self, serve: Callable[[Sequence[str]], Outcomes] = answered, **options: Any):
@@ -55,11 +57,14 @@ class Desk:
         self.alone: list[tuple[str, str]] = []
         self.may_end = threading.Event()
         self.may_end.set()
+        self.commits = 0
         self._outcomes = serve
         self.gathering: Gathering[str, str] = Gathering(self._serve, self._serve_alone, **options)
 
-    def _serve(self, wishes: Sequence[str]) -> Outcomes:
+    def _serve(self, wishes: Sequence[str], committing: Callable[[], None]) -> Outcomes:
         self.batches.append((list(wishes), threading.current_thread().name))
+        for _ in range(self.commits):
+            committing()
         assert self.may_end.wait(WAIT_SECONDS)
         return self._outcomes(wishes)
 
@@ -127,10 +132,11 @@ def busy(desk: Desk, *wishes: str) -> Iterator[tuple[Crowd, list[Future[str]]]]:
 
     What is served ends when `desk.may_end` is set, or the block ends.
     """
+    before = len(desk.batches)
     with crowd_of(desk) as crowd:
         desk.may_end.clear()
         crowd.ask("first")
-        eventually(lambda: desk.batches)
+        eventually(lambda: len(desk.batches) > before)
         futures = []
         for number, wish in enumerate(wishes, 1):
             futures.append(crowd.ask(wish))
@@ -228,6 +234,64 @@ def test_nothing_submitted_leaves_the_lead_to_whoever_comes() -> None:
     desk.gathering.submit([])
 
     assert desk.gathering.ask("a") == "a served"
+
+
+def test_while_one_commits_the_next_are_served() -> None:
+    desk = Desk()
+    with busy(desk, "b", "c") as (crowd, futures):
+        desk.commits = 1
+        desk.may_end.set()
+        for future in futures:
+            future.result(WAIT_SECONDS)
+        desk.may_end.clear()
+        committing = [crowd.ask("d")]
+        eventually(lambda: len(desk.batches) == 3)
+        committing.append(crowd.ask("e"))
+        eventually(lambda: len(desk.batches) == 4)
+
+        assert not any(future.done() for future in committing)
+        desk.may_end.set()
+        assert [future.result(WAIT_SECONDS) for future in committing] == ["d served", "e served"]
+    assert desk.together[2:] == [["d"], ["e"]]
+
+
+@pytest.mark.parametrize("times", [1, 3], ids=["one try", "three tries"])
+def test_so_many_commits_are_on_their_way_and_one_more_is_served(times: int) -> None:
+    desk = Desk()
+    desk.commits = times
+    desk.may_end.clear()
+    with crowd_of(desk) as crowd:
+        futures = []
+        for number in range(COMMITS_AT_ONCE + 1):
+            futures.append(crowd.ask(f"{number}"))
+            eventually(lambda number=number: len(desk.batches) == number + 1)
+        for number, wish in enumerate("abc", 1):
+            futures.append(crowd.ask(wish))
+            desk.waiting(number)
+
+        desk.may_end.set()
+        for future in futures:
+            future.result(WAIT_SECONDS)
+    assert desk.together == [*([f"{number}"] for number in range(COMMITS_AT_ONCE + 1)), [*"abc"]]
+    # Each of them has ended: as many may be on their way again.
+    desk.may_end.clear()
+    with crowd_of(desk) as crowd:
+        for number in range(COMMITS_AT_ONCE + 1):
+            crowd.ask(f"again {number}")
+            eventually(lambda number=number: len(desk.batches) == COMMITS_AT_ONCE + 3 + number)
+
+
+def test_a_commit_that_fails_is_on_its_way_no_more() -> None:
+    desk = Desk(refuse(Unavailable("The database is away.")))
+    desk.commits = 1
+    for _ in range(COMMITS_AT_ONCE + 1):
+        with pytest.raises(Unavailable):
+            desk.gathering.ask("a")
+
+    desk._outcomes = answered
+    with busy(desk) as (crowd, _):
+        crowd.ask("b")
+        eventually(lambda: desk.together[-2:] == [["first"], ["b"]])
 
 
 def test_a_refusal_of_all_is_told_to_each_and_the_next_are_served() -> None:
@@ -435,23 +499,31 @@ def test_of_16_threads_each_wish_is_served_once_or_not_at_all_and_answered_its_o
     served: list[str] = []
     alone: list[str] = []
     together: list[int] = []
-    serving = threading.Lock()
+    at_once: list[int] = []
+    serving, counting = threading.Lock(), threading.Lock()
     chance = random.Random(seed)
 
     def outcome(wish: str) -> str | Exception | Alone:
         return chance.choices([f"{wish} served", LookupError(wish), ALONE], [8, 1, 1])[0]
 
-    def serve(wishes: Sequence[str]) -> list[str | Exception | Alone]:
-        assert serving.acquire(blocking=False), "two batches at once"
-        try:
-            served.extend(wishes)
-            together.append(len(wishes))
-            time.sleep(chance.choice([0.0, 0.0005]))
-            if chance.random() < 0.05:
-                raise chance.choice([refused(), Unavailable("The database is away.")])
-            return [outcome(wish) for wish in wishes]
-        finally:
-            serving.release()
+    def serve(
+        wishes: Sequence[str], committing: Callable[[], None]
+    ) -> list[str | Exception | Alone]:
+        assert serving.acquire(blocking=False), "two batches at once, and neither commits"
+        served.extend(wishes)
+        together.append(len(wishes))
+        time.sleep(chance.choice([0.0, 0.0005]))
+        serving.release()
+        with counting:
+            at_once.append((at_once[-1] if at_once else 0) + 1)
+        for _ in range(chance.choice([0, 1, 1, 2])):
+            committing()
+        time.sleep(chance.choice([0.0, 0.0005, 0.001]))
+        with counting:
+            at_once.append(at_once[-1] - 1)
+        if chance.random() < 0.05:
+            raise chance.choice([refused(), Unavailable("The database is away.")])
+        return [outcome(wish) for wish in wishes]
 
     def serve_alone(wish: str) -> str:
         alone.append(wish)
@@ -489,5 +561,6 @@ def test_of_16_threads_each_wish_is_served_once_or_not_at_all_and_answered_its_o
     assert became["answered"] > 0
     assert became["refused"] > 0
     assert min(max(together), len(withdrawn)) > 1, "nobody waited for anybody"
+    assert max(at_once) == COMMITS_AT_ONCE + 1
     assert not became["another's refusal"]
-    assert (len(gathering), gathering._led) == (0, False)
+    assert (len(gathering), gathering._led, gathering._committing) == (0, False, 0)
