@@ -27,7 +27,7 @@ def app():
         )
         for role in Role
     }
-    made.extensions[EXTENSION] = replace(services_of(made), tokens=Tokens(lambda _: stored))
+    made.extensions[EXTENSION] = replace(services_of(made), tokens=Tokens(lambda: stored))
     return made
 
 
