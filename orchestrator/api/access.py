@@ -57,6 +57,16 @@ def caller() -> Caller:
     return who
 
 
+def caller_still() -> Caller:
+    """
+    As `caller`, looked up again: for requests that last.
+
+    Raises:
+        Unauthenticated: The token was revoked or has expired meanwhile.
+    """
+    return services().tokens.caller(request.headers.get("Authorization"))
+
+
 def on_behalf_of() -> Caller | None:
     """
     Whom the calling executor asks for, when it says so.

@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.known_limits import KnownLimits
+from orchestrator.store.known_slots import KnownSlots
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 4_000
@@ -64,6 +65,7 @@ class Database:
         arrived: To be told, after COMMIT, how many runs have become claimable in which
             queues; those that are parked wait for it.
         limits: What this process knows of the queues' limits.
+        slots: What it knows of what executors may still be given.
     """
 
     work: Engine
@@ -71,6 +73,7 @@ class Database:
     access: Engine
     arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None
     limits: KnownLimits = field(default_factory=KnownLimits)
+    slots: KnownSlots = field(default_factory=KnownSlots)
 
     def close(self) -> None:
         self.work.dispose()

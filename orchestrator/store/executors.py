@@ -62,10 +62,23 @@ class Executor:
 
 @dataclass(frozen=True, slots=True)
 class OutOfService:
-    """A session that may not claim: `draining` or `quarantined`, and why, if anyone said."""
+    """
+    A session that gets nothing, and why, if anyone said.
+
+    Attributes:
+        state: `draining` or `quarantined`; `full` when it holds all that it may.
+    """
 
     state: str
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How many runs a registered session executes at once, and how many it holds."""
+
+    slots: int
+    runs: int
 
 
 def register(connection: Connection, registration: Registration) -> None:
@@ -141,6 +154,25 @@ SELECT e."fullName", e.session, e.state, e.reason
         },
     )
     return {(row[0], row[1]): OutOfService(row[2], row[3]) for row in rows}
+
+
+def holdings(connection: Connection, processes: Sequence[Process]) -> dict[Process, Holding]:
+    """What those of these processes hold that are registered."""
+    rows = connection.execute(
+        text("""
+SELECT e."fullName", e.session, e.slots,
+       (SELECT count(*) FROM "workflowRuns" r
+         WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
+           AND r."lockedBy" = e."fullName")
+  FROM unnest(CAST(:full_names AS text[]), CAST(:sessions AS uuid[])) AS s(full_name, session)
+  JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
+"""),
+        {
+            "full_names": [full_name for full_name, _ in processes],
+            "sessions": [session for _, session in processes],
+        },
+    )
+    return {(row[0], row[1]): Holding(row[2], row[3]) for row in rows}
 
 
 def seen(connection: Connection, sessions: Iterable[tuple[str, UUID]]) -> None:

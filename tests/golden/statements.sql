@@ -1746,6 +1746,14 @@ SELECT e."fullName", e.session, e.state, e.reason
   JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
  WHERE e.state <> 'active';
 
+-- executors.holdings
+SELECT e."fullName", e.session, e.slots,
+       (SELECT count(*) FROM "workflowRuns" r
+         WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
+           AND r."lockedBy" = e."fullName")
+  FROM unnest(CAST(%(full_names)s AS text[]), CAST(%(sessions)s AS uuid[])) AS s(full_name, session)
+  JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session;
+
 -- executors.seen
 UPDATE executors e SET "seenAt" = clock_timestamp()
   FROM unnest(CAST(%(full_names)s AS text[]), CAST(%(sessions)s AS uuid[])) AS s(full_name, session)
@@ -1757,13 +1765,21 @@ DELETE FROM executors e
    AND NOT EXISTS (SELECT FROM "workflowRuns" r
      WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session);
 
--- incidents.lost_while_waiting
-SELECT i.executor, i.session
-  FROM unnest(CAST(%(executors)s AS text[]), CAST(%(sessions)s AS uuid[]),
-    CAST(%(waited_seconds)s AS double precision[])) AS w(executor, session, waited_seconds)
-  JOIN incidents i ON i.executor = w.executor AND i.session = w.session
-   AND i.at BETWEEN clock_timestamp() - make_interval(secs => w.waited_seconds)
-                AND clock_timestamp();
+-- parked.refused_meanwhile
+SELECT p.token_name, p.request_id
+  FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[]), CAST(%(key_ids)s AS text[]),
+    CAST(%(executors)s AS text[]), CAST(%(sessions)s AS uuid[]),
+    CAST(%(waited_seconds)s AS double precision[]))
+    AS p(token_name, request_id, key_id, executor, session, waited_seconds)
+ WHERE EXISTS (
+   SELECT FROM incidents i
+    WHERE i.executor = p.executor AND i.session = p.session
+      AND i.at BETWEEN clock_timestamp() - make_interval(secs => p.waited_seconds)
+                   AND clock_timestamp())
+    OR EXISTS (
+   SELECT FROM "accessTokens" a
+    WHERE a."keyId" = p.key_id
+      AND (a."revokedAt" IS NOT NULL OR a."expiresAt" <= clock_timestamp()));
 
 -- incidents.forgive
 UPDATE incidents SET number = 0 WHERE executor = %(executor)s AND number > 0;

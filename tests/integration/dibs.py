@@ -79,6 +79,7 @@ class Dibs:
     def claim(self, executor: Executor, **changes: Any) -> ClaimAnswer:
         plain: dict[str, Any] = {
             "token_name": executor.token,
+            "key_id": executor.token,
             "executor": executor.name,
             "session": executor.session,
             "request_id": uuid4(),

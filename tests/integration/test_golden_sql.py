@@ -43,6 +43,7 @@ from orchestrator.store import (
     workflows,
 )
 from orchestrator.store.engine import open_engine
+from orchestrator.store.parked import Parked
 from tests.database import Database
 from tests.golden.compare import matches_golden
 from tests.integration.statements import captured
@@ -165,10 +166,11 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "executors.list_executors": executors.list_executors,
     "executors.set_state": lambda c: executors.set_state(c, "fleet", "draining", reason=None),
     "executors.out_of_service": lambda c: executors.out_of_service(c, [("fleet:one", ID)]),
+    "executors.holdings": lambda c: executors.holdings(c, [("fleet:one", ID)]),
     "executors.seen": lambda c: executors.seen(c, [("fleet:one", ID)]),
     "executors.drop_unseen": executors.drop_unseen,
-    "incidents.lost_while_waiting": lambda c: incidents.lost_while_waiting(
-        c, {("fleet:one", ID): 1.0}
+    "parked.refused_meanwhile": lambda c: parked.refused_meanwhile(
+        c, [Parked(("fleet", ID), "key", ("fleet:one", ID), 1.0)]
     ),
     "incidents.forgive": lambda c: incidents.forgive(c, "fleet:one"),
     "incidents.drop_old": incidents.drop_old,
