@@ -1579,6 +1579,27 @@ SELECT e.kind FROM "runEvents" e
    AND e.at > clock_timestamp() - interval '1 minute'
  ORDER BY e.seq DESC LIMIT 1;
 
+-- operator_acts.note
+INSERT INTO "operatorActs" (id, at, actor, "keyId", "requestId", kind, subject, queue, detail)
+VALUES (%(id)s, clock_timestamp(), %(actor)s, %(key_id)s, %(request_id)s, %(kind)s, %(subject)s, %(queue)s,
+        jsonb_strip_nulls(CAST(%(detail)s AS jsonb)))
+ON CONFLICT (id) DO NOTHING;
+
+-- operator_acts.list_acts
+SELECT a.id, a.at, a.actor, a."keyId" AS key_id, a."requestId" AS request_id, a.kind, a.subject,
+       a.queue, a.detail
+  FROM "operatorActs" a
+ WHERE (CAST(%(before)s AS uuid) IS NULL OR a.id < %(before)s)
+   AND (CAST(%(actor)s AS text) IS NULL OR a.actor = %(actor)s)
+   AND (CAST(%(kind)s AS text) IS NULL OR a.kind = %(kind)s)
+   AND EXISTS (SELECT FROM unnest(CAST(%(patterns)s AS text[])) AS p(pattern)
+     WHERE p.pattern = '*' OR p.pattern = a.queue
+        OR (p.pattern LIKE '%%.*' AND starts_with(a.queue, left(p.pattern, -1))))
+ ORDER BY a.id DESC LIMIT %(limit)s;
+
+-- operator_acts.prune
+SELECT dibs_prune_acts(clock_timestamp() - make_interval(days => %(retention_days)s), %(limit)s);
+
 -- keeper.take_turn
 SELECT pg_try_advisory_xact_lock(%(key)s);
 

@@ -22,6 +22,7 @@ MAY = {
     "lostSessions": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "incidents": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "bulkActs": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "operatorActs": {"SELECT", "INSERT"},
     "queues": {"SELECT", "INSERT", "UPDATE"},
     "runEvents": {"SELECT", "INSERT"},
     "schedules": {"SELECT", "INSERT", "UPDATE", "DELETE"},
