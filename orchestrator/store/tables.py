@@ -436,9 +436,7 @@ operator_acts = Table(
     _column("id", "id", Uuid, "UUIDv7, one for each request"),
     _column("at", "at", Instant, "when, by the database's clock"),
     _column("actor", "actor", Text, "the token's name, or cli:<user>"),
-    _column(
-        "keyId", "key_id", Text, "the token's key id; null on the command line", nullable=True
-    ),
+    _column("keyId", "key_id", Text, "the token's key id; null on the command line", nullable=True),
     _column("requestId", "request_id", Text, "of which request; null there too", nullable=True),
     _column("kind", "kind", Text, "what was done, see lifecycle.ActKind"),
     _column("subject", "subject", Text, "to what: a run's id, or a name"),

@@ -79,7 +79,10 @@ FILTER = runs.RunFilter(("pending", "failed"), "billing", "refund", "fleet:one",
 OVER = replace(FILTER, states=("aborted", "failed"))
 
 CALLS: dict[str, Callable[[Connection], object]] = {
-    "runs.create": lambda c: runs.create(c, [new_run()]),
+    "runs.create": lambda c: (
+        runs.create(c, [new_run()]),
+        runs.create(c, [new_run()], asked_by=runs.AskedBy("ops", "k")),
+    ),
     "runs.find": lambda c: runs.find(c, ID),
     "runs.find_by_idempotency_key": lambda c: runs.find_by_idempotency_key(c, "web", "key"),
     "runs.find_live_by_dedup_key": lambda c: runs.find_live_by_dedup_key(
