@@ -8,6 +8,7 @@ from typing import cast
 
 from orchestrator.api.access import require_declarations
 from orchestrator.api.application import Application
+from orchestrator.api.audit import audit
 from orchestrator.api.bulk import bulk
 from orchestrator.api.claims import claims
 from orchestrator.api.context import EXTENSION, Services
@@ -51,6 +52,7 @@ _BLUEPRINTS = (
     queues,
     workflows,
     schedules,
+    audit,
     whoami,
     health,
     docs,

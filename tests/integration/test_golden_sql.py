@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from orchestrator import store
+from orchestrator.lifecycle import ActKind
 from orchestrator.store import (
     acts,
     audit,
@@ -31,6 +32,7 @@ from orchestrator.store import (
     leases,
     limits,
     lock_waits,
+    operator_acts,
     orphans,
     parked,
     queues,
@@ -52,6 +54,8 @@ from tests.integration.wishes import new_run
 ID = UUID("01900000-0000-7000-8000-000000000001")
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 ACT = acts.Act(ID, "web", "request", "key", "reason", b"h")
+NOTED = operator_acts.OperatorAct(ID, "ops", ActKind.PAUSE_QUEUE, "default", detail={"a": 1})
+ACTS = operator_acts.ActFilter("ops", ActKind.PAUSE_QUEUE)
 BULK = bulk_acts.BulkKey("ops", "key")
 HELD = [leases.HeldLease("fleet", ID, ID)]
 REPORT = [reports.Report("fleet", ID, ID, 0, "success", b"h", "{}")]
@@ -76,7 +80,10 @@ FILTER = runs.RunFilter(("pending", "failed"), "billing", "refund", "fleet:one",
 OVER = replace(FILTER, states=("aborted", "failed"))
 
 CALLS: dict[str, Callable[[Connection], object]] = {
-    "runs.create": lambda c: runs.create(c, [new_run()]),
+    "runs.create": lambda c: (
+        runs.create(c, [new_run()]),
+        runs.create(c, [new_run()], asked_by=runs.AskedBy("ops", "k")),
+    ),
     "runs.find": lambda c: runs.find(c, ID),
     "runs.find_by_idempotency_key": lambda c: runs.find_by_idempotency_key(c, "web", "key"),
     "runs.find_live_by_dedup_key": lambda c: runs.find_live_by_dedup_key(
@@ -151,6 +158,11 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "acts.resolve_abort": lambda c: acts.resolve_abort(c, ACT),
     "acts.done_by_key": lambda c: acts.done_by_key(c, ACT),
     "acts.kind_done_lately": lambda c: acts.kind_done_lately(c, ACT),
+    "operator_acts.note": lambda c: operator_acts.note(c, NOTED),
+    "operator_acts.list_acts": lambda c: operator_acts.list_acts(
+        c, queue_patterns=("billing", "refunds.*"), wanted=ACTS, before=ID, limit=50
+    ),
+    "operator_acts.prune": lambda c: operator_acts.prune(c, retention_days=30, limit=1),
     "keeper.take_turn": keeper.take_turn,
     "keeper.tick": lambda c: keeper.tick(c, every_seconds=0.2, prune_every_seconds=60),
     "keeper.duties": keeper.duties,
