@@ -24,6 +24,7 @@ class Registration:
     What an executor says of itself; `labels` is JSON text.
 
     Attributes:
+        slots: How many runs it executes at once; None when it does not say.
         draining: This session is being stopped: nothing more is handed to it,
             and it does not come back.
     """
@@ -32,7 +33,7 @@ class Registration:
     session: UUID
     token_name: str
     version: str | None
-    slots: int
+    slots: int | None
     queues: tuple[str, ...]
     step_types: tuple[str, ...]
     labels: str
@@ -48,7 +49,7 @@ class Executor:
     session: UUID
     token_name: str
     version: str | None
-    slots: int
+    slots: int | None
     queues: list[str]
     step_types: list[str]
     labels: Json
@@ -157,7 +158,7 @@ SELECT e."fullName", e.session, e.state, e.reason
 
 
 def holdings(connection: Connection, processes: Sequence[Process]) -> dict[Process, Holding]:
-    """What those of these processes hold that are registered."""
+    """What those of these processes hold that have said how many slots they have."""
     rows = connection.execute(
         text("""
 SELECT e."fullName", e.session, e.slots,
@@ -166,6 +167,7 @@ SELECT e."fullName", e.session, e.slots,
            AND r."lockedBy" = e."fullName")
   FROM unnest(CAST(:full_names AS text[]), CAST(:sessions AS uuid[])) AS s(full_name, session)
   JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
+ WHERE e.slots IS NOT NULL
 """),
         {
             "full_names": [full_name for full_name, _ in processes],

@@ -1,10 +1,10 @@
-"""How many runs a registered executor may still be given: twice its slots in all.
+"""How many runs an executor may still be given: twice its slots in all, if it says how many.
 
 An executor holds what it executes and what it has claimed ahead. One that takes more
 than twice what it can execute is broken, or not what it says, and starves the others.
 What it holds is counted when it first claims here, and again when what it was given
 since might be too much: an executor that keeps to its slots costs a count every few
-claims, and one that is not registered none. What other orchestrators give it meanwhile
+claims, and one that has not said none. What other orchestrators give it meanwhile
 is seen with the next count.
 """
 
@@ -32,7 +32,7 @@ class KnownSlots:
     """One process's knowledge; to be used by way of `taking`."""
 
     def __init__(self) -> None:
-        # None: it is not registered, and may have whatever it asks for.
+        # None: it has not said, and may have whatever it asks for.
         self._room: dict[Process, int | None] = {}
         self._counted: dict[Process, Holding] = {}
         # By transactions that have not ended: a count may not see that yet.

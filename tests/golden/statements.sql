@@ -736,9 +736,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -845,9 +845,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -942,9 +942,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -1047,9 +1047,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -1166,9 +1166,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -1818,7 +1818,8 @@ SELECT e."fullName", e.session, e.slots,
          WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
            AND r."lockedBy" = e."fullName")
   FROM unnest(CAST(%(full_names)s AS text[]), CAST(%(sessions)s AS uuid[])) AS s(full_name, session)
-  JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session;
+  JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
+ WHERE e.slots IS NOT NULL;
 
 -- executors.seen
 UPDATE executors e SET "seenAt" = clock_timestamp()

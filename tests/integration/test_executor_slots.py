@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.desk.claim_batch import FULL_POLL_MS
 from orchestrator.errors import RunNotClaimable, Unavailable
+from orchestrator.lifecycle import MAX_INCIDENTS
 from orchestrator.store import known_slots
 from tests.database import Database
 from tests.integration.dibs import Dibs
@@ -82,6 +83,29 @@ def test_its_other_sessions_and_whoever_is_not_registered_are_not_bounded_by_it(
 
     assert len(dibs.claim(Executor(registered.name), limit=MOST + 1).dispatches) == MOST + 1
     assert dibs.claim(other, limit=1).out_of_service is None
+
+
+def test_one_that_does_not_say_how_many_slots_it_has_gets_what_it_asks_for(
+    dibs: Dibs, executor: Executor
+) -> None:
+    dibs.register(executor, slots=None)
+    fill(dibs, 20)
+
+    assert len(dibs.claim(executor, limit=20).dispatches) == 20
+
+
+def test_one_that_was_in_quarantine_and_never_registered_gets_what_it_asks_for(
+    dibs: Dibs, executor: Executor
+) -> None:
+    for _ in range(MAX_INCIDENTS):
+        lost = dibs.dispatch(executor, max_crashes=100)
+        dibs.expire(lost.run.id)
+        dibs.tick()
+        dibs.abort(lost.run.id)
+    dibs.set_executor(executor, "active")
+    fill(dibs, 20)
+
+    assert len(dibs.claim(executor, limit=20).dispatches) == 20
 
 
 def test_two_requests_in_one_transaction_share_the_room(
