@@ -110,6 +110,7 @@ class Problem(_Answer):
     code: str = "unknown"
     detail: str | None = None
     title: str | None = None
+    credential: str | None = None
 
 
 ReportStatus = Literal[

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,6 +66,15 @@ class Settings(BaseModel):
     lease_connections: int = Field(
         4, ge=1, le=200, description="connections kept for renewals, reports and releases"
     )
+    token_requests_per_second: int = Field(
+        5_000,
+        ge=1,
+        le=1_000_000,
+        description="requests of one token in each process; twice as many at once after a rest",
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="proxies whose X-Forwarded-For says who is asking: addresses, networks"
+    )
     retention_days: int = Field(30, ge=0, description="days that over runs are kept; 0 keeps all")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
@@ -73,6 +83,21 @@ class Settings(BaseModel):
     def _postgres_only(cls, value: SecretStr) -> SecretStr:
         database_url(value.get_secret_value())
         return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        networks = []
+        for text in value.split(","):
+            try:
+                networks.append(ip_network(text.strip()))
+            except ValueError:
+                raise ValueError(
+                    f"{text.strip()!r} is neither an address nor a network like 10.0.0.0/8"
+                ) from None
+        return tuple(networks)
 
     @field_validator("log_level")
     @classmethod

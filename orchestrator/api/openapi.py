@@ -33,6 +33,7 @@ _OF_EVERY_ROUTE: tuple[type[DibsError], ...] = (
 _OF_EVERY_SCHEME: tuple[type[DibsError], ...] = (
     errors.Unauthenticated,
     errors.InsufficientScope,
+    errors.RateLimited,
     errors.Unavailable,
     errors.Overloaded,
 )

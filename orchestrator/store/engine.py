@@ -26,7 +26,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 POOL_TIMEOUT_SECONDS = 2
 CONNECT_TIMEOUT_SECONDS = 2
 RECYCLE_SECONDS = 1_800
-ACCESS_CONNECTIONS = 2
+ACCESS_CONNECTIONS = 1
 
 # A connection that is cut off (a partition, a stopped machine) fails within
 # the five seconds that a request may wait for the database.
@@ -61,7 +61,7 @@ class Database:
     Attributes:
         work: For claims, creates and reads.
         leases: For renewals, reports and releases, and the keeper.
-        access: For looking tokens up: a stranger's garbage waits there by itself.
+        access: For reading the tokens, by one thread at a time.
         arrived: To be told, after COMMIT, how many runs have become claimable in which
             queues; those that are parked wait for it.
         limits: What this process knows of the queues' limits.

@@ -2042,12 +2042,15 @@ SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
   "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE "keyId" = %(key_id)s;
 
--- tokens.find_active
-SELECT * FROM (
-  SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
+-- tokens.version_of_active
+SELECT count(*) || ':' || coalesce(sum(hashtextextended(CAST(t AS text), 0)), 0)
+  FROM "accessTokens" t
+ WHERE "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp());
+
+-- tokens.list_active
+SELECT * FROM (SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
   "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
-  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE "keyId" = ANY (CAST(%(key_ids)s AS text[]))) t
- WHERE active;
+  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens") t WHERE active;
 
 -- tokens.list_tokens
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
