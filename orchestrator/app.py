@@ -113,7 +113,7 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
     return Services(
         settings=settings,
         database=database,
-        tokens=Tokens(partial(stored_tokens, database)),
+        tokens=Tokens(partial(stored_tokens, database, development=settings.on_loopback)),
         claim_desk=claim_desk,
         create_desk=CreateDesk(database),
         report_desk=ReportDesk(database),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 
@@ -94,6 +95,16 @@ class Settings(BaseModel):
     @property
     def postgres_url(self) -> str:
         return database_url(self.database_url.get_secret_value())
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine reaches the address; a name that is not `localhost` may not."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
 def database_url(text: str) -> str:

@@ -169,9 +169,19 @@ class Tokens:
         self._unknown[key_id] = now
 
 
-def stored_tokens(database: Database, key_ids: Collection[str]) -> dict[str, StoredToken]:
-    """The tokens with these key ids that are neither revoked nor expired, by key id."""
-    found = transact(database.access, lambda connection: tokens.find_active(connection, key_ids))
+def stored_tokens(
+    database: Database, key_ids: Collection[str], *, development: bool
+) -> dict[str, StoredToken]:
+    """
+    The tokens with these key ids that are neither revoked nor expired, by key id.
+
+    Args:
+        development: Whether development tokens are good here.
+    """
+    found = transact(
+        database.access,
+        lambda connection: tokens.find_active(connection, key_ids, development=development),
+    )
     return {
         one.key_id: StoredToken(
             Caller(one.key_id, one.name, Role(one.role), one.queues, one.expires_at),

@@ -65,6 +65,7 @@ TOKEN: dict[str, Any] = {
     "secret_hash": b"h" * 32,
     "queues": ("*",),
     "lasts": None,
+    "development": False,
 }
 REGISTRATION = executors.Registration("fleet:one", ID, "fleet", None, 1, (), (), "{}", None)
 WISH = claims.ClaimWish(ID, "fleet", "fleet:one", ID, b"h", 30, 1)
@@ -207,7 +208,9 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "audit.contents_of": lambda c: audit.contents_of(c, [ID]),
     "audit.grants_after": lambda c: audit.grants_after(c, ("fleet", ID), limit=500),
     "tokens.find": lambda c: tokens.find(c, "k"),
-    "tokens.find_active": lambda c: tokens.find_active(c, ["k"]),
+    "tokens.find_active": lambda c: tokens.find_active(c, ["k"], development=False),
+    "tokens.active_development_names": tokens.active_development_names,
+    "tokens.mark_development": lambda c: tokens.mark_development(c, "k"),
     "tokens.list_tokens": tokens.list_tokens,
     "tokens.lock_name": lambda c: tokens.lock_name(c, "web"),
     "tokens.create": lambda c: tokens.create(c, **TOKEN),
