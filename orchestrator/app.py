@@ -115,7 +115,7 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
     return Services(
         settings=settings,
         database=database,
-        tokens=Tokens(StoredTokens(database).read),
+        tokens=Tokens(StoredTokens(database, development=settings.on_loopback).read),
         token_budgets=RequestBudgets(
             settings.token_requests_per_second, burst=2 * settings.token_requests_per_second
         ),

@@ -2039,7 +2039,7 @@ SELECT c."tokenName" AS token_name, c."requestId" AS request_id, g.run_id, g.lea
 
 -- tokens.find
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
-  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE "keyId" = %(key_id)s;
 
 -- tokens.version_of_active
@@ -2049,12 +2049,22 @@ SELECT count(*) || ':' || coalesce(sum(hashtextextended(CAST(t AS text), 0)), 0)
 
 -- tokens.list_active
 SELECT * FROM (SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
-  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
-  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens") t WHERE active;
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
+  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens") t
+ WHERE active AND (CAST(%(development)s AS boolean) OR NOT development);
+
+-- tokens.active_development_names
+SELECT DISTINCT name FROM (SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
+  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE development) t
+ WHERE active ORDER BY name;
+
+-- tokens.mark_development
+UPDATE "accessTokens" SET development = true WHERE "keyId" = %(key_id)s AND NOT development;
 
 -- tokens.list_tokens
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
-  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens"
  WHERE CAST(%(name)s AS text) IS NULL OR name = %(name)s ORDER BY name, "createdAt";
 
@@ -2062,9 +2072,10 @@ SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
 SELECT pg_advisory_xact_lock(hashtextextended('dibs token ' || %(name)s, 0));
 
 -- tokens.create
-INSERT INTO "accessTokens" ("keyId", name, role, "secretHash", queues, "createdAt", "expiresAt")
+INSERT INTO "accessTokens" ("keyId", name, role, "secretHash", queues, "createdAt", "expiresAt",
+                            development)
 VALUES (%(key_id)s, %(name)s, %(role)s, %(secret_hash)s, %(queues)s, clock_timestamp(),
-        clock_timestamp() + CAST(%(lasts)s AS interval));
+        clock_timestamp() + CAST(%(lasts)s AS interval), %(development)s);
 
 -- tokens.revoke
 UPDATE "accessTokens" SET "revokedAt" = clock_timestamp()

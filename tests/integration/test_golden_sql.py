@@ -66,6 +66,7 @@ TOKEN: dict[str, Any] = {
     "secret_hash": b"h" * 32,
     "queues": ("*",),
     "lasts": None,
+    "development": False,
 }
 REGISTRATION = executors.Registration("fleet:one", ID, "fleet", None, 1, (), (), "{}", None)
 WISH = claims.ClaimWish(ID, "fleet", "fleet:one", ID, b"h", 30, 1)
@@ -210,7 +211,9 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "audit.grants_after": lambda c: audit.grants_after(c, ("fleet", ID), limit=500),
     "tokens.find": lambda c: tokens.find(c, "k"),
     "tokens.version_of_active": tokens.version_of_active,
-    "tokens.list_active": tokens.list_active,
+    "tokens.list_active": lambda c: tokens.list_active(c, development=False),
+    "tokens.active_development_names": tokens.active_development_names,
+    "tokens.mark_development": lambda c: tokens.mark_development(c, "k"),
     "tokens.list_tokens": tokens.list_tokens,
     "tokens.lock_name": lambda c: tokens.lock_name(c, "web"),
     "tokens.create": lambda c: tokens.create(c, **TOKEN),
