@@ -8,7 +8,7 @@ secret may be read from a file instead: `DATABASE_URL_FILE`, `DIBS_SECRET_KEY_FI
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Self
@@ -202,6 +202,12 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     if problems:
         raise SettingsError("\n".join(["These settings are missing or wrong:", *problems]))
     return settings
+
+
+def forget_secrets(environment: MutableMapping[str, str]) -> None:
+    """Take the secrets out of an environment that was read: nothing that sees it needs them."""
+    for field in _SECRETS:
+        environment.pop(variable(field), None)
 
 
 def secret_from(environment: Mapping[str, str], name: str) -> str | None:

@@ -39,6 +39,7 @@ _OF_EVERY_SCHEME: tuple[type[DibsError], ...] = (
 )
 _OF_EVERY_BODY: tuple[type[DibsError], ...] = (
     errors.OutcomeUnknown,
+    refusals.RequestTimeout,
     refusals.MalformedJson,
     refusals.JsonTooComplex,
     refusals.JsonNumberOutOfRange,
