@@ -22,7 +22,11 @@ def _http_url(text: str) -> str:
     return text
 
 
-Url = Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
+Url = Annotated[
+    str,
+    Field(max_length=2_000, json_schema_extra={"pattern": "^[hH][tT][tT][pP][sS]?://"}),
+    AfterValidator(_http_url),
+]
 Label = Annotated[str, Field(max_length=200)]
 
 
