@@ -33,14 +33,14 @@ def create_app(
     @app.post("/runs/<run_id>/trigger")
     def fire(run_id: str) -> Response:
         token = _token()
-        caller = trigger.identify(token)
+        caller = trigger.identify(token, request.remote_addr or "")
         pending_data = _pending_data()
         trigger.fire(_canonical(run_id), token or "", caller, pending_data)
         return _json(200, {"triggered": True})
 
     @app.get("/runs/<run_id>")
     def show(run_id: str) -> Response:
-        caller = trigger.identify(_token())
+        caller = trigger.identify(_token(), request.remote_addr or "")
         entry = in_flight.find(_canonical(run_id))
         if entry is None or entry.queue is None or not caller.may_see(entry.queue):
             raise _not_found()

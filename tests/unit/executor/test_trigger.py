@@ -124,6 +124,23 @@ def test_a_refused_token_is_asked_about_once(answers, face):
     assert answers.bodies("claim") == []
 
 
+def test_a_strangers_garbage_is_429_in_the_end_and_a_good_caller_is_served(answers, face):
+    face.trigger(UNKNOWN_RUN)
+    answers.say("whoami", {"code": "unauthenticated"}, 401)
+    garbage = [{"Authorization": f"Bearer dibs_c_{number}"} for number in range(100)]
+
+    refused = [face.trigger(UNKNOWN_RUN, headers=headers) for headers in garbage]
+
+    assert {code(response) for response in refused} == {
+        (401, "unauthenticated"),
+        (429, "rate_limited"),
+    }
+    assert int(refused[-1].headers["Retry-After"]) >= 1
+    assert len(answers.bodies("whoami")) < 100
+    assert len(answers.bodies("claim")) == 1
+    assert code(face.trigger(UNKNOWN_RUN)) == (404, "run_not_found")
+
+
 def test_nobody_can_be_asked_while_the_orchestrator_is_away(answers, face):
     answers.say("whoami", {}, 503)
 
