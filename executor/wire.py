@@ -64,7 +64,7 @@ class Dispatch(_Answer):
 
 
 class OutOfService(_Answer):
-    """Why the orchestrator hands this executor nothing, until an operator resumes it."""
+    """Why the orchestrator hands this executor nothing: an operator's word, or what it holds."""
 
     state: str
     reason: str | None = None

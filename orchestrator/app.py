@@ -7,6 +7,7 @@ from typing import cast
 
 from orchestrator.api.access import require_declarations
 from orchestrator.api.application import Application
+from orchestrator.api.audit import audit
 from orchestrator.api.authentication import failed_credentials
 from orchestrator.api.bulk import bulk
 from orchestrator.api.claims import claims
@@ -53,6 +54,7 @@ _BLUEPRINTS = (
     queues,
     workflows,
     schedules,
+    audit,
     whoami,
     health,
     docs,
@@ -113,7 +115,7 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
     return Services(
         settings=settings,
         database=database,
-        tokens=Tokens(StoredTokens(database).read),
+        tokens=Tokens(StoredTokens(database, development=settings.on_loopback).read),
         token_budgets=RequestBudgets(
             settings.token_requests_per_second, burst=2 * settings.token_requests_per_second
         ),

@@ -13,7 +13,7 @@ from flask import Flask, Request, g, request
 
 from orchestrator.api.authentication import authenticate, spend
 from orchestrator.api.context import services
-from orchestrator.api.refusals import MalformedRequest
+from orchestrator.api.proper_http import require_proper_http
 from orchestrator.api.tokens import Caller
 from orchestrator.errors import InsufficientScope, NotFound, Unauthenticated
 from orchestrator.lifecycle import Role
@@ -72,6 +72,16 @@ def caller() -> Caller:
     return who
 
 
+def caller_still() -> Caller:
+    """
+    As `caller`, looked up again: for requests that last.
+
+    Raises:
+        Unauthenticated: The token was revoked or has expired meanwhile.
+    """
+    return services().tokens.caller(request.headers.get("Authorization"))
+
+
 def on_behalf_of() -> Caller | None:
     """
     Whom the calling executor asks for, when it says so.
@@ -116,7 +126,7 @@ def admit(app: Flask, asked: Request) -> None:
         Unauthenticated, InsufficientScope: Its view is not for whoever sent it.
         RateLimited: Its token, or whoever sends bad ones, asks too often.
     """
-    _require_http_1_1(asked.environ)
+    require_proper_http(asked.environ)
     _require_one_leading_slash(asked.environ)
     view = app.view_functions.get(asked.endpoint or "")
     roles = None if view is None else roles_of(view)
@@ -143,11 +153,6 @@ def require_declarations(app: Flask) -> None:
     )
     if bare:
         raise RuntimeError(f"Routes without declared roles: {', '.join(bare)}")
-
-
-def _require_http_1_1(environ: WSGIEnvironment) -> None:
-    if environ.get("SERVER_PROTOCOL") != "HTTP/1.1" or not environ.get("HTTP_HOST"):
-        raise MalformedRequest("Send HTTP/1.1 with a Host.")
 
 
 def _require_one_leading_slash(environ: WSGIEnvironment) -> None:

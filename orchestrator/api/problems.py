@@ -27,6 +27,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 # The first class that an error is an instance of decides.
 _STATUSES: Final[tuple[tuple[type[DibsError], int], ...]] = (
+    (refusals.RequestTimeout, 408),
     (refusals.PayloadTooLarge, 413),
     (refusals.UnsupportedMediaType, 415),
     (refusals.UnsupportedEncoding, 415),

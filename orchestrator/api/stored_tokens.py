@@ -19,8 +19,13 @@ _ROLES: Final = {role.value for role in Role}
 class StoredTokens:
     """What one process has fetched; for one thread at a time."""
 
-    def __init__(self, database: Database):
+    def __init__(self, database: Database, *, development: bool):
+        """
+        Args:
+            development: Whether development tokens are good here.
+        """
         self._database = database
+        self._development = development
         self._version = ""
         self._tokens: Mapping[str, StoredToken] = {}
 
@@ -44,7 +49,7 @@ class StoredTokens:
                 Caller(one.key_id, one.name, Role(one.role), one.queues, one.expires_at),
                 one.secret_hash,
             )
-            for one in tokens.list_active(connection)
+            for one in tokens.list_active(connection, development=self._development)
             # A role of a version to come is nobody's business here, and nobody's failure.
             if one.role in _ROLES
         }

@@ -13,7 +13,9 @@ from tests.database import Database
 from tests.integration.dibs import Dibs
 
 
-def make(database: Database, *key_ids: str, lasts: timedelta | None = None) -> None:
+def make(
+    database: Database, *key_ids: str, lasts: timedelta | None = None, development: bool = False
+) -> None:
     owner = open_engine(database.owner_url, connections=1, name="owner")
     for key_id in key_ids:
         transact(
@@ -26,6 +28,7 @@ def make(database: Database, *key_ids: str, lasts: timedelta | None = None) -> N
                 secret_hash=hashlib.sha256(key_id.encode()).digest(),
                 queues=["default", "billing.*"],
                 lasts=lasts,
+                development=development,
             ),
         )
     owner.dispose()
@@ -37,7 +40,7 @@ def test_the_valid_tokens_are_read_and_no_others(dibs: Dibs, database: Database)
     make(database, "lasting", lasts=timedelta(hours=1))
     dibs.sql('UPDATE "accessTokens" SET "revokedAt" = clock_timestamp() WHERE name = \'revoked\'')
 
-    found = StoredTokens(dibs.database).read()
+    found = StoredTokens(dibs.database, development=False).read()
 
     assert {"one", "two", "lasting"} <= found.keys()
     assert not {"revoked", "expired"} & found.keys()
@@ -49,7 +52,7 @@ def test_the_valid_tokens_are_read_and_no_others(dibs: Dibs, database: Database)
 
 def test_they_are_fetched_again_only_when_one_has_changed(dibs: Dibs, database: Database) -> None:
     make(database, "one", "two")
-    stored = StoredTokens(dibs.database)
+    stored = StoredTokens(dibs.database, development=False)
     first = stored.read()
 
     assert stored.read() is first
@@ -80,8 +83,20 @@ def test_a_role_that_this_version_does_not_know_is_nobodys_failure(
 
 
 def test_a_token_expires_without_a_change(dibs: Dibs, database: Database) -> None:
-    stored = StoredTokens(dibs.database)
+    stored = StoredTokens(dibs.database, development=False)
     make(database, "brief", lasts=timedelta(seconds=2))
     stored.read()
 
     eventually(lambda: "brief" not in stored.read(), what="the token expires by itself")
+
+
+def test_a_development_token_is_found_only_where_it_is_good(dibs: Dibs, database: Database) -> None:
+    make(database, "plain")
+    make(database, "trial", development=True)
+
+    found = [
+        sorted({"plain", "trial"} & StoredTokens(dibs.database, development=good).read().keys())
+        for good in (True, False)
+    ]
+
+    assert found == [["plain", "trial"], ["plain"]]

@@ -137,6 +137,23 @@ def test_a_401_for_the_executors_own_token_is_not_the_callers(answers, face, rou
     assert code(blamed) == (401, "unauthenticated")
 
 
+def test_a_strangers_garbage_is_429_in_the_end_and_a_good_caller_is_served(answers, face):
+    face.trigger(UNKNOWN_RUN)
+    answers.say("whoami", {"code": "unauthenticated", "credential": "on-behalf-of"}, 401)
+    garbage = [{"Authorization": f"Bearer dibs_c_{number}"} for number in range(100)]
+
+    refused = [face.trigger(UNKNOWN_RUN, headers=headers) for headers in garbage]
+
+    assert {code(response) for response in refused} == {
+        (401, "unauthenticated"),
+        (429, "rate_limited"),
+    }
+    assert int(refused[-1].headers["Retry-After"]) >= 1
+    assert len(answers.bodies("whoami")) < 100
+    assert len(answers.bodies("claim")) == 1
+    assert code(face.trigger(UNKNOWN_RUN)) == (404, "run_not_found")
+
+
 def test_nobody_can_be_asked_while_the_orchestrator_is_away(answers, face):
     answers.say("whoami", {}, 503)
 
