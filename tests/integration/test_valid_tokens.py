@@ -76,7 +76,7 @@ def test_a_role_that_this_version_does_not_know_is_nobodys_failure(
     dibs.sql('ALTER TABLE "accessTokens" DROP CONSTRAINT "accessTokens_role_known"')
     dibs.sql("UPDATE \"accessTokens\" SET role = 'gardener' WHERE name = 'two'")
 
-    found = StoredTokens(dibs.database).read()
+    found = StoredTokens(dibs.database, development=False).read()
 
     assert "one" in found
     assert "two" not in found
