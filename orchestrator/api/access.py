@@ -14,7 +14,7 @@ from flask import Flask, Request, g, request
 from orchestrator.api.context import services
 from orchestrator.api.refusals import MalformedRequest
 from orchestrator.api.tokens import Caller
-from orchestrator.errors import InsufficientScope, NotFound, Unauthenticated
+from orchestrator.errors import DibsError, InsufficientScope, NotFound, Unauthenticated
 from orchestrator.lifecycle import Role
 
 if TYPE_CHECKING:
@@ -75,6 +75,17 @@ def on_behalf_of() -> Caller | None:
         raise Unauthenticated(
             f"The token in {ON_BEHALF_OF} is not valid.", credential="on-behalf-of"
         ) from None
+
+
+def is_watcher() -> bool:
+    """Whether a viewer or an operator asks, on a route that is open to all; never refuses."""
+    credential = request.headers.get("Authorization")
+    if credential is None:
+        return False
+    try:
+        return services().tokens.caller(credential).role in WATCHERS
+    except DibsError:
+        return False
 
 
 def require_role(who: Caller, roles: frozenset[Role]) -> None:
