@@ -70,7 +70,9 @@ class Settings(BaseModel):
     lease_connections: int = Field(
         4, ge=1, le=200, description="connections kept for renewals, reports and releases"
     )
-    retention_days: int = Field(30, ge=0, description="days that over runs and acts are kept; 0 keeps all")
+    retention_days: int = Field(
+        30, ge=0, description="days that over runs and acts are kept; 0 keeps all"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator("database_url")

@@ -16,6 +16,7 @@ MAY = {
     "GET /openapi.json": OPEN,
     "GET /docs": OPEN,
     "GET /docs/style.css": OPEN,
+    "GET /v1/audit": {OPERATOR, VIEWER},
     "GET /v1/whoami": EVERYONE,
     "POST /v1/runs": {CLIENT, OPERATOR},
     "POST /v1/runs/batch": {CLIENT, OPERATOR},
