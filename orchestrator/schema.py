@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command
@@ -15,6 +16,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
 
+from orchestrator.store.conninfo import unless_given
 from orchestrator.store.engine import (
     IDLE_IN_TRANSACTION_TIMEOUT_MS,
     LOCK_TIMEOUT_MS,
@@ -100,7 +102,7 @@ def known_revisions() -> tuple[str, ...]:
 
 def status(url: str) -> Status:
     """Where the database stands against this code."""
-    with closing(psycopg.connect(url, connect_timeout=5)) as connection:
+    with closing(_connect(url)) as connection:
         known = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
         current = None
         if known and known[0]:
@@ -128,7 +130,7 @@ def grant(url: str, role: str) -> list[str]:
         RoleMissing: There is no such role.
     """
     refused: list[str] = []
-    with closing(psycopg.connect(url, connect_timeout=5, autocommit=True)) as connection:
+    with closing(_connect(url, autocommit=True)) as connection:
         if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).rowcount:
             raise RoleMissing(f'There is no role "{role}": CREATE ROLE "{role}" LOGIN first.')
         row = connection.execute("SELECT current_schema(), current_database()").fetchone()
@@ -174,6 +176,11 @@ def grant(url: str, role: str) -> list[str]:
                     f"Not allowed, ask a superuser: {command_text.as_string(connection)}"
                 )
     return refused
+
+
+def _connect(url: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
+    defaults = unless_given(url, application_name="dibs-schema", connect_timeout=5)
+    return psycopg.connect(url, autocommit=autocommit, **defaults)
 
 
 def _config(url: str, report: Callable[[str], None] | None) -> Config:

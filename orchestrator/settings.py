@@ -8,8 +8,8 @@ secret may be read from a file instead: `DATABASE_URL_FILE`, `DIBS_SECRET_KEY_FI
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from ipaddress import ip_address
+from collections.abc import Mapping, MutableMapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,6 +70,15 @@ class Settings(BaseModel):
     lease_connections: int = Field(
         4, ge=1, le=200, description="connections kept for renewals, reports and releases"
     )
+    token_requests_per_second: int = Field(
+        5_000,
+        ge=1,
+        le=1_000_000,
+        description="requests of one token in each process; twice as many at once after a rest",
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="proxies whose X-Forwarded-For says who is asking: addresses, networks"
+    )
     retention_days: int = Field(
         30, ge=0, description="days that over runs and acts are kept; 0 keeps all"
     )
@@ -80,6 +89,21 @@ class Settings(BaseModel):
     def _postgres_only(cls, value: SecretStr) -> SecretStr:
         database_url(value.get_secret_value())
         return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        networks = []
+        for text in value.split(","):
+            try:
+                networks.append(ip_network(text.strip()))
+            except ValueError:
+                raise ValueError(
+                    f"{text.strip()!r} is neither an address nor a network like 10.0.0.0/8"
+                ) from None
+        return tuple(networks)
 
     @field_validator("log_level")
     @classmethod
@@ -180,6 +204,12 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     if problems:
         raise SettingsError("\n".join(["These settings are missing or wrong:", *problems]))
     return settings
+
+
+def forget_secrets(environment: MutableMapping[str, str]) -> None:
+    """Take the secrets out of an environment that was read: nothing that sees it needs them."""
+    for field in _SECRETS:
+        environment.pop(variable(field), None)
 
 
 def secret_from(environment: Mapping[str, str], name: str) -> str | None:

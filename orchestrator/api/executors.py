@@ -77,6 +77,7 @@ def register(instance: str, asked: Registration) -> Response:
         return [lease.run_id for lease in ended], arrived
 
     released, arrived = transact(database.leases, write)
+    database.slots.forget((name, asked.session))
     database.arrived(arrived)
     return answer({"name": name, "session": asked.session, "released": released})
 

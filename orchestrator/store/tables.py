@@ -348,7 +348,7 @@ executors = Table(
     _column("session", "session", Uuid, "the process start"),
     _column("tokenName", "token_name", Text, "the token it speaks with"),
     _column("version", "version", Text, "what it says of its own version", nullable=True),
-    _column("slots", "slots", Integer, "how many runs it executes at once"),
+    _column("slots", "slots", Integer, "how many runs it executes at once", nullable=True),
     _column("queues", "queues", ARRAY(Text), "the queues it polls"),
     _column("stepTypes", "step_types", ARRAY(Text), "the step types it has handlers for"),
     _column("labels", "labels", JSONB, "what it says of itself"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -47,22 +47,35 @@ def find(connection: Connection, key_id: str) -> AccessToken | None:
     return next(iter(_tokens(rows.mappings())), None)
 
 
-def find_active(
-    connection: Connection, key_ids: Collection[str], *, development: bool
-) -> list[AccessToken]:
+def version_of_active(connection: Connection) -> str:
     """
-    Those of these tokens that are neither revoked nor expired by the database's clock.
+    A text that is another one as soon as the active tokens are others.
+
+    It changes with any of their columns, and when one expires by the database's clock.
+    """
+    version: str = connection.execute(
+        text("""
+SELECT count(*) || ':' || coalesce(sum(hashtextextended(CAST(t AS text), 0)), 0)
+  FROM "accessTokens" t
+ WHERE "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp())
+""")
+    ).scalar_one()
+    return version
+
+
+def list_active(connection: Connection, *, development: bool) -> list[AccessToken]:
+    """
+    All tokens that are neither revoked nor expired by the database's clock.
 
     Args:
         development: Whether development tokens are good here.
     """
     rows = connection.execute(
         text(f"""
-SELECT * FROM (
-  SELECT {_COLUMNS} FROM "accessTokens" WHERE "keyId" = ANY (CAST(:key_ids AS text[]))) t
+SELECT * FROM (SELECT {_COLUMNS} FROM "accessTokens") t
  WHERE active AND (CAST(:development AS boolean) OR NOT development)
 """),
-        {"key_ids": list(key_ids), "development": development},
+        {"development": development},
     )
     return _tokens(rows.mappings())
 

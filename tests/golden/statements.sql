@@ -736,9 +736,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -845,9 +845,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -942,9 +942,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -1047,9 +1047,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -1166,9 +1166,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -1812,6 +1812,15 @@ SELECT e."fullName", e.session, e.state, e.reason
   JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
  WHERE e.state <> 'active';
 
+-- executors.holdings
+SELECT e."fullName", e.session, e.slots,
+       (SELECT count(*) FROM "workflowRuns" r
+         WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
+           AND r."lockedBy" = e."fullName")
+  FROM unnest(CAST(%(full_names)s AS text[]), CAST(%(sessions)s AS uuid[])) AS s(full_name, session)
+  JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
+ WHERE e.slots IS NOT NULL;
+
 -- executors.seen
 UPDATE executors e SET "seenAt" = clock_timestamp()
   FROM unnest(CAST(%(full_names)s AS text[]), CAST(%(sessions)s AS uuid[])) AS s(full_name, session)
@@ -1823,13 +1832,21 @@ DELETE FROM executors e
    AND NOT EXISTS (SELECT FROM "workflowRuns" r
      WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session);
 
--- incidents.lost_while_waiting
-SELECT i.executor, i.session
-  FROM unnest(CAST(%(executors)s AS text[]), CAST(%(sessions)s AS uuid[]),
-    CAST(%(waited_seconds)s AS double precision[])) AS w(executor, session, waited_seconds)
-  JOIN incidents i ON i.executor = w.executor AND i.session = w.session
-   AND i.at BETWEEN clock_timestamp() - make_interval(secs => w.waited_seconds)
-                AND clock_timestamp();
+-- parked.refused_meanwhile
+SELECT p.token_name, p.request_id
+  FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[]), CAST(%(key_ids)s AS text[]),
+    CAST(%(executors)s AS text[]), CAST(%(sessions)s AS uuid[]),
+    CAST(%(waited_seconds)s AS double precision[]))
+    AS p(token_name, request_id, key_id, executor, session, waited_seconds)
+ WHERE EXISTS (
+   SELECT FROM incidents i
+    WHERE i.executor = p.executor AND i.session = p.session
+      AND i.at BETWEEN clock_timestamp() - make_interval(secs => p.waited_seconds)
+                   AND clock_timestamp())
+    OR EXISTS (
+   SELECT FROM "accessTokens" a
+    WHERE a."keyId" = p.key_id
+      AND (a."revokedAt" IS NOT NULL OR a."expiresAt" <= clock_timestamp()));
 
 -- incidents.forgive
 UPDATE incidents SET number = 0 WHERE executor = %(executor)s AND number > 0;
@@ -2025,11 +2042,15 @@ SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
   "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE "keyId" = %(key_id)s;
 
--- tokens.find_active
-SELECT * FROM (
-  SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
+-- tokens.version_of_active
+SELECT count(*) || ':' || coalesce(sum(hashtextextended(CAST(t AS text), 0)), 0)
+  FROM "accessTokens" t
+ WHERE "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp());
+
+-- tokens.list_active
+SELECT * FROM (SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
   "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
-  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE "keyId" = ANY (CAST(%(key_ids)s AS text[]))) t
+  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens") t
  WHERE active AND (CAST(%(development)s AS boolean) OR NOT development);
 
 -- tokens.active_development_names

@@ -45,6 +45,7 @@ from orchestrator.store import (
     workflows,
 )
 from orchestrator.store.engine import open_engine
+from orchestrator.store.parked import Parked
 from tests.database import Database
 from tests.golden.compare import matches_golden
 from tests.integration.statements import captured
@@ -178,10 +179,11 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "executors.list_executors": executors.list_executors,
     "executors.set_state": lambda c: executors.set_state(c, "fleet", "draining", reason=None),
     "executors.out_of_service": lambda c: executors.out_of_service(c, [("fleet:one", ID)]),
+    "executors.holdings": lambda c: executors.holdings(c, [("fleet:one", ID)]),
     "executors.seen": lambda c: executors.seen(c, [("fleet:one", ID)]),
     "executors.drop_unseen": executors.drop_unseen,
-    "incidents.lost_while_waiting": lambda c: incidents.lost_while_waiting(
-        c, {("fleet:one", ID): 1.0}
+    "parked.refused_meanwhile": lambda c: parked.refused_meanwhile(
+        c, [Parked(("fleet", ID), "key", ("fleet:one", ID), 1.0)]
     ),
     "incidents.forgive": lambda c: incidents.forgive(c, "fleet:one"),
     "incidents.drop_old": incidents.drop_old,
@@ -208,7 +210,8 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "audit.contents_of": lambda c: audit.contents_of(c, [ID]),
     "audit.grants_after": lambda c: audit.grants_after(c, ("fleet", ID), limit=500),
     "tokens.find": lambda c: tokens.find(c, "k"),
-    "tokens.find_active": lambda c: tokens.find_active(c, ["k"], development=False),
+    "tokens.version_of_active": tokens.version_of_active,
+    "tokens.list_active": lambda c: tokens.list_active(c, development=False),
     "tokens.active_development_names": tokens.active_development_names,
     "tokens.mark_development": lambda c: tokens.mark_development(c, "k"),
     "tokens.list_tokens": tokens.list_tokens,

@@ -16,7 +16,6 @@ MAY = {
     "GET /openapi.json": OPEN,
     "GET /docs": OPEN,
     "GET /docs/style.css": OPEN,
-    "GET /v1/audit": {OPERATOR, VIEWER},
     "GET /v1/whoami": EVERYONE,
     "POST /v1/runs": {CLIENT, OPERATOR},
     "POST /v1/runs/batch": {CLIENT, OPERATOR},
@@ -52,6 +51,7 @@ MAY = {
     "GET /v1/schedules": {OPERATOR, VIEWER},
     "GET /v1/schedules/<name>": {OPERATOR, VIEWER},
     "DELETE /v1/schedules/<name>": {OPERATOR},
+    "GET /v1/audit": {OPERATOR, VIEWER},
     "POST /v1/schedules/<name>/run-now": {OPERATOR},
 }
 
