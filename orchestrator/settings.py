@@ -79,7 +79,9 @@ class Settings(BaseModel):
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description="proxies whose X-Forwarded-For says who is asking: addresses, networks"
     )
-    retention_days: int = Field(30, ge=0, description="days that over runs are kept; 0 keeps all")
+    retention_days: int = Field(
+        30, ge=0, description="days that over runs and acts are kept; 0 keeps all"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator("database_url")

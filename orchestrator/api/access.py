@@ -15,7 +15,7 @@ from orchestrator.api.authentication import authenticate, spend
 from orchestrator.api.context import services
 from orchestrator.api.proper_http import require_proper_http
 from orchestrator.api.tokens import Caller
-from orchestrator.errors import InsufficientScope, NotFound, Unauthenticated
+from orchestrator.errors import DibsError, InsufficientScope, NotFound, Unauthenticated
 from orchestrator.lifecycle import Role
 
 if TYPE_CHECKING:
@@ -104,6 +104,15 @@ def on_behalf_of() -> Caller | None:
         raise Unauthenticated(
             f"The token in {ON_BEHALF_OF} is not valid.", credential="on-behalf-of"
         ) from None
+
+
+def is_watcher() -> bool:
+    """Whether a viewer or an operator asks, on a route that is open to all; never refuses."""
+    try:
+        who = services().tokens.known_caller(request.headers.get("Authorization"))
+    except DibsError:
+        return False
+    return who is not None and who.role in WATCHERS
 
 
 def require_role(who: Caller, roles: frozenset[Role]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from orchestrator.api.access import NO_TOKEN, allow
+from orchestrator.api.access import NO_TOKEN, allow, is_watcher
 from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import also, blueprint
 from orchestrator.api.bodies import snapshot_holder_body
@@ -29,14 +29,16 @@ def healthz() -> Response:
 def readyz() -> Response:
     """The database is there, its schema is this code's, and the process is not draining.
 
-    What will make claims slow, and somebody should end, is named beside.
+    What will make claims slow, and somebody should end, stands beside; who it is, is told
+    to a viewer's or an operator's token only. No token is needed, and a bad one does no harm.
     """
     readiness = services().readiness
-    reasons = readiness.reasons()
+    reasons, old = readiness.reasons(), readiness.old_snapshots()
+    named = bool(old) and is_watcher()
     body = {
         "ready": not reasons,
         "reasons": reasons,
         "bell": "listening" if services().bell.hears_others else "polling",
-        "snapshotHolders": [snapshot_holder_body(each) for each in readiness.old_snapshots()],
+        "snapshotHolders": [snapshot_holder_body(each, named=named) for each in old],
     }
     return answer(body, 503 if reasons else 200)
