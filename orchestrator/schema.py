@@ -33,6 +33,7 @@ GRANTS = {
     "lostSessions": "SELECT, INSERT, UPDATE, DELETE",
     "incidents": "SELECT, INSERT, UPDATE, DELETE",
     "bulkActs": "SELECT, INSERT, UPDATE, DELETE",
+    "operatorActs": "SELECT, INSERT",
     "executors": "SELECT, INSERT, UPDATE, DELETE",
     "queues": "SELECT, INSERT, UPDATE",
     "accessTokens": "SELECT",
@@ -156,6 +157,7 @@ def grant(url: str, role: str) -> list[str]:
                 # The first one is what the version before calls.
                 "GRANT EXECUTE ON FUNCTION dibs_prune(timestamptz, integer) TO {role}",
                 "GRANT EXECUTE ON FUNCTION dibs_prune_page(timestamptz, uuid, integer) TO {role}",
+                "GRANT EXECUTE ON FUNCTION dibs_prune_acts(timestamptz, integer) TO {role}",
             ):
                 connection.execute(sql.SQL(statement).format(**names))
         for statement in (

@@ -19,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.conninfo import unless_given
 from orchestrator.store.known_limits import KnownLimits
+from orchestrator.store.known_slots import KnownSlots
 from orchestrator.store.pool import PatientPool
 
 STATEMENT_TIMEOUT_MS = 5_000
@@ -27,7 +28,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 POOL_TIMEOUT_SECONDS = 2
 CONNECT_TIMEOUT_SECONDS = 2
 RECYCLE_SECONDS = 1_800
-ACCESS_CONNECTIONS = 2
+ACCESS_CONNECTIONS = 1
 
 # A connection that is cut off (a partition, a stopped machine) fails within
 # the five seconds that a request may wait for the database.
@@ -62,10 +63,11 @@ class Database:
     Attributes:
         work: For claims, creates and reads.
         leases: For renewals, reports and releases, and the keeper.
-        access: For looking tokens up: a stranger's garbage waits there by itself.
+        access: For reading the tokens, by one thread at a time.
         arrived: To be told, after COMMIT, how many runs have become claimable in which
             queues; those that are parked wait for it.
         limits: What this process knows of the queues' limits.
+        slots: What it knows of what executors may still be given.
     """
 
     work: Engine
@@ -73,6 +75,7 @@ class Database:
     access: Engine
     arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None
     limits: KnownLimits = field(default_factory=KnownLimits)
+    slots: KnownSlots = field(default_factory=KnownSlots)
 
     def close(self) -> None:
         self.work.dispose()
