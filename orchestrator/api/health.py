@@ -29,7 +29,7 @@ def healthz() -> Response:
 def readyz() -> Response:
     """The database is there, its schema is this code's, and the process is not draining.
 
-    What will make claims slow, and somebody should end, is named beside.
+    What will make claims slow, and what the role may do too much, is named beside.
     """
     readiness = services().readiness
     reasons = readiness.reasons()
@@ -37,6 +37,7 @@ def readyz() -> Response:
         "ready": not reasons,
         "reasons": reasons,
         "bell": "listening" if services().bell.hears_others else "polling",
+        "warnings": readiness.warnings(),
         "snapshotHolders": [snapshot_holder_body(each) for each in readiness.old_snapshots()],
     }
     return answer(body, 503 if reasons else 200)
