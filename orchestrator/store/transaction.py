@@ -207,6 +207,14 @@ def sqlstate_of(error: DBAPIError) -> str | None:
     return original.sqlstate if isinstance(original, psycopg.Error) else None
 
 
+def words_of(refusal: DibsError) -> str | None:
+    """What was said to a connection that could not be made, for a log; None of all else."""
+    cause = refusal.__cause__
+    if not isinstance(cause, DBAPIError) or sqlstate_of(cause) is not None:
+        return None
+    return str(cause.orig).strip().partition("\n")[0]
+
+
 def _refusal(error: DBAPIError, *, full: bool = False) -> DibsError:
     state = sqlstate_of(error)
     if full or state in _BUSY:
