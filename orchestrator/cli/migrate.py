@@ -5,7 +5,7 @@ import rich_click
 
 from orchestrator import schema
 from orchestrator.cli.database import database_from_environment
-from orchestrator.cli.failure import MISCONFIGURED, REFUSED, Failure
+from orchestrator.cli.failure import MISCONFIGURED, NOT_ALLOWED, REFUSED, Failure
 
 
 @click.group(cls=rich_click.RichGroup)
@@ -40,7 +40,7 @@ def status() -> None:
 @migrate.command()
 @click.option("--role", required=True, help="The login that `dibs serve` uses.")
 def grants(role: str) -> None:
-    """Give the service's login what serving needs, and no more."""
+    """Give the service's login what serving needs, and no more; exit 77 when it has more."""
     try:
         refused = schema.grant(database_from_environment(), role)
     except schema.RoleMissing as error:
@@ -48,3 +48,7 @@ def grants(role: str) -> None:
     for sentence in refused:
         click.echo(sentence, err=True)
     click.echo(f"{role} may serve")
+    if refused:
+        raise Failure(
+            f"{role} may serve, and not everything could be set as it should.", NOT_ALLOWED
+        )

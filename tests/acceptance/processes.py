@@ -125,8 +125,12 @@ class Orchestrator(Program):
 
     def start(self) -> None:
         """Start, and wait until it is ready."""
-        super().start()
+        self.launch()
         eventually(self.is_ready, what=f"{self.name} is ready")
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
+        super().start()
 
     def is_ready(self) -> bool:
         assert self.exit_code() is None, f"{self.name} ended with {self.exit_code()}"

@@ -523,6 +523,24 @@ def test_reports_that_do_not_fit_are_refused_item_by_item(
     assert all(one["problem"]["status"] == 409 for one in results if one["problem"])
 
 
+@pytest.mark.writes
+def test_a_negative_step_is_refused_in_its_item_and_its_neighbour_is_stored(
+    web: Client, holder: Client, queue: str
+) -> None:
+    web.create_many(queue, 2)
+    bad, good = holder.claim(queue, limit=2)
+    success = {"status": "success", "output": None}
+
+    refused, stored = holder.report(
+        outcome_of(bad, success, stepIndex=-1), outcome_of(good, success)
+    )
+
+    assert (refused["problem"]["status"], refused["problem"]["code"]) == (422, "validation")
+    assert refused["problem"]["errors"][0]["path"] == "/reports/0/stepIndex"
+    assert stored["status"] == "finished"
+    assert holder.report(outcome_of(bad, success))[0]["status"] == "finished"
+
+
 @pytest.mark.parametrize(
     "outcome",
     [

@@ -1781,6 +1781,13 @@ SELECT h.kind, h.name, h.pid, h.horizon::text AS horizon, age(h.horizon) AS tran
  WHERE h.horizon IS NOT NULL
  ORDER BY age(h.horizon) DESC, h.kind, h.name, h.pid LIMIT 20;
 
+-- serving_role.excess
+        SELECT CASE WHEN r.rolsuper THEN 'serves-as-superuser'
+                    WHEN pg_has_role(r.oid, c.relowner, 'MEMBER') THEN 'serves-as-owner' END
+          FROM pg_roles r
+          LEFT JOIN pg_class c ON c.oid = to_regclass('"runEvents"')
+         WHERE r.rolname = session_user;
+
 -- replication.vouch
 SELECT pg_logical_emit_message(true, 'dibs', '');
 
