@@ -16,6 +16,7 @@ import pytest
 from orchestrator.api.slow_bodies import BODY_WITHIN_SECONDS
 from orchestrator.lifecycle import Role
 from orchestrator.server import HEADERS_WITHIN_MS
+from orchestrator.store.patience import PATIENCE_SECONDS
 from orchestrator.worker import UNREAD_WITHIN_MS
 from tests.acceptance.client import Client
 from tests.acceptance.processes import Orchestrator
@@ -27,6 +28,7 @@ from tests.contract.raw_http import Ended, until_closed
 PROMISED_SECONDS = 15.0
 MIB = 1024 * 1024
 RUN = b'{"workflow":"refund","queue":"slow"}'
+SURE = b'{"workflow":"refund","queue":"slow-but-sure"}'
 
 
 def head(stage: Stage, framing: bytes, path: bytes = b"/v1/runs") -> bytes:
@@ -63,6 +65,11 @@ def slow(stage: Stage) -> dict[str, Ended]:
         "no last chunk": lambda: until_closed(url, [head(stage, CHUNKED), whole_chunk]),
         "byte by byte": lambda: trickle(head(stage, length(1000)), b" "),
         "chunk by chunk": lambda: trickle(head(stage, CHUNKED), b"1\r\n \r\n"),
+        "slow but sure": lambda: until_closed(
+            url,
+            [head(stage, length(len(SURE)) + b"Connection: close\r\n"), *SURE.partition(b",")],
+            pause_seconds=BODY_WITHIN_SECONDS / 5,
+        ),
         "silent": lambda: until_closed(url, []),
         "idle": lambda: until_closed(url, [asked]),
         "trickling head": lambda: trickle(asked[:-2], b"X: y\r\n"),
@@ -120,6 +127,11 @@ def test_a_body_that_is_cut_off_has_no_effect(
     created = owner.execute("""SELECT count(*) FROM "workflowRuns" WHERE queue = 'slow'""")
 
     assert created.fetchone() == (0,)
+
+
+def test_a_body_that_takes_less_than_it_may_is_taken(slow: dict[str, Ended]) -> None:
+    assert slow["slow but sure"].seconds > PATIENCE_SECONDS
+    assert slow["slow but sure"].status == 201
 
 
 def test_who_was_cut_off_is_in_the_log(stage: Stage, slow: dict[str, Ended]) -> None:
