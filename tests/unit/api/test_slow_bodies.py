@@ -1,5 +1,9 @@
 """A body is either read or cut off, never both."""
 
+import contextvars
+import gc
+import weakref
+
 import pytest
 
 from orchestrator.api.refusals import RequestTimeout
@@ -47,3 +51,22 @@ def test_a_body_is_timed_from_its_first_read_on():
     body.read(1)
 
     assert body.began_at == first > 0
+
+
+def test_a_request_whose_body_was_read_is_gone_with_its_last_reference():
+    class Request:
+        pass
+
+    request, current = Request(), contextvars.ContextVar("request")
+    request.body = TimedBody(Body(), never, set())
+    gone = weakref.ref(request)
+    token = current.set(request)
+    request.body.read(1)
+    current.reset(token)
+    gc.disable()
+    try:
+        del request
+
+        assert gone() is None
+    finally:
+        gc.enable()
