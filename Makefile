@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format lock clean bench bench-peers bench-backlog
+.PHONY: help setup run test test-all timing lint format lock clean bench bench-peers bench-backlog
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -19,6 +19,9 @@ test: lint ## Check the code and run every test that this machine can run (ARGS=
 
 test-all: lint ## The same, docker-compose.yml and chaos (DIBS_TEST_REQUIRE=all: nothing may be missing)
 	@$(bin)/python -m pytest -n $(WORKERS) $(ARGS)
+
+timing: setup ## Measure whether an unknown key id can be told from a wrong secret by time (some minutes)
+	@$(bin)/python -m pytest -n 0 -s tests/contract/timing_of_credentials.py $(ARGS)
 
 bench: setup ## Measure Dibs beside pgbench: a table of ratios, and bench.json (ARGS="--quick")
 	@exec $(bin)/python -m tests.bench $(ARGS)
