@@ -207,7 +207,7 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
 
 
 def forget_secrets(environment: MutableMapping[str, str]) -> None:
-    """Take the secrets out of an environment that was read: nothing that sees it needs them."""
+    """Take the secrets out of an environment that was read: nothing else needs them."""
     for field in _SECRETS:
         environment.pop(variable(field), None)
 

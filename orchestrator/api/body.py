@@ -16,6 +16,7 @@ from orchestrator.api.refusals import (
     UnsupportedMediaType,
 )
 from orchestrator.errors import ValidationFailed
+from orchestrator.store.patience import begin_anew
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -78,6 +79,8 @@ def _read(environ: WSGIEnvironment, length: int | None, limit_bytes: int) -> byt
     while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK_BYTES))):
         chunks.append(chunk)
         remaining -= len(chunk)
+    # The client's time is not the database's.
+    begin_anew()
     if length is None and remaining == 0:
         raise _too_large(limit_bytes)
     if length is not None and remaining > 0:
