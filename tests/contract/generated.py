@@ -1,10 +1,11 @@
 """Requests that schemathesis makes from the served document, and checks of their answers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import schemathesis
 from schemathesis import Case
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.hypothesis.builder import (
     HypothesisTestConfig,
     HypothesisTestMode,
@@ -13,6 +14,7 @@ from schemathesis.generation.hypothesis.builder import (
 
 from tests.acceptance.client import Json
 
+# At each boundary of each member, one at a time; and wherever chance leads.
 AT_BOUNDARIES = HypothesisTestMode.COVERAGE
 AT_RANDOM = HypothesisTestMode.FUZZING
 CHECKS = (
@@ -25,70 +27,58 @@ CHECKS = (
 )
 
 
-@dataclass(frozen=True)
 class Generator:
-    """
-    Makes the requests of one caller, the same in every run.
+    """Makes the requests of one caller, the same in every run."""
 
-    Attributes:
-        token: Whose, or None for somebody without one.
-    """
-
-    document: Json
-    url: str
-    token: str | None
+    def __init__(self, document: Json, url: str, token: str | None, *, examples: int) -> None:
+        """
+        Args:
+            token: The caller's, or None for somebody without one.
+            examples: How many requests for each operation are made at random.
+        """
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._schema = schemathesis.openapi.from_dict(document, config=_config(url, examples))
 
     def try_operation(
-        self,
-        method: str,
-        route: str,
-        *modes: HypothesisTestMode,
-        examples: int,
-        prepare: Callable[[Case], None],
+        self, method: str, route: str, *modes: HypothesisTestMode, prepare: Callable[[Case], None]
     ) -> None:
         """
         Send what the document allows here, and what it forbids.
 
         Args:
-            modes: At every boundary of every member, at random places, or both.
-            examples: How many of the random ones.
             prepare: Changes a request before it is sent.
 
         Raises:
             Exception: An answer is not as the document says; it names the request.
         """
-        schema = schemathesis.openapi.from_dict(self.document, config=self._config(examples))
-        operation = schema[route][method]
+        operation, project = self._schema[route][method], self._schema.config
 
         def ask(case: Case) -> None:
             prepare(case)
-            case.call_and_validate()
+            case.call_and_validate(headers=self._headers)
 
-        create_test(
-            operation=operation,
-            test_func=ask,
-            config=HypothesisTestConfig(
-                project=schema.config,
-                modes=list(modes),
-                settings=schema.config.get_hypothesis_settings(operation=operation),
-            ),
-        )()
+        settings = project.get_hypothesis_settings(operation=operation)
+        config = HypothesisTestConfig(project=project, modes=list(modes), settings=settings)
+        create_test(operation=operation, test_func=ask, config=config)()
 
-    def _config(self, examples: int) -> schemathesis.Config:
-        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
-        return schemathesis.Config.from_dict(
-            {
-                "base-url": self.url,
-                "headers": headers,
-                "suppress-health-check": ["all"],
-                "generation": {
-                    "max-examples": examples,
-                    "deterministic": True,
-                    "database": "none",
-                    "with-security-parameters": False,
-                },
-                "checks": {"enabled": False, **{name: {"enabled": True} for name in CHECKS}},
-                # Methods that a path does not know are test_roles.py's.
-                "phases": {"coverage": {"unexpected-methods": []}},
-            }
-        )
+
+def is_forbidden(case: Case, location: ParameterLocation) -> bool:
+    """Whether this part of a request was made against the document."""
+    return case.meta is not None and case.meta.is_negative_at(location)
+
+
+def _config(url: str, examples: int) -> schemathesis.Config:
+    config: dict[str, Any] = {
+        "base-url": url,
+        "suppress-health-check": ["all"],
+        "generation": {
+            "max-examples": examples,
+            "deterministic": True,
+            "database": "none",
+            "with-security-parameters": False,
+        },
+        "checks": {"enabled": False, **{name: {"enabled": True} for name in CHECKS}},
+        # Methods that a path does not know are test_roles.py's.
+        "phases": {"coverage": {"unexpected-methods": []}},
+    }
+    return schemathesis.Config.from_dict(config)
