@@ -1,8 +1,9 @@
 """Requests that schemathesis makes from the served document, and checks of their answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import requests
 import schemathesis
 from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
@@ -28,38 +29,47 @@ CHECKS = (
 
 
 class Generator:
-    """Makes the requests of one caller, the same in every run."""
+    """Makes requests of a server, the same in every run."""
 
-    def __init__(self, document: Json, url: str, token: str | None, *, examples: int) -> None:
+    def __init__(self, document: Json, url: str, *, examples: int) -> None:
         """
         Args:
-            token: The caller's, or None for somebody without one.
             examples: How many requests for each operation are made at random.
         """
-        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._schema = schemathesis.openapi.from_dict(document, config=_config(url, examples))
 
     def try_operation(
-        self, method: str, route: str, *modes: HypothesisTestMode, prepare: Callable[[Case], None]
+        self,
+        method: str,
+        route: str,
+        *modes: HypothesisTestMode,
+        tokens: Iterable[str | None],
+        prepare: Callable[[Case], None],
     ) -> None:
         """
         Send what the document allows here, and what it forbids.
 
         Args:
+            tokens: Each request is sent with each of them; None for somebody without one.
             prepare: Changes a request before it is sent.
 
         Raises:
             Exception: An answer is not as the document says; it names the request.
         """
         operation, project = self._schema[route][method], self._schema.config
-
-        def ask(case: Case) -> None:
-            prepare(case)
-            case.call_and_validate(headers=self._headers)
+        callers = [{"Authorization": f"Bearer {token}"} if token else {} for token in tokens]
 
         settings = project.get_hypothesis_settings(operation=operation)
         config = HypothesisTestConfig(project=project, modes=list(modes), settings=settings)
-        create_test(operation=operation, test_func=ask, config=config)()
+        with requests.Session() as session:
+            session.trust_env = False
+
+            def ask(case: Case) -> None:
+                prepare(case)
+                for headers in callers:
+                    case.call_and_validate(headers=headers, session=session)
+
+            create_test(operation=operation, test_func=ask, config=config)()
 
 
 def is_forbidden(case: Case, location: ParameterLocation) -> bool:
