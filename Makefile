@@ -5,6 +5,9 @@ bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
 
+SBOM ?= dist
+listed = $(bin)/uv export --quiet --frozen --extra $(1) --format cyclonedx1.5 --preview-features sbom-export -o $(SBOM)/dibs-$(1).cdx.json >/dev/null
+
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -48,6 +51,14 @@ lock: setup ## Write uv.lock and what is exported from it (after a change in pyp
 	@$(call exported,--extra orchestrator) requirements-orchestrator.lock
 	@$(call exported,--extra executor) requirements-executor.lock
 	@$(call exported,--only-group build) requirements-build.lock
+
+audit: setup ## Look up every locked package among the known vulnerabilities (ARGS=--lenient: if anybody answers)
+	@.ci/audit $(ARGS)
+
+sbom: setup ## Write CycloneDX lists of what each program consists of, with hashes, into dist/
+	@mkdir -p $(SBOM)
+	@$(call listed,orchestrator)
+	@$(call listed,executor)
 
 clean: ## Remove .venv and the tools' caches (the data in .dibs stays)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -5,6 +5,7 @@ from typing import Any
 
 import requests
 import schemathesis
+from requests.adapters import HTTPAdapter
 from schemathesis import Case
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation.hypothesis.builder import (
@@ -26,6 +27,15 @@ CHECKS = (
     "response_schema_conformance",
     "negative_data_rejection",
 )
+
+
+# What is sent without a good token counts against this address, not the other tests'.
+ADDRESS = "127.0.0.2"
+
+
+class _FromAnAddressOfItsOwn(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, source_address=(ADDRESS, 0), **kwargs)
 
 
 class Generator:
@@ -63,6 +73,7 @@ class Generator:
         config = HypothesisTestConfig(project=project, modes=list(modes), settings=settings)
         with requests.Session() as session:
             session.trust_env = False
+            session.mount("http://", _FromAnAddressOfItsOwn())
 
             def ask(case: Case) -> None:
                 prepare(case)
