@@ -42,11 +42,13 @@ _OF_EVERY_ROUTE: tuple[type[DibsError], ...] = (
 _OF_EVERY_SCHEME: tuple[type[DibsError], ...] = (
     errors.Unauthenticated,
     errors.InsufficientScope,
+    errors.RateLimited,
     errors.Unavailable,
     errors.Overloaded,
 )
 _OF_EVERY_BODY: tuple[type[DibsError], ...] = (
     errors.OutcomeUnknown,
+    refusals.RequestTimeout,
     refusals.MalformedJson,
     refusals.JsonTooComplex,
     refusals.JsonNumberOutOfRange,

@@ -75,7 +75,10 @@ def test_every_operation_has_a_success_and_its_problems(client):
             statuses = set(operation["responses"])
 
             assert statuses & {"200", "201", "204"}, (method, path)
-            assert not operation["security"] or {"401", "403", "503"} <= statuses, (method, path)
+            assert not operation["security"] or {"401", "403", "429", "503"} <= statuses, (
+                method,
+                path,
+            )
             assert "requestBody" not in operation or {"400", "413", "415", "422"} <= statuses
 
 
