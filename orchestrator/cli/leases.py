@@ -9,6 +9,7 @@ import rich_click
 from sqlalchemy import Engine
 
 from orchestrator.cli.database import database_from_environment
+from orchestrator.cli.output import say
 from orchestrator.lifecycle import RunState
 from orchestrator.store import endings
 from orchestrator.store import leases as lease_store
@@ -53,9 +54,9 @@ def revoke(*, all_leases: bool, yes: bool) -> None:
         if live and not yes:
             click.confirm(f"Leases that live: {live}. End them all?", abort=True, err=True)
         became = _revoke_all(engine, live)
-    click.echo(f"leases ended: {became.total()}")
+    say(f"leases ended: {became.total()}")
     for run_state, runs in became.most_common():
-        click.echo(f"  {runs} {_BECAME[RunState(run_state)]}")
+        say(f"  {runs} {_BECAME[RunState(run_state)]}")
 
 
 def _revoke_all(engine: Engine, live: int) -> Counter[str]:
@@ -69,7 +70,7 @@ def _revoke_all(engine: Engine, live: int) -> Counter[str]:
         if len(ended) < BATCH:
             return became
         after = ended[-1].run_id
-        click.echo(f"{became.total()} of {live}", err=True)
+        say(f"{became.total()} of {live}", err=True)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from orchestrator.cli.database import database_from_environment
 from orchestrator.cli.failure import CANNOT_CREATE, REFUSED, Failure
-from orchestrator.cli.output import print_table
+from orchestrator.cli.output import print_table, say
 from orchestrator.cli.token_options import Lasting, QueuePattern, TokenName
 from orchestrator.lifecycle import Role
 from orchestrator.minting import ALL_QUEUES, TokenNameTaken, is_active, mint
@@ -55,7 +55,7 @@ def create(
     with ExitStack() as undo:
         with _transaction() as connection:
             if if_missing and file is not None and _holds_a_good_one(connection, file):
-                click.echo(f"{file} holds a token that is good: nothing to do", err=True)
+                say(f"{file} holds a token that is good: nothing to do", err=True)
                 return
             try:
                 made = mint(
@@ -73,9 +73,9 @@ def create(
                 undo.callback(file.unlink, missing_ok=True)
         undo.pop_all()
     if file is None:
-        click.echo(made)
+        say(made)
     else:
-        click.echo(f"written to {file}", err=True)
+        say(f"written to {file}", err=True)
 
 
 @token.command("list")
@@ -111,7 +111,7 @@ def revoke(name: str | None, key_id: str | None) -> None:
         revoked = tokens.revoke(connection, name=name, key_id=key_id)
     if not revoked:
         raise Failure("No active token has this name or key id.", REFUSED)
-    click.echo(f"revoked: {revoked}")
+    say(f"revoked: {revoked}")
 
 
 @contextmanager
