@@ -109,7 +109,7 @@ class Callers:
         try:
             caller = self._orchestrator.whoami(token)
         except RefusedError as refusal:
-            if refusal.status != 401:
+            if not refusal.blames_caller:
                 raise
             with self._lock:
                 self._refused.keep(digest, None, asked_at)

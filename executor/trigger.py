@@ -169,6 +169,12 @@ class Trigger:
 
 
 def _refused(refusal: RefusedError) -> TriggerRefusedError:
+    if refusal.status == 401 and not refusal.blames_caller:
+        # This executor's own token: whoever triggers can do nothing about it, here.
+        log.error("trigger-unanswered", reason=str(refusal))
+        return TriggerRefusedError(
+            503, "orchestrator_unavailable", "The orchestrator does not know this executor.", 1.0
+        )
     status = _CLAIM_REFUSALS.get(refusal.code, refusal.status)
     if refusal.code == "run-not-claimable":
         return TriggerRefusedError(404, "run_not_claimable", str(refusal))

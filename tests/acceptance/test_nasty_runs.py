@@ -4,6 +4,7 @@ import ast
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 
 import orchestrator.cli
@@ -42,7 +43,7 @@ def test_a_nasty_run_is_shown_in_characters_that_do_nothing(
     aborted = web.create(queue, input={NASTY: [NASTY]}, concurrencyKey="\x9b31m\u202egnp")
     for outcome in (
         {"status": "error", "message": NASTY, "retryable": False},
-        {"status": "success", "output": {NASTY: NASTY}},
+        {"status": "success", "output": NASTY},
     ):
         run_id = failed if outcome["status"] == "error" else finished
         held = holder.ask(
@@ -59,7 +60,8 @@ def test_a_nasty_run_is_shown_in_characters_that_do_nothing(
     assert dibs("runs", "abort", aborted, "--reason", NASTY).code == 0
     for run_id in (failed, aborted, finished):
         assert SHOWN in dibs("runs", "show", run_id).out
-        assert dibs("runs", "show", run_id, "--json").code == 0
+        shown = orjson.loads(dibs("runs", "show", run_id, "--json").out)
+        assert shown["run"]["input"] == {NASTY: [NASTY]}
         assert SHOWN in dibs("runs", "wait", run_id).out
         assert dibs("audit", "verify", "--run", run_id).code == 0
     assert dibs("runs", "list", "--queue", queue).code == 0
@@ -70,6 +72,8 @@ def test_what_the_command_line_is_told_is_shown_so_too(
 ) -> None:
     file = tmp_path / f"{queue}.json"
     file.write_text('{"name": "\\u001b[2J", "steps": []}', encoding="utf-8")
+    folder = tmp_path / "\x1b[2J"
+    folder.mkdir()
 
     for words in (
         ["runs", "create", NASTY],
@@ -80,6 +84,7 @@ def test_what_the_command_line_is_told_is_shown_so_too(
         ["schedules", "show", NASTY],
         ["schedules", "put", queue, "--workflow", "w", "--cron", NASTY],
         ["workflows", "apply", str(file)],
+        ["workflows", "apply", str(folder)],
         ["workflows", "apply", NASTY],
         ["token", "create", "--name", NASTY, "--role", "client"],
         [NASTY],
