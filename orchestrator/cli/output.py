@@ -24,7 +24,7 @@ def say(text: str = "", *, err: bool = False) -> None:
 
 def print_json(value: Any) -> None:
     """One JSON document, in which every character that is not plain ASCII is written out."""
-    say(json.dumps(value, indent=2, ensure_ascii=True).replace("\x7f", "\\u007f"))
+    say(json.dumps(value, indent=2, ensure_ascii=True))
 
 
 def print_object(value: dict[str, Any], *, as_json: bool) -> None:
