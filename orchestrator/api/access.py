@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 View = TypeVar("View", bound=Callable[..., Any])
+Identify = Callable[[Request], Caller]
 
 ON_BEHALF_OF: Final = "Dibs-On-Behalf-Of"
 
@@ -33,13 +34,30 @@ EXECUTORS: Final = frozenset({Role.EXECUTOR})
 NO_TOKEN: Final[frozenset[Role]] = frozenset()
 
 _ROLES = "_roles_that_may"
+_IDENTIFY = "_identifies_its_callers"
 
 
-def allow(roles: frozenset[Role]) -> Callable[[View], View]:
-    """Declare who may use a view. `NO_TOKEN` opens it to whoever comes."""
+def by_bearer(asked: Request) -> Caller:
+    """
+    Who sent a request, told by its `Authorization` and by nothing else.
+
+    Raises:
+        Unauthenticated: It has no good token.
+    """
+    return services().tokens.caller(asked.environ.get("HTTP_AUTHORIZATION"))
+
+
+def allow(roles: frozenset[Role], *, identify: Identify = by_bearer) -> Callable[[View], View]:
+    """
+    Declare who may use a view. `NO_TOKEN` opens it to whoever comes.
+
+    Args:
+        identify: How the view's callers are told.
+    """
 
     def declare(view: View) -> View:
         setattr(view, _ROLES, roles)
+        setattr(view, _IDENTIFY, identify)
         return view
 
     return declare
@@ -102,7 +120,8 @@ def admit(app: Flask, asked: Request) -> None:
     roles = None if view is None else roles_of(view)
     if not roles:
         return
-    g.caller = who = services().tokens.caller(asked.environ.get("HTTP_AUTHORIZATION"))
+    identify: Identify = getattr(view, _IDENTIFY)
+    g.caller = who = identify(asked)
     structlog.contextvars.bind_contextvars(actor=who.name, key_id=who.key_id)
     require_role(who, roles)
 

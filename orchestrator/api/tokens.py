@@ -107,6 +107,15 @@ class Tokens:
             raise _unauthenticated()
         return token.caller
 
+    def holder(self, key_id: str) -> Caller | None:
+        """
+        Whom a key id stands for now; None when its token is revoked, expired or unknown.
+
+        Only for a key id whose secret was presented before, and that came here signed.
+        """
+        token = self._find(key_id)
+        return token.caller if token else None
+
     def _find(self, key_id: str) -> StoredToken | None:
         now = self._clock()
         known = self._in_use.get(key_id)
