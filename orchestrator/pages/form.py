@@ -38,6 +38,9 @@ def read_form(environ: WSGIEnvironment) -> Form:
     if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != _MEDIA_TYPE:
         raise _malformed()
     body = read_bytes(environ, limit_bytes=FORM_LIMIT_BYTES)
+    if not body:
+        # Not left to the parser: whether that is a mistake differs from Python to Python.
+        return {}
     try:
         fields = parse_qsl(
             body.decode("ascii"),

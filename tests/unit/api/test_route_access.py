@@ -68,7 +68,7 @@ def test_every_route_declares_what_the_contract_says(app):
         f"{method} {rule.rule}": set(roles_of(app.view_functions[rule.endpoint]))
         for rule in app.url_map.iter_rules()
         for method in rule.methods - {"HEAD"}
-        # People's routes have a table of their own: tests/unit/pages/.
+        # People's routes have a table of their own: test_page_declarations.py.
         if rule.endpoint.split(".")[0] not in ("pages", "front_door")
     }
 
