@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Response, g
+from flask import Response, g, request
 
 from orchestrator.api.access import NO_TOKEN
 from orchestrator.api.page_policy import PAGES, under_policy
 from orchestrator.api.problems import logged, problem_answer
 from orchestrator.errors import NotFound, Unauthenticated
 from orchestrator.pages.blueprint import page, pages
+from orchestrator.pages.session import COOKIE
 from orchestrator.pages.sign_in import sign_in_screen
 from orchestrator.pages.template import screen
 
@@ -23,7 +24,9 @@ def show_refusal(exception: Exception) -> Response:
     error = logged(exception)
     problem = problem_answer(error)
     if isinstance(error, Unauthenticated):
-        shown = sign_in_screen(problem.status_code, reason=error.message)
+        # Whoever comes for the first time has done nothing wrong.
+        is_new = request.method != "POST" and COOKIE not in request.cookies
+        shown = sign_in_screen(problem.status_code, reason=None if is_new else error.message)
     else:
         shown = screen(
             "refused.html",

@@ -41,7 +41,7 @@ def signed_in(asked: Request) -> Caller:
     session = session_of(asked.cookies.get(COOKIE, ""))
     who = services().tokens.holder(session.key_id) if session else None
     if session is None or who is None:
-        raise Unauthenticated("Sign in with a token.")
+        raise Unauthenticated("Your session is over. Sign in again.")
     g.session = session
     return who
 
