@@ -42,6 +42,7 @@ def page() -> Response:
         info=document["info"],
         operations=_operations(document),
         schemas=document["components"]["schemas"],
+        shared_responses=document["components"]["responses"],
         prefix=services().settings.path_prefix,
     )
     return under_policy(Response(html, mimetype="text/html"), DOCUMENTS)

@@ -1,4 +1,4 @@
-"""What a browser is told about a page: what it may load, keep, and tell others.
+"""What a browser is told about a page beside what every answer says: what it may load and keep.
 
 Nothing comes from elsewhere and nothing stands inline, so that text of a run which got
 past the escaping would still not be executed. `data:` is for images alone.
@@ -23,7 +23,7 @@ KEPT_FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 def under_policy(answered: Response, policy: str, *, kept: str = NEVER_KEPT) -> Response:
     """
-    An answer with the headers of a page.
+    An answer as that of a page.
 
     Args:
         policy: Its Content-Security-Policy.
@@ -31,7 +31,4 @@ def under_policy(answered: Response, policy: str, *, kept: str = NEVER_KEPT) -> 
     """
     answered.headers["Content-Security-Policy"] = policy
     answered.headers["Cache-Control"] = kept
-    answered.headers["X-Content-Type-Options"] = "nosniff"
-    # With `no-referrer` browsers would send `Origin: null` with our own forms.
-    answered.headers["Referrer-Policy"] = "same-origin"
     return answered

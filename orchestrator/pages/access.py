@@ -26,6 +26,7 @@ class Access:
     role: str
     queues: tuple[str, ...]
     state: str
+    development: bool
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -39,6 +40,7 @@ class Access:
             token.role,
             queues,
             state,
+            token.development,
             token.created_at,
             token.expires_at,
             token.revoked_at,

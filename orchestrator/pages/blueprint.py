@@ -90,4 +90,4 @@ def require_page_declarations(app: Flask) -> None:
 
 def _declared(view: View, roles: frozenset[Role], methods: frozenset[str]) -> View:
     setattr(view, _METHODS, methods)
-    return allow(roles, identify=signed_in)(view)
+    return allow(roles, told_by=signed_in)(view)

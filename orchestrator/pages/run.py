@@ -92,6 +92,7 @@ def abort(sent: Form, run_id: str) -> Response:
         idempotency_key=str(_key_of(sent)),
         reason=asked.reason,
         body_hash=body_hash("abort", asked.model_dump(mode="json")),
+        key_id=caller().key_id,
     )
     run = acts.abort(services().database, act, caller().queues)
     return go_to(address_of("show_run", run_id=run.id))

@@ -9,6 +9,7 @@ import structlog
 from flask import Response, request
 
 from orchestrator.api.access import NO_TOKEN, WATCHERS, caller
+from orchestrator.api.authentication import authenticate
 from orchestrator.api.context import services
 from orchestrator.api.tokens import Caller
 from orchestrator.errors import InsufficientScope, Unauthenticated
@@ -72,13 +73,14 @@ def sign_out(sent: Form) -> Response:  # noqa: ARG001
 
 def _holder_of(token: str) -> Caller:
     """
-    Who presents this token; looked up exactly as the API does.
+    Who presents this token; looked up as the API does, and counted where it is bad.
 
     Raises:
         Unauthenticated: It is not good. One sentence for every reason.
+        RateLimited: Nor is it, and too many bad ones came from this address.
     """
     try:
-        return services().tokens.caller(f"Bearer {token}")
+        return authenticate(request.environ, f"Bearer {token}")
     except Unauthenticated:
         raise Unauthenticated("This token is not valid.") from None
 

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.api.context import EXTENSION, services_of
 from orchestrator.api.page_policy import PAGES
+from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Tokens
-from orchestrator.errors import RateLimited
 from orchestrator.pages.seal import Seal
 from orchestrator.pages.session import COOKIE, SESSION_SECONDS
 
@@ -67,29 +67,33 @@ def test_a_page_says_when_to_ask_again_while_the_database_is_away(client, cookie
     assert "Try again in 1 s." in answer.text
 
 
-def test_a_page_says_when_to_ask_again_when_asked_too_often(app, client, cookie):
-    def refuse(_key_ids):
-        raise RateLimited("Ask less often.", retry_after_seconds=7)
-
+@pytest.mark.parametrize("path", ["/ui", "/ui/sign-in"])
+def test_a_page_says_when_to_ask_again_when_asked_too_often(app, client, cookie, path):
+    budgets = {
+        "token_budgets": RequestBudgets(1, burst=1),
+        "failed_credentials": RequestBudgets(1, burst=1),
+    }
     before = services_of(app)
-    app.extensions[EXTENSION] = replace(before, tokens=Tokens(refuse))
+    app.extensions[EXTENSION] = replace(before, **budgets)
     try:
         cookie(60)
-        answers = [
-            client.get("/ui"),
-            client.post("/ui/sign-in", data={"token": "dibs_a_b"}, headers=BROWSER),
-        ]
+        if path == "/ui":
+            answers = [client.get(path) for _ in range(2)]
+        else:
+            bad = {"token": "dibs_nobody_secret"}
+            answers = [client.post(path, data=bad, headers=BROWSER) for _ in range(2)]
     finally:
         app.extensions[EXTENSION] = before
 
-    for answer in answers:
-        assert (answer.status_code, answer.mimetype) == (429, "text/html")
-        assert answer.headers["Retry-After"] == "7"
-        assert "Try again in 7 s." in answer.text
+    assert [answer.status_code for answer in answers] == [303 if path == "/ui" else 401, 429]
+    assert answers[1].mimetype == "text/html"
+    assert answers[1].headers["Retry-After"] == "1"
+    assert answers[1].headers["RateLimit-Limit"] == "1"
+    assert "Try again in 1 s." in answers[1].text
 
 
 def test_a_page_that_fails_says_nothing_but_its_request_id(app, client, cookie):
-    def fail(_key_ids):
+    def fail():
         raise KeyError("secret")
 
     before = services_of(app)

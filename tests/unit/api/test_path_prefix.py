@@ -22,7 +22,7 @@ VIEWER = StoredToken(
 @pytest.fixture(scope="module")
 def service():
     made = create_app(load(SETTINGS | {"DIBS_PATH_PREFIX": "/ops/dibs"}))
-    tokens = Tokens(lambda _: {"a": VIEWER})
+    tokens = Tokens(lambda: {"a": VIEWER})
     made.extensions[EXTENSION] = replace(services_of(made), tokens=tokens)
     return made
 
@@ -33,13 +33,19 @@ def mounted(service):
     return service.test_client()
 
 
-@pytest.mark.parametrize("path", ["", "/", "/ui", "/ui/sign-in", "/docs", "/docs/style.css",
+@pytest.mark.parametrize("path", ["/", "/ui", "/ui/sign-in", "/docs", "/docs/style.css",
                                   "/healthz", "/openapi.json", "/v1/whoami"])  # fmt: skip
 def test_every_route_is_there_with_the_prefix_and_without(mounted, path):
     with_prefix, without = mounted.get(f"/ops/dibs{path}"), mounted.get(path)
 
     assert with_prefix.status_code == without.status_code
     assert with_prefix.status_code in (200, 303, 401)
+
+
+def test_the_prefix_itself_is_the_front_door(mounted):
+    answer = mounted.get("/ops/dibs")
+
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/ops/dibs/ui")
 
 
 @pytest.mark.parametrize("path", ["/ops", "/ops/", "/ops/dibsx/ui", "/OPS/dibs/ui", "/dibs/ui",
