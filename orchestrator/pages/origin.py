@@ -29,7 +29,7 @@ def require_same_origin(asked: Request) -> None:
     raise FormRefused("It was not sent by a page of this service. Open the page here and use that.")
 
 
-def has_no_secrets(asked: Request) -> bool:
+def is_in_clear_text(asked: Request) -> bool:
     """Whether the browser speaks to another machine, and in clear text."""
     origin = _origin_of(asked)
     return origin.scheme == "http" and not _is_loopback(origin.hostname or "")

@@ -15,7 +15,7 @@ from orchestrator.api.tokens import Caller
 from orchestrator.errors import InsufficientScope, Unauthenticated
 from orchestrator.pages.blueprint import ROOT, form, page, pages
 from orchestrator.pages.form import Form
-from orchestrator.pages.origin import has_no_secrets, needs_secure_cookie
+from orchestrator.pages.origin import is_in_clear_text, needs_secure_cookie
 from orchestrator.pages.refusals import FormRefused
 from orchestrator.pages.session import begin_session, end_session
 from orchestrator.pages.template import address_of, go_to, screen
@@ -47,7 +47,7 @@ def sign_in(sent: Form) -> Response:
     Only people's tokens: a client's or an executor's is a program's, and belongs where
     the program is.
     """
-    if has_no_secrets(request):
+    if is_in_clear_text(request):
         raise FormRefused("This address has no TLS. Open it with https, or on the machine itself.")
     who = _holder_of(sent.get("token", "").strip())
     if who.role not in WATCHERS:

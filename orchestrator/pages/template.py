@@ -64,6 +64,7 @@ _environment: Final = Environment(
     autoescape=True,
     undefined=StrictUndefined,
     finalize=_shown,
+    auto_reload=False,
     trim_blocks=True,
     lstrip_blocks=True,
 )

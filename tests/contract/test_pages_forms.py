@@ -49,6 +49,8 @@ def test_an_abort_by_form_is_the_apis(
     assert event["actor"] == Role.OPERATOR
     assert event["requestId"] == answer.headers["X-Request-Id"]
     assert event["detail"]["reason"] == "not <b>wanted</b>"
+    assert event["detail"]["keyId"] == stage.tokens[Role.OPERATOR].split("_")[1]
+    assert ops.ask("GET", "/v1/audit?limit=1")["items"][0]["subject"] == run_id
     assert "abort" not in forms_of(operator.open(f"/ui/runs/{run_id}"))
 
 
