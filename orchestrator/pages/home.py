@@ -6,13 +6,14 @@ from flask import Blueprint, Response, request
 
 from orchestrator.api.access import NO_TOKEN, WATCHERS
 from orchestrator.api.parameters import run_id_of
-from orchestrator.pages.blueprint import page, pages
+from orchestrator.pages.blueprint import ROOT, page, pages
 from orchestrator.pages.template import address_of, go_to
 
 front_door = Blueprint("front_door", __name__)
 
 
 @front_door.get("/")
+@front_door.get(f"{ROOT}/")
 @page(NO_TOKEN)
 def enter() -> Response:
     """To the pages."""

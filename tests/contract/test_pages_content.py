@@ -101,45 +101,50 @@ def test_the_page_of_the_api_keeps_its_own_policy(nobody: Client, path: str) -> 
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_what_came_from_a_run_is_text_and_can_be_seen(
-    viewer: Browser, web: Client, holder: Client, ops: Client, queue: str
-) -> None:
+@pytest.fixture
+def failed_run(web: Client, holder: Client, queue: str) -> str:
+    """A run whose input, key, progress and error are nasty."""
     # A key may hold no control characters, but everything else.
     key = NASTY.replace("\x1b", "")
     run_id = web.create(queue, input={NASTY: [NASTY]}, dedupKey=key, maxFailures=1)
     [dispatch] = holder.claim(queue)
-    holder.ask(
-        "POST",
-        "/v1/leases/renew",
-        {
-            "session": MISSING,
-            "leases": [
-                {"leaseId": dispatch["lease"]["id"], "runId": run_id, "progress": {"p": NASTY}}
-            ],
-            "claiming": [],
-            "asOf": None,
-        },
-    )
+    lease = {"leaseId": dispatch["lease"]["id"], "runId": run_id, "progress": {"p": NASTY}}
+    renewal = {"session": MISSING, "leases": [lease], "claiming": [], "asOf": None}
+    holder.ask("POST", "/v1/leases/renew", renewal)
     holder.report(outcome_of(dispatch, {"status": "error", "message": NASTY}))
-    waiting = web.create(queue)
-    ops.ask("POST", f"/v1/runs/{waiting}/abort", {"reason": NASTY})
-    finished = web.create(queue)
+    return run_id
+
+
+@pytest.fixture
+def aborted_run(web: Client, ops: Client, queue: str) -> str:
+    """A run that was aborted for a nasty reason."""
+    run_id = web.create(queue)
+    ops.ask("POST", f"/v1/runs/{run_id}/abort", {"reason": NASTY})
+    return run_id
+
+
+@pytest.fixture
+def finished_run(web: Client, holder: Client, queue: str) -> str:
+    """A run with a nasty output."""
+    run_id = web.create(queue)
     [dispatch] = holder.claim(queue)
     holder.report(outcome_of(dispatch, {"status": "success", "output": NASTY}))
+    return run_id
 
-    for run, seen in ((run_id, 5), (waiting, 1), (finished, 2)):
-        page = viewer.open(f"/ui/runs/{run}").text
-        assert "<script" not in page
-        assert "</pre><" not in page.replace("</pre>\n<", "")
-        assert page.count("&lt;script&gt;alert(") >= seen
-        assert not [
-            character
-            for character in page
-            if not f"{character}".isprintable() and character != "\n"
-        ]
-        assert "\\u202e" in page
-        assert "{{7*7}}" in page
-        assert "<title>record " in page
+
+@pytest.mark.parametrize(
+    ("run", "places"), [("failed_run", 5), ("aborted_run", 1), ("finished_run", 2)]
+)
+def test_what_came_from_a_run_is_text_and_can_be_seen(
+    viewer: Browser, request: pytest.FixtureRequest, run: str, places: int
+) -> None:
+    page = viewer.open(f"/ui/runs/{request.getfixturevalue(run)}").text
+
+    assert page.count("&lt;/pre&gt;&lt;script&gt;alert(") >= places
+    assert "<script" not in page
+    assert page.replace("\n", "").isprintable()
+    assert "\\u202e" in page
+    assert "{{7*7}}" in page
 
 
 def test_a_page_shows_what_the_api_knows_of_a_run(

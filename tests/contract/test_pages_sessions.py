@@ -230,8 +230,9 @@ def test_no_token_that_signs_in_is_logged(browser: Browser, stage: Stage) -> Non
     assert browser.http.cookies[COOKIE] not in log
 
 
-def test_the_front_door_leads_to_the_pages(nobody: Client) -> None:
-    answer = nobody.send("GET", "/")
+@pytest.mark.parametrize("path", ["/", "/ui/"])
+def test_the_front_door_leads_to_the_pages(nobody: Client, path: str) -> None:
+    answer = nobody.send("GET", path)
 
     assert (answer.status_code, answer.headers["Location"]) == (303, "/ui")
     assert re.search(

@@ -22,6 +22,7 @@ OPEN = set()
 MAY = {
     "GET /": OPEN,
     "GET /ui": PEOPLE,
+    "GET /ui/": OPEN,
     "GET /ui/<path:rest>": OPEN,
     "GET /ui/access": PEOPLE,
     "GET /ui/assets/<name>": OPEN,
