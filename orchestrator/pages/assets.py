@@ -10,7 +10,6 @@ from typing import Final
 from flask import Response
 
 from orchestrator.api.answer import WholeAnswer
-from orchestrator.api.page_policy import KEPT_FOR_GOOD, PAGES, under_policy
 from orchestrator.errors import NotFound
 from orchestrator.pages.blueprint import asset, pages
 
@@ -42,4 +41,4 @@ def show_asset(name: str) -> Response:
     if name not in _FILES:
         raise NotFound("There is no such file.")
     content, kind = _FILES[name]
-    return under_policy(WholeAnswer(content, mimetype=kind), PAGES, kept=KEPT_FOR_GOOD)
+    return WholeAnswer(content, mimetype=kind)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from flask import Blueprint, Flask, Response, request
 
-from orchestrator.api.access import allow
-from orchestrator.api.page_policy import PAGES, under_policy
+from orchestrator.api.access import NO_TOKEN, allow
+from orchestrator.api.page_policy import KEPT_FOR_GOOD, PAGES, under_policy
 from orchestrator.lifecycle import Role
 from orchestrator.pages.form import Form, read_form, require_form_token
 from orchestrator.pages.origin import require_same_origin
@@ -22,7 +22,7 @@ from orchestrator.pages.session import current_session, signed_in
 
 ROOT: Final = "/ui"
 
-View = TypeVar("View", bound=Callable[..., Response])
+View = Callable[..., Response]
 
 _METHODS = "_methods_of_a_page"
 _READING: Final = frozenset({"GET", "HEAD"})
@@ -31,10 +31,10 @@ _SENDING: Final = frozenset({"POST"})
 pages = Blueprint("pages", __name__, url_prefix=ROOT)
 
 
-def page(roles: frozenset[Role]) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+def page(roles: frozenset[Role]) -> Callable[[View], View]:
     """Declare who may see a page; `NO_TOKEN` shows it to whoever comes."""
 
-    def declare(view: Callable[..., Response]) -> Callable[..., Response]:
+    def declare(view: View) -> View:
         @wraps(view)
         def show(**parts: Any) -> Response:
             return under_policy(view(**parts), PAGES)
@@ -44,7 +44,7 @@ def page(roles: frozenset[Role]) -> Callable[[Callable[..., Response]], Callable
     return declare
 
 
-def form(roles: frozenset[Role]) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+def form(roles: frozenset[Role]) -> Callable[[View], View]:
     """
     Declare who may send a form; the view gets its fields first.
 
@@ -52,7 +52,7 @@ def form(roles: frozenset[Role]) -> Callable[[Callable[..., Response]], Callable
     session was given. With `NO_TOKEN` there is no session: where it comes from decides.
     """
 
-    def declare(view: Callable[..., Response]) -> Callable[..., Response]:
+    def declare(view: View) -> View:
         @wraps(view)
         def do(**parts: Any) -> Response:
             require_same_origin(request)
@@ -67,8 +67,13 @@ def form(roles: frozenset[Role]) -> Callable[[Callable[..., Response]], Callable
 
 
 def asset(view: View) -> View:
-    """Declare a file that pages are made of; anybody may have it, and it sets its own policy."""
-    return _declared(view, frozenset(), _READING)
+    """Declare a file that pages are made of: anybody may have it, and keep it for good."""
+
+    @wraps(view)
+    def give(**parts: Any) -> Response:
+        return under_policy(view(**parts), PAGES, kept=KEPT_FOR_GOOD)
+
+    return _declared(give, NO_TOKEN, _READING)
 
 
 def require_page_declarations(app: Flask) -> None:
