@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client, Json
 from tests.acceptance.stage import Stage, check_all_ledgers, stage_on
+from tests.contract.browser import Browser
 from tests.database import Template, fresh_database
 
 numbers = itertools.count(1)
@@ -65,6 +66,19 @@ def nobody(stage: Stage) -> Iterator[Client]:
     """Somebody without a token."""
     with closing(Client(stage.orchestrator.url)) as client:
         yield client
+
+
+@pytest.fixture
+def browsers(stage: Stage) -> Iterator[Callable[[], Browser]]:
+    """Any number of browsers in which nobody has signed in."""
+    with ExitStack() as open_browsers:
+        yield lambda: open_browsers.enter_context(closing(Browser(stage.orchestrator.url)))
+
+
+@pytest.fixture
+def browser(browsers: Callable[[], Browser]) -> Browser:
+    """One of them."""
+    return browsers()
 
 
 @pytest.fixture(scope="session")
