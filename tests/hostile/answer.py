@@ -61,6 +61,4 @@ def check_alike(*answers: RawAnswer) -> RawAnswer:
 
 def without_request(answer: RawAnswer) -> dict[str, Any]:
     """What a problem says, but for which request it was."""
-    return {
-        name: value for name, value in problem_of(answer).items() if name not in OF_THE_REQUEST
-    }
+    return {name: value for name, value in problem_of(answer).items() if name not in OF_THE_REQUEST}

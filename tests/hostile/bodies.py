@@ -128,9 +128,7 @@ CASES: Final = (
     Case(
         "B22",
         "a million elements, batch",
-        partial(
-            _post, path="/v1/runs/batch", body=b'{"runs":%s}' % MANY_ELEMENTS, by=CLIENT
-        ),
+        partial(_post, path="/v1/runs/batch", body=b'{"runs":%s}' % MANY_ELEMENTS, by=CLIENT),
         (TOO_COMPLEX, TOO_LARGE),
     ),
     Case(

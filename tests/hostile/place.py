@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import orjson
 
-
 from orchestrator.lifecycle import Role
 from orchestrator.minting import mint
 from orchestrator.store import tokens as access_tokens

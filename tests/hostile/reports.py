@@ -185,7 +185,9 @@ CASES: Final = (
     Case("B44", "aborted", _aborted, (LEASE_LOST,), writes=True),
     Case("B46", "skipped", partial(_at_step, index=1), (STEP_OUT_OF_ORDER,), writes=True),
     Case("B46", "negative", partial(_at_step, index=-1), (VALIDATION,), writes=True),
-    Case("B46", "far", partial(_at_step, index=2**31), (STEP_OUT_OF_ORDER, VALIDATION), writes=True),
+    Case(
+        "B46", "far", partial(_at_step, index=2**31), (STEP_OUT_OF_ORDER, VALIDATION), writes=True
+    ),
     # The same refusal as for a run's only step: one rule for all of a run's steps.
     Case("B46", "repeated with another body", _old_step_again, (OUTCOME_CONFLICT,), writes=True),
     *(
