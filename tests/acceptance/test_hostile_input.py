@@ -27,9 +27,10 @@ WARM_UP_ROUNDS = 1
 # What a case costs the others is to be seen, not what is left of a machine kept busy by one.
 PACE_SECONDS = 0.025
 PHASE_SECONDS = 2.0
-# With the list and without it in turn. What else the machine does comes and goes: when it was
-# in the way, there are more of them.
-PHASES = range(4, 11)
+# Pairs of them, without the list and with it. What else the machine does comes and goes: when it
+# was in the way, there are more of them.
+PAIRS = 4
+PAIRS_AT_MOST = 8
 SLOWER_AT_MOST = 2.0
 # Of about 120 MB. What the largest bodies took is given back to the kernel now and then.
 GROWTH_MB_AT_MOST = 24.0
@@ -59,7 +60,7 @@ class Ordeal:
         return statistics.median(self.hostile_p99) / statistics.median(self.quiet_p99)
 
     def is_settled(self) -> bool:
-        return len(self.quiet_p99) >= PHASES.start and self.slower <= SLOWER_AT_MOST
+        return len(self.quiet_p99) >= PAIRS and self.slower <= SLOWER_AT_MOST
 
     def take_place(self) -> None:
         """Warm up, and measure until it is settled."""
@@ -67,7 +68,7 @@ class Ordeal:
         for _ in range(WARM_UP_ROUNDS):
             self.sender.send_all()
         self.memory_mb.append(self._resident_mb())
-        while not self.is_settled() and len(self.quiet_p99) < PHASES.stop:
+        while not self.is_settled() and len(self.quiet_p99) < PAIRS_AT_MOST:
             self.quiet_p99.append(self._phase())
             with self.sender.sending(seconds=PHASE_SECONDS, pace_seconds=PACE_SECONDS):
                 self.hostile_p99.append(self._phase())
