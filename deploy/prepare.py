@@ -46,9 +46,11 @@ def make_token(owner_url: str, role: str, file: Path) -> None:
 
 def dibs(owner_url: str, *words: str) -> None:
     """Run the command on the database as its owner; when it fails, so does this program."""
+    # For commands by hand the service names a file; a URL that is given twice is refused.
+    others = {name: value for name, value in os.environ.items() if name != "DATABASE_URL_FILE"}
     ended = subprocess.run(
         ["dibs", *words],  # noqa: S607 - the image's PATH
-        env={**os.environ, "DATABASE_URL": owner_url},
+        env={**others, "DATABASE_URL": owner_url},
         check=False,
     )
     if ended.returncode:

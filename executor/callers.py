@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
+from executor.strangers import Strangers
 from executor.transport import RefusedError
 from executor.wire import Caller
 
@@ -46,35 +47,61 @@ class Callers:
     Asks the orchestrator who a caller is, at most twice a minute for each.
 
     Good and bad tokens are remembered apart, so that any number of bad ones
-    displaces no good one.
+    displaces no good one. Whoever was good when he was last asked about is no
+    stranger: his requests are not counted, and wait behind nobody.
+
+    Args:
+        orchestrator: A pool for these questions alone.
     """
 
-    def __init__(self, orchestrator: Orchestrator) -> None:
+    def __init__(self, orchestrator: Orchestrator, strangers: Strangers) -> None:
         self._orchestrator = orchestrator
+        self._strangers = strangers
         self._lock = threading.Lock()
         self._known = _Remembered(KNOWN_SECONDS)
         self._refused = _Remembered(REFUSED_SECONDS)
 
-    def identify(self, token: str) -> Caller:
+    def identify(self, token: str | None, address: str) -> Caller:
         """
         Who stands behind a token.
 
+        Args:
+            address: Where the request came from.
+
         Raises:
             NotAuthenticatedError: Nobody.
+            TooManyStrangersError: Nobody known, and too many of these.
             RefusedError: The orchestrator will not say.
             UnansweredError: The orchestrator is away.
         """
-        if len(token) > _LONGEST_TOKEN_CHARACTERS or not _TOKEN.fullmatch(token):
+        if token is None or len(token) > _LONGEST_TOKEN_CHARACTERS or not _TOKEN.fullmatch(token):
+            self._strangers.admit(address)
             raise NotAuthenticatedError
         digest = digest_of(token)
+        if caller := self._remembered(digest):
+            return caller
         with self._lock:
-            now = monotonic_seconds()
-            if self._refused.find(digest, now):
+            was_good = digest in self._known.answers
+        if was_good:
+            return self._ask(token, digest)
+        self._strangers.admit(address)
+        self._refuse_again(digest)
+        with self._strangers.asking(patient=not self._orchestrator.is_away):
+            # While this one waited for a place, a request like it may have been answered.
+            self._refuse_again(digest)
+            caller = self._remembered(digest) or self._ask(token, digest)
+        self._strangers.forgive(address)
+        return caller
+
+    def _remembered(self, digest: bytes) -> Caller | None:
+        with self._lock:
+            found = self._known.find(digest, monotonic_seconds())
+        return found[1] if found else None
+
+    def _refuse_again(self, digest: bytes) -> None:
+        with self._lock:
+            if self._refused.find(digest, monotonic_seconds()):
                 raise NotAuthenticatedError
-            found = self._known.find(digest, now)
-        if found and found[1]:
-            return found[1]
-        return self._ask(token, digest)
 
     def _ask(self, token: str, digest: bytes) -> Caller:
         # Counted from before the question, so that a revocation is never older.
@@ -82,10 +109,11 @@ class Callers:
         try:
             caller = self._orchestrator.whoami(token)
         except RefusedError as refusal:
-            if refusal.status != 401:
+            if not refusal.blames_caller:
                 raise
             with self._lock:
                 self._refused.keep(digest, None, asked_at)
+                self._known.answers.pop(digest, None)
             raise NotAuthenticatedError from None
         with self._lock:
             self._known.keep(digest, caller, asked_at)

@@ -18,6 +18,9 @@ from pydantic import BaseModel, ValidationError
 from executor.transport import ANSWER_SECONDS, Transport, UnansweredError
 from executor.wire import Caller, Claimed, Dispatch, Released, Renewed, Reported
 
+WHOAMI_SECONDS = 3.0
+"""How long the answer to a question about a caller may take: he waits for it."""
+
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
@@ -155,7 +158,11 @@ class Orchestrator:
     def whoami(self, caller_token: str) -> Caller:
         """Ask who a caller is, with this executor's own credential beside the caller's."""
         answer = self._transport.send(
-            "GET", "/v1/whoami", request_id=str(uuid4()), headers=_on_behalf_of(caller_token)
+            "GET",
+            "/v1/whoami",
+            request_id=str(uuid4()),
+            headers=_on_behalf_of(caller_token),
+            answer_seconds=WHOAMI_SECONDS,
         )
         return _read(Caller, answer)
 

@@ -1,19 +1,18 @@
 """Serves the executor's HTTP face: waitress, in a thread."""
 
+import logging
 import threading
 from typing import Any
 
-import structlog
 from flask import Flask
-from waitress.server import create_server  # type: ignore[import-untyped]
 from waitress.wasyncore import close_all  # type: ignore[import-untyped]
 
-log = structlog.get_logger()
+from executor.connections import MOST_CONNECTIONS, REQUEST_SECONDS, Listener
 
-# Waitress reads a body before Flask sees it. Its own cap only keeps memory
-# small; Flask's, below it, answers in JSON.
-LARGEST_BUFFERED_BODY_BYTES = 1024 * 1024
-THREADS = 8
+LARGEST_BODY_BYTES = 256 * 1024
+LARGEST_HEADER_BYTES = 16 * 1024
+THREADS = 16
+LOOK_SECONDS = 1
 CLOSE_SECONDS = 1.0
 
 
@@ -26,23 +25,42 @@ class CannotListenError(Exception):
 class Face:
     """A listening server; the port is bound when it is made, and served when started."""
 
-    def __init__(self, app: Flask, host: str, port: int) -> None:
+    def __init__(
+        self, app: Flask, host: str, port: int, *, request_seconds: float = REQUEST_SECONDS
+    ) -> None:
+        """
+        Args:
+            request_seconds: How long a connection may take to send a request.
+
+        Raises:
+            CannotListenError: Somebody else listens there, or there is no such address.
+        """
+        # Strangers must not fill the log: waitress says so for each request that waits.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._sockets: dict[int, Any] = {}
         try:
-            self._server = create_server(
+            self._server = Listener(
                 app,
                 map=self._sockets,
                 host=host,
                 port=port,
                 threads=THREADS,
-                max_request_body_size=LARGEST_BUFFERED_BODY_BYTES,
+                # It refuses what reaches these.
+                max_request_header_size=LARGEST_HEADER_BYTES + 1,
+                max_request_body_size=LARGEST_BODY_BYTES + 1,
+                # Far beyond what `Listener` keeps: there nothing is accepted any more.
+                connection_limit=2 * MOST_CONNECTIONS,
+                cleanup_interval=LOOK_SECONDS,
+                asyncore_loop_timeout=LOOK_SECONDS,
+                log_socket_errors=False,
                 ident=None,
                 asyncore_use_poll=True,
+                request_seconds=request_seconds,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise CannotListenError(
-                f"Cannot listen on EXECUTOR_HTTP_HOST {host}, EXECUTOR_HTTP_PORT {port}: "
-                f"{error.strerror or error}."
+                f"Cannot listen on EXECUTOR_HTTP_HOST {host}, EXECUTOR_HTTP_PORT {port}: {reason}."
             ) from None
         shown_host = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown_host}:{self._server.effective_port}"

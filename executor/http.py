@@ -11,11 +11,9 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from executor.in_flight import InFlightRuns
+from executor.pending_data import read_pending_data
 from executor.runner import Runner
 from executor.trigger import Trigger, TriggerRefusedError
-
-LARGEST_BODY_BYTES = 256 * 1024
-DEEPEST_BODY = 32
 
 _BEARER = re.compile(r"Bearer +([!-~]+)", re.IGNORECASE)
 
@@ -28,19 +26,20 @@ def create_app(
 ) -> Flask:
     """The WSGI application; every answer is JSON, every refusal ``{"error", "code"}``."""
     app = Flask("executor", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+    app.url_map.merge_slashes = False
+    app.before_request(_require_plain_http)
 
     @app.post("/runs/<run_id>/trigger")
     def fire(run_id: str) -> Response:
         token = _token()
-        caller = trigger.identify(token)
-        pending_data = _pending_data()
+        caller = trigger.identify(token, request.remote_addr or "")
+        pending_data = read_pending_data(request)
         trigger.fire(_canonical(run_id), token or "", caller, pending_data)
         return _json(200, {"triggered": True})
 
     @app.get("/runs/<run_id>")
     def show(run_id: str) -> Response:
-        caller = trigger.identify(_token())
+        caller = trigger.identify(_token(), request.remote_addr or "")
         entry = in_flight.find(_canonical(run_id))
         if entry is None or entry.queue is None or not caller.may_see(entry.queue):
             raise _not_found()
@@ -78,6 +77,24 @@ def create_app(
     return app
 
 
+def _require_plain_http() -> None:
+    """Refuse what is no request of HTTP/1.1 to a path here, and paths that only look like one."""
+    environ = request.environ
+    target = environ["REQUEST_URI"]
+    if (
+        environ["SERVER_PROTOCOL"] != "HTTP/1.1"
+        or not environ.get("HTTP_HOST")
+        or not target.startswith("/")
+        or environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+    ):
+        raise TriggerRefusedError(
+            400, "malformed_request", "Send HTTP/1.1 with a Host, and a path of this server."
+        )
+    # Slashes in front are taken away before the router sees them.
+    if target.startswith("//"):
+        raise TriggerRefusedError(404, "not_found", "There is nothing at this path.")
+
+
 def _token() -> str | None:
     """The caller's bearer token, if there is exactly one."""
     match = _BEARER.fullmatch(request.headers.get("Authorization", ""))
@@ -95,37 +112,6 @@ def _canonical(run_id: str) -> str:
 
 def _not_found() -> TriggerRefusedError:
     return TriggerRefusedError(404, "run_not_found", "There is no such run.")
-
-
-def _pending_data() -> dict[str, Any]:
-    """The body's `pendingData` as the claim's `input`; no body is no input."""
-    text = request.get_data(cache=False)
-    if not text:
-        return {}
-    if request.mimetype != "application/json":
-        raise TriggerRefusedError(415, "unsupported_media_type", "The body must be JSON.")
-    try:
-        body = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise TriggerRefusedError(400, "malformed_json", f"Not JSON: {error}") from None
-    if not isinstance(body, dict) or not body.keys() <= {"pendingData"}:
-        raise TriggerRefusedError(422, "validation", 'The body must be {"pendingData": …} or {}.')
-    _check_depth(body)
-    return {"input": body["pendingData"]} if "pendingData" in body else {}
-
-
-def _check_depth(body: Any) -> None:
-    level = [body]
-    for _ in range(DEEPEST_BODY):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return
-    raise TriggerRefusedError(400, "json_too_complex", "The body is nested too deeply.")
 
 
 def _json(status: int, body: dict[str, Any]) -> Response:

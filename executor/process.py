@@ -25,6 +25,7 @@ from executor.releaser import Releaser
 from executor.reporter import Reporter
 from executor.runner import Runner
 from executor.settings import Settings
+from executor.strangers import Strangers
 from executor.trigger import Trigger
 from executor.watch import GRACE_SECONDS, Watch
 
@@ -90,7 +91,7 @@ class Executor:
         self._watch = Watch(self.runner, self.leases)
         trigger = Trigger(
             orchestrator=self._orchestrator,
-            callers=Callers(self._orchestrator),
+            callers=Callers(connect(), Strangers(settings.strangers_per_second)),
             in_flight=self.in_flight,
             leases=self.leases,
             runner=self.runner,

@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     in_flight_status: Annotated[int, AfterValidator(_in_flight_status)] = Field(
         default=400, validation_alias="EXECUTOR_IN_FLIGHT_STATUS"
     )
+    strangers_per_second: float = Field(
+        default=5.0, ge=0.1, le=1000, validation_alias="EXECUTOR_STRANGERS_PER_SECOND"
+    )
     replaces: Annotated[str | None, AfterValidator(_others)] = Field(
         default=None, validation_alias="EXECUTOR_REPLACES"
     )

@@ -31,7 +31,13 @@ class UnansweredError(Exception):
 
 
 class RefusedError(Exception):
-    """The orchestrator refused the request; repeating it changes nothing."""
+    """
+    The orchestrator refused the request; repeating it changes nothing.
+
+    Attributes:
+        blames_caller: The credential that is not good is the one of whom this executor
+            asked for. Any other 401 means the executor's own.
+    """
 
     def __init__(
         self, status: int, problem: Problem, retry_after_seconds: float | None = None
@@ -39,6 +45,7 @@ class RefusedError(Exception):
         super().__init__(problem.detail or problem.title or f"{status} {problem.code}")
         self.status = status
         self.code = problem.code
+        self.blames_caller = status == 401 and problem.credential == "on-behalf-of"
         self.retry_after_seconds = retry_after_seconds
 
 

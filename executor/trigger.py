@@ -15,6 +15,7 @@ from executor.in_flight import InFlightRun, InFlightRuns, RunAlreadyInFlightErro
 from executor.leases import HeldLeases
 from executor.retry import until_answered
 from executor.runner import Runner
+from executor.strangers import TooManyStrangersError
 from executor.transport import RefusedError, UnansweredError
 from executor.wire import Caller, Dispatch
 
@@ -61,20 +62,26 @@ class Trigger:
     lease_seconds: int
     in_flight_status: int
 
-    def identify(self, token: str | None) -> Caller:
+    def identify(self, token: str | None, address: str) -> Caller:
         """
         Who is asking.
 
+        Args:
+            address: Where the request came from.
+
         Raises:
-            TriggerRefusedError: 401, 403, or 503 while nobody can be asked.
+            TriggerRefusedError: 401, 403, 429 for strangers that are too many, or 503
+                while nobody can be asked.
         """
         try:
-            if token is None:
-                raise NotAuthenticatedError
-            return self.callers.identify(token)
+            return self.callers.identify(token, address)
         except NotAuthenticatedError:
             raise TriggerRefusedError(
                 401, "unauthenticated", "Send one valid token: Authorization: Bearer dibs_…"
+            ) from None
+        except TooManyStrangersError as many:
+            raise TriggerRefusedError(
+                429, "rate_limited", str(many), many.retry_after_seconds
             ) from None
         except RefusedError as refusal:
             raise _refused(refusal) from None
@@ -162,6 +169,12 @@ class Trigger:
 
 
 def _refused(refusal: RefusedError) -> TriggerRefusedError:
+    if refusal.status == 401 and not refusal.blames_caller:
+        # This executor's own token: whoever triggers can do nothing about it, here.
+        log.error("trigger-unanswered", reason=str(refusal))
+        return TriggerRefusedError(
+            503, "orchestrator_unavailable", "The orchestrator does not know this executor.", 1.0
+        )
     status = _CLAIM_REFUSALS.get(refusal.code, refusal.status)
     if refusal.code == "run-not-claimable":
         return TriggerRefusedError(404, "run_not_claimable", str(refusal))

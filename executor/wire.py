@@ -64,7 +64,7 @@ class Dispatch(_Answer):
 
 
 class OutOfService(_Answer):
-    """Why the orchestrator hands this executor nothing, until an operator resumes it."""
+    """Why the orchestrator hands this executor nothing: an operator's word, or what it holds."""
 
     state: str
     reason: str | None = None
@@ -110,6 +110,7 @@ class Problem(_Answer):
     code: str = "unknown"
     detail: str | None = None
     title: str | None = None
+    credential: str | None = None
 
 
 ReportStatus = Literal[

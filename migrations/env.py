@@ -25,6 +25,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from orchestrator.settings import database_url, secret_from
+from orchestrator.store.conninfo import unless_given
 from orchestrator.store.tables import metadata
 
 ADVISORY_LOCK = 0x64696273  # "dibs"
@@ -58,9 +59,10 @@ def run_online() -> None:
     url = context.config.attributes.get("url") or database_url(
         secret_from(os.environ, "DATABASE_URL") or ""
     )
+    defaults = unless_given(url, application_name="dibs-migrate", connect_timeout=5)
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(url, application_name="dibs-migrate", connect_timeout=5),
+        creator=lambda: psycopg.connect(url, **defaults),
         poolclass=NullPool,
     )
     with engine.connect() as connection:

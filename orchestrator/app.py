@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
 from typing import cast
 
 from orchestrator.api.access import require_declarations
 from orchestrator.api.application import Application
+from orchestrator.api.audit import audit
+from orchestrator.api.authentication import failed_credentials
 from orchestrator.api.bulk import bulk
 from orchestrator.api.claims import claims
 from orchestrator.api.context import EXTENSION, Services
@@ -20,10 +21,12 @@ from orchestrator.api.problems import register_problems
 from orchestrator.api.queues import queues
 from orchestrator.api.readiness import Readiness
 from orchestrator.api.reports import reports
+from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.run_acts import run_acts
 from orchestrator.api.runs import runs
 from orchestrator.api.schedules import schedules
-from orchestrator.api.tokens import Tokens, stored_tokens
+from orchestrator.api.stored_tokens import StoredTokens
+from orchestrator.api.tokens import Tokens
 from orchestrator.api.whoami import whoami
 from orchestrator.api.workflows import workflows
 from orchestrator.desk.bell import Bell
@@ -51,6 +54,7 @@ _BLUEPRINTS = (
     queues,
     workflows,
     schedules,
+    audit,
     whoami,
     health,
     docs,
@@ -111,7 +115,11 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
     return Services(
         settings=settings,
         database=database,
-        tokens=Tokens(partial(stored_tokens, database)),
+        tokens=Tokens(StoredTokens(database, development=settings.on_loopback).read),
+        token_budgets=RequestBudgets(
+            settings.token_requests_per_second, burst=2 * settings.token_requests_per_second
+        ),
+        failed_credentials=failed_credentials(),
         claim_desk=claim_desk,
         create_desk=CreateDesk(database),
         report_desk=ReportDesk(database),

@@ -236,6 +236,14 @@ class RateLimited(TooMany):
 
     code = "rate-limited"
 
+    def __init__(self, message: str, *, retry_after_seconds: float, per_second: int | None = None):
+        """
+        Args:
+            per_second: How many requests a second are allowed, when it is that which was exceeded.
+        """
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+        self.per_second = per_second
+
 
 class OutcomeUnknown(Unavailable):
     """Whether the request took effect is not known."""

@@ -62,6 +62,30 @@ class Failure(StrEnum):
     INPUT_TIMED_OUT = "input-timed-out"
 
 
+class ActKind(StrEnum):
+    """What the ledger of operators' acts knows: acts on runs, queues, executors, and access."""
+
+    ABORT_RUN = "abort-run"
+    RETRY_RUN = "retry-run"
+    RESUME_RUN = "resume-run"
+    RESOLVE_RUN = "resolve-run"
+    ABORT_RUNS = "abort-runs"
+    RETRY_RUNS = "retry-runs"
+    PAUSE_QUEUE = "pause-queue"
+    RESUME_QUEUE = "resume-queue"
+    LIMIT_QUEUE = "limit-queue"
+    DRAIN_EXECUTOR = "drain-executor"
+    QUARANTINE_EXECUTOR = "quarantine-executor"
+    RESUME_EXECUTOR = "resume-executor"
+    PUT_WORKFLOW = "put-workflow"
+    PUT_SCHEDULE = "put-schedule"
+    DELETE_SCHEDULE = "delete-schedule"
+    RUN_SCHEDULE = "run-schedule"
+    CREATE_TOKEN = "create-token"  # noqa: S105 - an act's name
+    REVOKE_TOKENS = "revoke-tokens"
+    REVOKE_LEASES = "revoke-leases"
+
+
 class Role(StrEnum):
     CLIENT = "client"
     EXECUTOR = "executor"

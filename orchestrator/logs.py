@@ -23,5 +23,6 @@ def configure_logs(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # One write for each event: those of several processes would mix otherwise.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command
@@ -15,6 +16,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
 
+from orchestrator.store.conninfo import unless_given
 from orchestrator.store.engine import (
     IDLE_IN_TRANSACTION_TIMEOUT_MS,
     LOCK_TIMEOUT_MS,
@@ -31,6 +33,7 @@ GRANTS = {
     "lostSessions": "SELECT, INSERT, UPDATE, DELETE",
     "incidents": "SELECT, INSERT, UPDATE, DELETE",
     "bulkActs": "SELECT, INSERT, UPDATE, DELETE",
+    "operatorActs": "SELECT, INSERT",
     "executors": "SELECT, INSERT, UPDATE, DELETE",
     "queues": "SELECT, INSERT, UPDATE",
     "accessTokens": "SELECT",
@@ -99,7 +102,7 @@ def known_revisions() -> tuple[str, ...]:
 
 def status(url: str) -> Status:
     """Where the database stands against this code."""
-    with closing(psycopg.connect(url, connect_timeout=5)) as connection:
+    with closing(_connect(url)) as connection:
         known = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
         current = None
         if known and known[0]:
@@ -127,7 +130,7 @@ def grant(url: str, role: str) -> list[str]:
         RoleMissing: There is no such role.
     """
     refused: list[str] = []
-    with closing(psycopg.connect(url, connect_timeout=5, autocommit=True)) as connection:
+    with closing(_connect(url, autocommit=True)) as connection:
         if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).rowcount:
             raise RoleMissing(f'There is no role "{role}": CREATE ROLE "{role}" LOGIN first.')
         row = connection.execute("SELECT current_schema(), current_database()").fetchone()
@@ -154,6 +157,7 @@ def grant(url: str, role: str) -> list[str]:
                 # The first one is what the version before calls.
                 "GRANT EXECUTE ON FUNCTION dibs_prune(timestamptz, integer) TO {role}",
                 "GRANT EXECUTE ON FUNCTION dibs_prune_page(timestamptz, uuid, integer) TO {role}",
+                "GRANT EXECUTE ON FUNCTION dibs_prune_acts(timestamptz, integer) TO {role}",
             ):
                 connection.execute(sql.SQL(statement).format(**names))
         for statement in (
@@ -172,6 +176,11 @@ def grant(url: str, role: str) -> list[str]:
                     f"Not allowed, ask a superuser: {command_text.as_string(connection)}"
                 )
     return refused
+
+
+def _connect(url: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:
+    defaults = unless_given(url, application_name="dibs-schema", connect_timeout=5)
+    return psycopg.connect(url, autocommit=autocommit, **defaults)
 
 
 def _config(url: str, report: Callable[[str], None] | None) -> Config:

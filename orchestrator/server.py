@@ -18,16 +18,18 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from flask import Flask
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import MPServer
 
 from orchestrator.api.context import services_of
+from orchestrator.api.slow_bodies import SlowBodies
 from orchestrator.app import create_app
+from orchestrator.edge import Edge
 from orchestrator.logs import configure_logs
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, forget_secrets
+from orchestrator.worker import serve_worker
 
 # Together within the ten seconds that a restart may take.
 FINISH_SECONDS: Final = 8
@@ -90,8 +92,11 @@ def serve(settings: Settings) -> None:
         log_level=LogLevels.error,
         log_dictconfig=_LOGS_TO_STDERR,
     )
+    forget_secrets(os.environ)
     server.serve(
-        target_loader=functools.partial(_start_worker, settings, os.getpid()), wrap_loader=False
+        spawn_target=serve_worker,
+        target_loader=functools.partial(_start_worker, settings, os.getpid()),
+        wrap_loader=False,
     )
     # A second SIGTERM may come while the interpreter ends; it must not change
     # the exit status of a process that has finished in order.
@@ -128,25 +133,29 @@ def _connections(settings: Settings) -> int:
     return max(1, min(wanted, allowed - others))
 
 
-def _start_worker(settings: Settings, server_pid: int) -> Flask:
-    """Make one worker's application; granian calls it in the worker's main thread."""
+def _start_worker(settings: Settings, server_pid: int) -> Edge:
+    """Make one worker's application and its edge; called in the worker's main thread."""
     configure_logs(settings.log_level)
     draining = threading.Event()
     app = create_app(settings, draining=draining)
     keeper, bell = services_of(app).keeper, services_of(app).bell
+    # Renewals find a thread however many requests wait and however many bodies are slow.
+    bodies = SlowBodies(at_once=max(1, (settings.threads - settings.parked_claims) // 4))
     keeper.start()
     bell.start()
+    bodies.start()
     # What is there now stays: it need not be looked at again and again.
     gc.freeze()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
     def end() -> None:
         draining.set()
+        bodies.hurry()
         keeper.stop()
         bell.stop()
 
     on_end(end, parent=server_pid)
-    return app
+    return Edge(app, bodies)
 
 
 def on_end(tell: Callable[[], Any], *, parent: int) -> None:

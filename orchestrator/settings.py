@@ -8,7 +8,8 @@ secret may be read from a file instead: `DATABASE_URL_FILE`, `DIBS_SECRET_KEY_FI
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +36,10 @@ _THREADS = 700
 
 class SettingsError(Exception):
     """Settings are missing or wrong; the message names every one of them."""
+
+
+class SecretUnusable(Exception):
+    """A secret is given twice, or in a file that cannot be read; the message never holds it."""
 
 
 class Settings(BaseModel):
@@ -65,6 +70,15 @@ class Settings(BaseModel):
     lease_connections: int = Field(
         4, ge=1, le=200, description="connections kept for renewals, reports and releases"
     )
+    token_requests_per_second: int = Field(
+        5_000,
+        ge=1,
+        le=1_000_000,
+        description="requests of one token in each process; twice as many at once after a rest",
+    )
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="proxies whose X-Forwarded-For says who is asking: addresses, networks"
+    )
     retention_days: int = Field(30, ge=0, description="days that over runs are kept; 0 keeps all")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
@@ -73,6 +87,21 @@ class Settings(BaseModel):
     def _postgres_only(cls, value: SecretStr) -> SecretStr:
         database_url(value.get_secret_value())
         return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        networks = []
+        for text in value.split(","):
+            try:
+                networks.append(ip_network(text.strip()))
+            except ValueError:
+                raise ValueError(
+                    f"{text.strip()!r} is neither an address nor a network like 10.0.0.0/8"
+                ) from None
+        return tuple(networks)
 
     @field_validator("log_level")
     @classmethod
@@ -94,6 +123,16 @@ class Settings(BaseModel):
     @property
     def postgres_url(self) -> str:
         return database_url(self.database_url.get_secret_value())
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine reaches the address; a name that is not `localhost` may not."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
 def database_url(text: str) -> str:
@@ -137,18 +176,17 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     environment = os.environ if environment is None else environment
     values: dict[str, Any] = {}
     problems: list[str] = []
+    named: set[str] = set()
     for field in Settings.model_fields:
         try:
             value = _read(environment, field)
-        except OSError as unreadable:
-            problems.append(
-                f"{variable(field)}_FILE: cannot read {unreadable.filename}: {unreadable.strerror}"
-            )
+        except SecretUnusable as unusable:
+            problems.append(str(unusable))
+            named.add(variable(field))
             continue
         if value is not None:
             values[field] = value
     values |= {field: value for field, value in overrides.items() if value is not None}
-    named = {problem.split("_FILE:")[0] for problem in problems}
     try:
         settings = Settings(**values)
     except ValidationError as invalid:
@@ -166,11 +204,31 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
     return settings
 
 
+def forget_secrets(environment: MutableMapping[str, str]) -> None:
+    """Take the secrets out of an environment that was read: nothing that sees it needs them."""
+    for field in _SECRETS:
+        environment.pop(variable(field), None)
+
+
 def secret_from(environment: Mapping[str, str], name: str) -> str | None:
-    """A secret from its variable, or from the file that `<name>_FILE` names."""
-    if path := environment.get(f"{name}_FILE"):
+    """
+    A secret from its variable, or from the file that `<name>_FILE` names.
+
+    Raises:
+        SecretUnusable: Both are set, or the file cannot be read as text.
+    """
+    given, path = environment.get(name), environment.get(f"{name}_FILE")
+    if not path:
+        return given or None
+    if given:
+        raise SecretUnusable(f"{name}_FILE: is set beside {name}: set one of them")
+    try:
         return Path(path).read_text(encoding="utf-8").strip()
-    return environment.get(name) or None
+    except OSError as error:
+        raise SecretUnusable(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        # Its message holds what could not be read: it stays out of ours.
+        raise SecretUnusable(f"{name}_FILE: {path} is not text in UTF-8") from None
 
 
 def _read(environment: Mapping[str, str], field: str) -> str | None:

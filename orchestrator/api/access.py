@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import structlog
 from flask import Flask, Request, g, request
 
+from orchestrator.api.authentication import authenticate, spend
 from orchestrator.api.context import services
-from orchestrator.api.refusals import MalformedRequest
+from orchestrator.api.proper_http import require_proper_http
 from orchestrator.api.tokens import Caller
 from orchestrator.errors import InsufficientScope, NotFound, Unauthenticated
 from orchestrator.lifecycle import Role
@@ -33,13 +34,21 @@ EXECUTORS: Final = frozenset({Role.EXECUTOR})
 NO_TOKEN: Final[frozenset[Role]] = frozenset()
 
 _ROLES = "_roles_that_may"
+_BUDGETED = "_budgeted"
 
 
-def allow(roles: frozenset[Role]) -> Callable[[View], View]:
-    """Declare who may use a view. `NO_TOKEN` opens it to whoever comes."""
+def allow(roles: frozenset[Role], *, budgeted: bool = True) -> Callable[[View], View]:
+    """
+    Declare who may use a view. `NO_TOKEN` opens it to whoever comes.
+
+    Args:
+        budgeted: Whether its requests count in the token's budget. What keeps leases alive
+            and ends them does not: it is always served.
+    """
 
     def declare(view: View) -> View:
         setattr(view, _ROLES, roles)
+        setattr(view, _BUDGETED, budgeted)
         return view
 
     return declare
@@ -51,15 +60,34 @@ def roles_of(view: Callable[..., Any]) -> frozenset[Role] | None:
     return roles
 
 
+def is_budgeted(view: Callable[..., Any]) -> bool:
+    """Whether a view's requests count in the token's budget."""
+    budgeted: bool = getattr(view, _BUDGETED, True)
+    return budgeted
+
+
 def caller() -> Caller:
     """Who the present request is from."""
     who: Caller = g.caller
     return who
 
 
+def caller_still() -> Caller:
+    """
+    As `caller`, looked up again: for requests that last.
+
+    Raises:
+        Unauthenticated: The token was revoked or has expired meanwhile.
+    """
+    return services().tokens.caller(request.headers.get("Authorization"))
+
+
 def on_behalf_of() -> Caller | None:
     """
     Whom the calling executor asks for, when it says so.
+
+    A bad one costs the executor nothing, neither its own budget nor its address's: it is
+    whoever triggers that sent it.
 
     Raises:
         Unauthenticated: That token is not good. The executor's own is.
@@ -72,6 +100,7 @@ def on_behalf_of() -> Caller | None:
     try:
         return services().tokens.caller(credential)
     except Unauthenticated:
+        services().token_budgets.give_back(caller().key_id)
         raise Unauthenticated(
             f"The token in {ON_BEHALF_OF} is not valid.", credential="on-behalf-of"
         ) from None
@@ -95,15 +124,18 @@ def admit(app: Flask, asked: Request) -> None:
     Raises:
         MalformedRequest, NotFound: It is not one that any view would get.
         Unauthenticated, InsufficientScope: Its view is not for whoever sent it.
+        RateLimited: Its token, or whoever sends bad ones, asks too often.
     """
-    _require_http_1_1(asked.environ)
+    require_proper_http(asked.environ)
     _require_one_leading_slash(asked.environ)
     view = app.view_functions.get(asked.endpoint or "")
     roles = None if view is None else roles_of(view)
-    if not roles:
+    if view is None or not roles:
         return
-    g.caller = who = services().tokens.caller(asked.environ.get("HTTP_AUTHORIZATION"))
+    g.caller = who = authenticate(asked.environ)
     structlog.contextvars.bind_contextvars(actor=who.name, key_id=who.key_id)
+    if is_budgeted(view):
+        spend(who)
     require_role(who, roles)
 
 
@@ -121,11 +153,6 @@ def require_declarations(app: Flask) -> None:
     )
     if bare:
         raise RuntimeError(f"Routes without declared roles: {', '.join(bare)}")
-
-
-def _require_http_1_1(environ: WSGIEnvironment) -> None:
-    if environ.get("SERVER_PROTOCOL") != "HTTP/1.1" or not environ.get("HTTP_HOST"):
-        raise MalformedRequest("Send HTTP/1.1 with a Host.")
 
 
 def _require_one_leading_slash(environ: WSGIEnvironment) -> None:

@@ -8,6 +8,7 @@ from orchestrator.desk.report_desk import ReportAnswer
 from orchestrator.desk.snapshot_watch import OldSnapshot
 from orchestrator.store.events import Event
 from orchestrator.store.executors import Executor
+from orchestrator.store.operator_acts import NotedAct
 from orchestrator.store.queues import Queue
 from orchestrator.store.records import Dispatch, Run
 from orchestrator.store.steps import Step
@@ -158,6 +159,21 @@ def queue_body(queue: Queue) -> Body:
         },
         "oldestPendingSeconds": queue.oldest_pending_seconds,
         "executors": queue.executors,
+    }
+
+
+def operator_act_body(act: NotedAct) -> Body:
+    """A line of the ledger of operators' acts."""
+    return {
+        "id": act.id,
+        "at": act.at,
+        "actor": act.actor,
+        "keyId": act.key_id,
+        "requestId": act.request_id,
+        "kind": act.kind,
+        "subject": act.subject,
+        "queue": act.queue,
+        "detail": act.detail,
     }
 
 

@@ -37,6 +37,7 @@ def read_object(environ: WSGIEnvironment, *, limit_bytes: int, required: bool) -
         UnsupportedMediaType, UnsupportedEncoding: It is not plain application/json.
         PayloadTooLarge: It is larger than the limit.
         MalformedRequest: It ends before its Content-Length.
+        RequestTimeout: It did not arrive in time.
         ValidationFailed: It is JSON, but not an object.
         And what `read_json` refuses.
     """

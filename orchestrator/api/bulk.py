@@ -8,9 +8,10 @@ from flask import Response
 
 from orchestrator.api.access import CLIENTS, allow, caller
 from orchestrator.api.answer import answer
+from orchestrator.api.asked_act import asked_act
 from orchestrator.api.blueprint import blueprint, refuses, takes
 from orchestrator.api.context import services
-from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, request_id
+from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key
 from orchestrator.api.payload import body_hash
 from orchestrator.api.repeats import BY_KEY, repeats
 from orchestrator.api.run_filter import run_filter
@@ -18,6 +19,7 @@ from orchestrator.api.wire.bulk import BulkAbortion, BulkAct, BulkActed
 from orchestrator.desk import acts
 from orchestrator.desk.bulk import BulkAnswer, BulkWish, RunAct, act_on_all, count
 from orchestrator.errors import IdempotencyKeyInvalid, IdempotencyKeyReused
+from orchestrator.lifecycle import ActKind
 from orchestrator.store.bulk_acts import BulkKey
 
 bulk = blueprint("bulk", tag="Acts on many runs")
@@ -41,7 +43,7 @@ def abort(asked: BulkAbortion) -> Response:
     It works for a few seconds. When the answer says `more`, send the same request with the
     answer's `idempotencyKey`: it goes on. Runs that are created meanwhile are no part of it.
     """
-    return _bulk("abort", acts.abort, asked, reason=asked.reason)
+    return _bulk("abort", ActKind.ABORT_RUNS, acts.abort, asked, reason=asked.reason)
 
 
 @bulk.post("/v1/bulk/retry")
@@ -57,26 +59,35 @@ def retry(asked: BulkAct) -> Response:
     Every other run of the filter is refused, and stops none of the others. When the answer
     says `more`, the same request with the answer's `idempotencyKey` goes on.
     """
-    return _bulk("retry", acts.retry, asked, reason=None)
+    return _bulk("retry", ActKind.RETRY_RUNS, acts.retry, asked, reason=None)
 
 
-def _bulk(name: str, act: RunAct, asked: BulkAct, *, reason: str | None) -> Response:
+def _bulk(name: str, kind: ActKind, act: RunAct, asked: BulkAct, *, reason: str | None) -> Response:
     shared, who, wanted = services(), caller(), run_filter(asked.filter)
     key = idempotency_key()
     if asked.dry_run:
         return _answer(count(shared.database, wanted, who.queues), None)
     # A set has no order of its own, and the hash must be the same in every process.
     sent = asked.model_dump(mode="json", exclude={"filter": {"state"}})
+    states = sorted(asked.filter.state or ())
+    key = key or str(uuid4())
     wish = BulkWish(
-        key=BulkKey(who.name, key or str(uuid4())),
-        body_hash=body_hash("bulk", name, sent, sorted(asked.filter.state or ())),
+        key=BulkKey(who.name, key),
+        body_hash=body_hash("bulk", name, sent, states),
         wanted=wanted,
         queue_patterns=who.queues,
-        request_id=request_id(),
+        line=asked_act(
+            kind,
+            key,
+            queue=wanted.queue,
+            filter=asked.filter.model_dump(mode="json", by_alias=True, exclude={"state"})
+            | {"state": states or None},
+            reason=reason,
+        ),
         reason=reason,
     )
     done = act_on_all(shared.database, wish, act, stopping=shared.draining)
-    return _answer(done, wish.key.idempotency_key)
+    return _answer(done, key)
 
 
 def _answer(done: BulkAnswer, key: str | None) -> Response:

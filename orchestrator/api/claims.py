@@ -57,6 +57,7 @@ def claim(asked: ClaimRequest) -> Response:
     got = services().claim_desk.claim(
         Wish(
             token_name=caller().name,
+            key_id=caller().key_id,
             executor=full_name(asked.executor),
             session=asked.session,
             request_id=asked.request_id,

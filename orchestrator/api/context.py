@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flask import Flask, current_app
 
 from orchestrator.api.readiness import Readiness
+from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Tokens
 from orchestrator.desk.bell import Bell
 from orchestrator.desk.claim_desk import ClaimDesk
@@ -30,6 +31,8 @@ class Services:
     settings: Settings
     database: Database
     tokens: Tokens
+    token_budgets: RequestBudgets
+    failed_credentials: RequestBudgets
     claim_desk: ClaimDesk
     create_desk: CreateDesk
     report_desk: ReportDesk

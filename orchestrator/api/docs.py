@@ -42,6 +42,7 @@ def page() -> Response:
         info=document["info"],
         operations=_operations(document),
         schemas=document["components"]["schemas"],
+        shared_responses=document["components"]["responses"],
     )
     return Response(html, mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from flask import Response
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 
 from orchestrator.api.access import EXECUTORS, OPERATORS, WATCHERS, allow, caller
 from orchestrator.api.answer import answer
+from orchestrator.api.asked_act import asked_act
 from orchestrator.api.blueprint import blueprint, refuses
 from orchestrator.api.bodies import executor_body
 from orchestrator.api.context import services
@@ -20,14 +22,20 @@ from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.executors import Act, ExecutorList, Registered, Registration
 from orchestrator.desk.arrivals import arrivals
 from orchestrator.errors import NotFound
-from orchestrator.lifecycle import covers
+from orchestrator.lifecycle import ActKind, covers
 from orchestrator.store import executors as store
+from orchestrator.store import operator_acts
 from orchestrator.store.endings import release_replaced
 from orchestrator.store.transaction import transact
 
 executors = blueprint("executors")
 
 ACTIVE, DRAINING, QUARANTINED = "active", "draining", "quarantined"
+_KINDS = {
+    ACTIVE: ActKind.RESUME_EXECUTOR,
+    DRAINING: ActKind.DRAIN_EXECUTOR,
+    QUARANTINED: ActKind.QUARANTINE_EXECUTOR,
+}
 
 
 @executors.put("/v1/executors/<instance>")
@@ -69,6 +77,7 @@ def register(instance: str, asked: Registration) -> Response:
         return [lease.run_id for lease in ended], arrived
 
     released, arrived = transact(database.leases, write)
+    database.slots.forget((name, asked.session))
     database.arrived(arrived)
     return answer({"name": name, "session": asked.session, "released": released})
 
@@ -117,12 +126,13 @@ def resume(name: str, asked: Act) -> Response:
 
 
 def _set_state(name: str, state: str, reason: str | None) -> Response:
-    queues = caller().queues
+    queues, line = caller().queues, asked_act(_KINDS[state], name, reason=reason)
 
     def change(connection: Connection) -> list[store.Executor]:
-        if not _named(connection, name, queues):
+        if not (sessions := _named(connection, name, queues)):
             raise NotFound("There is no executor of this name among the queues of this token.")
         store.set_state(connection, name, state, reason=reason)
+        operator_acts.note(connection, replace(line, queue=_only_queue(sessions)))
         return _named(connection, name, queues)
 
     changed = transact(services().database.work, change)
@@ -135,6 +145,12 @@ def _named(connection: Connection, name: str, queues: tuple[str, ...]) -> list[s
         for executor in store.list_executors(connection)
         if executor.full_name == name and _is_visible(executor, queues)
     ]
+
+
+def _only_queue(sessions: list[store.Executor]) -> str | None:
+    """The queue that an executor serves; None when it serves none, or several."""
+    served = {queue for executor in sessions for queue in executor.queues}
+    return served.pop() if len(served) == 1 else None
 
 
 def _is_visible(executor: store.Executor, queues: tuple[str, ...]) -> bool:

@@ -27,7 +27,7 @@ leases = blueprint("leases")
 
 
 @leases.post("/v1/leases/renew")
-@allow(EXECUTORS)
+@allow(EXECUTORS, budgeted=False)
 @repeats(
     NATURALLY,
     "A second copy moves the expiry once more; what it frees depends on `asOf` alone, however"
@@ -76,7 +76,7 @@ def renew(asked: Renewal) -> Response:
 
 
 @leases.post("/v1/leases/release")
-@allow(EXECUTORS)
+@allow(EXECUTORS, budgeted=False)
 @repeats(NATURALLY, "A lease that is given back already is in `lost`, and nothing else happens.")
 @leases.input(Release, arg_name="asked")
 @leases.output(Released)

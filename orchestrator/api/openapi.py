@@ -1,7 +1,8 @@
 """The OpenAPI document: what APIFlask collects from the routes, completed.
 
 APIFlask knows paths, bodies and answers. Added here, from what the views
-declare: who may, how it repeats, and every problem that a route can answer with.
+declare: who may, how it repeats, and every status that a route can answer with.
+What many routes share (`openapi_shared.py`) stands once, under components.
 """
 
 from __future__ import annotations
@@ -16,10 +17,18 @@ from orchestrator import errors
 from orchestrator.api import refusals
 from orchestrator.api.access import roles_of
 from orchestrator.api.blueprint import COMPONENT, header_of, is_needed, refusals_of
-from orchestrator.api.problems import MEDIA_TYPE, status_of
+from orchestrator.api.openapi_shared import (
+    HEADERS,
+    RESPONSES,
+    WHATEVER_IS_ASKED,
+    of_problem,
+    of_the_server,
+    request_header,
+    with_request_id,
+)
+from orchestrator.api.problems import status_of
 from orchestrator.api.repeats import repetition_of
 from orchestrator.api.wire.members import Body, View
-from orchestrator.api.wire.service import Problem
 from orchestrator.errors import DibsError
 
 Document = dict[str, Any]
@@ -33,11 +42,13 @@ _OF_EVERY_ROUTE: tuple[type[DibsError], ...] = (
 _OF_EVERY_SCHEME: tuple[type[DibsError], ...] = (
     errors.Unauthenticated,
     errors.InsufficientScope,
+    errors.RateLimited,
     errors.Unavailable,
     errors.Overloaded,
 )
 _OF_EVERY_BODY: tuple[type[DibsError], ...] = (
     errors.OutcomeUnknown,
+    refusals.RequestTimeout,
     refusals.MalformedJson,
     refusals.JsonTooComplex,
     refusals.JsonNumberOutOfRange,
@@ -67,6 +78,7 @@ def register_openapi(app: APIFlask) -> None:
     def complete(document: Document | str) -> Document:
         if isinstance(document, str):
             raise TypeError("the document is made as JSON")
+        document["info"]["description"] += f" {WHATEVER_IS_ASKED}"
         _add_components(document)
         for rule in app.url_map.iter_rules():
             path = document["paths"].get(re.sub(r"<(?:[^:<>]*:)?([^<>]*)>", r"{\1}", rule.rule))
@@ -83,7 +95,11 @@ def _add_components(document: Document) -> None:
         *((model, "serialization") for model in _leaves(View)),
     ]
     _, schemas = models_json_schema(wanted, ref_template=COMPONENT)
-    document["components"]["schemas"] = schemas["$defs"]
+    document["components"] |= {
+        "schemas": schemas["$defs"],
+        "headers": HEADERS,
+        "responses": RESPONSES,
+    }
 
 
 def _leaves(model: type[Any]) -> list[type[Any]]:
@@ -104,19 +120,21 @@ def _complete_operation(operation: Document, view: Any) -> None:
         operation["description"] = "\n\n".join(filter(None, told))
         operation["x-repeatable"] = repetition.way
     if header := header_of(view):
-        operation["parameters"].append(
-            {"in": "header", "name": header, "required": False, "schema": {"type": "string"}}
-        )
+        operation["parameters"].append(request_header(header))
     if "requestBody" in operation:
         kinds += _OF_EVERY_BODY
         operation["requestBody"]["required"] = is_needed(view._spec["body"])  # noqa: SLF001
-    elif any(parameter["in"] == "query" for parameter in operation["parameters"]):
+    places = {parameter["in"] for parameter in operation["parameters"]}
+    if "query" in places:
         kinds.append(errors.ValidationFailed)
-    for status, codes in sorted(_by_status(kinds).items()):
-        operation["responses"][str(status)] = {
-            "description": ", ".join(sorted(codes)),
-            "content": {MEDIA_TYPE: {"schema": {"$ref": COMPONENT.format(model=Problem.__name__)}}},
-        }
+    if "path" in places:
+        # A slash in a parameter, however it is written, is another path.
+        kinds.append(errors.NotFound)
+    answers = {status: with_request_id(each) for status, each in operation["responses"].items()}
+    problems = {
+        str(status): of_problem(status, codes) for status, codes in _by_status(kinds).items()
+    }
+    operation["responses"] = dict(sorted((answers | problems | of_the_server()).items()))
 
 
 def _by_status(kinds: list[type[DibsError]]) -> dict[int, set[str]]:

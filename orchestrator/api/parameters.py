@@ -14,8 +14,9 @@ from orchestrator.errors import IdempotencyKeyInvalid, NotFound, RunNotFound
 from orchestrator.lifecycle import NAME_PATTERN
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+KEY_PATTERN: Final = r"^[\x20-\x7e]{1,255}$"
 
-_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
+_KEY: Final = re.compile(KEY_PATTERN)
 _STEP_INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 _NAME: Final = re.compile(NAME_PATTERN)
 

@@ -27,6 +27,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 # The first class that an error is an instance of decides.
 _STATUSES: Final[tuple[tuple[type[DibsError], int], ...]] = (
+    (refusals.RequestTimeout, 408),
     (refusals.PayloadTooLarge, 413),
     (refusals.UnsupportedMediaType, 415),
     (refusals.UnsupportedEncoding, 415),
@@ -69,7 +70,12 @@ def problem_answer(error: DibsError) -> Response:
     }
     answered = WholeAnswer(to_json(document), document["status"], content_type=MEDIA_TYPE)
     if error.retry_after_seconds is not None:
-        answered.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
+        retry_after = str(max(1, math.ceil(error.retry_after_seconds)))
+        answered.headers["Retry-After"] = retry_after
+        if isinstance(error, errors.RateLimited) and error.per_second is not None:
+            answered.headers["RateLimit-Limit"] = str(error.per_second)
+            answered.headers["RateLimit-Remaining"] = "0"
+            answered.headers["RateLimit-Reset"] = retry_after
     if isinstance(error, errors.Unauthenticated):
         answered.headers["WWW-Authenticate"] = 'Bearer realm="dibs"'
     if isinstance(error, refusals.MethodNotAllowed):

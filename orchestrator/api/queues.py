@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from flask import Response
+from sqlalchemy import Connection
 
 from orchestrator.api.access import OPERATORS, WATCHERS, allow, caller
 from orchestrator.api.answer import answer
+from orchestrator.api.asked_act import asked_act
 from orchestrator.api.blueprint import blueprint, refuses
 from orchestrator.api.bodies import queue_body
 from orchestrator.api.context import services
@@ -16,8 +18,8 @@ from orchestrator.api.wire.members import NoMembers
 from orchestrator.api.wire.queues import Paused, QueueLimits, QueueList, QueueView
 from orchestrator.desk.arrivals import EVERYBODY
 from orchestrator.errors import NotFound
-from orchestrator.lifecycle import covers
-from orchestrator.store import limits
+from orchestrator.lifecycle import ActKind, covers
+from orchestrator.store import limits, operator_acts
 from orchestrator.store import queues as store
 from orchestrator.store.limits import NewLimits
 from orchestrator.store.transaction import transact
@@ -56,9 +58,14 @@ def put_limits(name: str, asked: QueueLimits) -> Response:
         max_concurrency_per_key=asked.max_concurrency_per_key,
         actor=caller().name,
     )
+    line = asked_act(ActKind.LIMIT_QUEUE, queue, queue=queue, **asked.model_dump(by_alias=True))
+
+    def write(connection: Connection) -> None:
+        limits.put(connection, new)
+        operator_acts.note(connection, line)
 
     database = services().database
-    transact(database.work, lambda connection: limits.put(connection, new))
+    transact(database.work, write)
     # It may allow more now: all that wait for it look.
     database.arrived({queue: EVERYBODY})
     # Counted afterwards: claims from the queue wait for whoever holds its row.
@@ -92,10 +99,13 @@ def _set_paused(name: str, *, paused: bool) -> Response:
     queue, actor = name_of(name), caller().name
     require_queues(caller(), [queue])
     database = services().database
-    transact(
-        database.work,
-        lambda connection: store.set_paused(connection, queue, paused=paused, actor=actor),
-    )
+    line = asked_act(ActKind.PAUSE_QUEUE if paused else ActKind.RESUME_QUEUE, queue, queue=queue)
+
+    def write(connection: Connection) -> None:
+        store.set_paused(connection, queue, paused=paused, actor=actor)
+        operator_acts.note(connection, line)
+
+    transact(database.work, write)
     if not paused:
         # How many runs wait in it is not known: all that wait for them look.
         database.arrived({queue: EVERYBODY})

@@ -11,6 +11,12 @@ class MalformedRequest(Invalid):
     code = "malformed-request"
 
 
+class RequestTimeout(DibsError):
+    """The request did not arrive in time."""
+
+    code = "request-timeout"
+
+
 class MalformedJson(Invalid):
     """The body is not JSON."""
 

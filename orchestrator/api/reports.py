@@ -36,7 +36,7 @@ reports = blueprint("reports")
 
 
 @reports.post("/v1/reports")
-@allow(EXECUTORS)
+@allow(EXECUTORS, budgeted=False)
 @repeats(
     NATURALLY,
     "The same outcome under the lease that made it gets the stored answer (`replayed: true`),"

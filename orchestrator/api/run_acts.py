@@ -114,4 +114,5 @@ def _act(run_id: str, name: str, asked: Body, *, reason: str | None = None) -> A
         idempotency_key=key,
         reason=reason,
         body_hash=None if key is None else body_hash(name, asked.model_dump(mode="json")),
+        key_id=caller().key_id,
     )

@@ -7,7 +7,7 @@ from functools import partial
 from flask import Response
 from uuid_utils.compat import uuid7
 
-from orchestrator.api.access import CLIENTS, READERS, allow, caller
+from orchestrator.api.access import CLIENTS, READERS, allow, caller, caller_still
 from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import also, blueprint, refuses, takes
 from orchestrator.api.bodies import event_body, run_body, step_body
@@ -157,7 +157,7 @@ def list_all(asked: RunsQuery) -> Response:
 def show(run_id: str, asked: RunQuery) -> Response:
     """A run; with `waitSeconds` as it is when it is over or waiting, or the time is up."""
     run = services().run_watch.run(
-        run_id_of(run_id), caller().queues, wait_seconds=asked.wait_seconds
+        run_id_of(run_id), lambda: caller_still().queues, wait_seconds=asked.wait_seconds
     )
     return answer(run_body(run))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from sqlalchemy import Connection
 
 from orchestrator.api.access import OPERATORS, WATCHERS, allow, caller
 from orchestrator.api.answer import answer
+from orchestrator.api.asked_act import asked_act
 from orchestrator.api.blueprint import blueprint, refuses, takes
 from orchestrator.api.context import services
 from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, name_of
@@ -26,7 +28,8 @@ from orchestrator.api.wire.schedules import (
 from orchestrator.desk.schedules import create_run, next_due
 from orchestrator.errors import IdempotencyKeyInvalid, NotFound, ValidationFailed
 from orchestrator.firing import BadSchedule
-from orchestrator.lifecycle import covers
+from orchestrator.lifecycle import ActKind, covers
+from orchestrator.store import operator_acts
 from orchestrator.store import schedules as store
 from orchestrator.store.transaction import transact
 
@@ -43,6 +46,13 @@ def put(name: str, asked: ScheduleDefinition) -> Response:
     """Create a schedule, or change it. It fires at the next due time from now on."""
     require_queues(caller(), [asked.queue])
     known, actor = name_of(name), caller().name
+    # Not the input: it may hold anything.
+    line = asked_act(
+        ActKind.PUT_SCHEDULE,
+        known,
+        queue=asked.queue,
+        **asked.model_dump(mode="json", by_alias=True, exclude={"input", "queue"}),
+    )
 
     def write(connection: Connection) -> store.Schedule:
         if store.find(connection, known) is not None:
@@ -62,6 +72,7 @@ def put(name: str, asked: ScheduleDefinition) -> Response:
                 actor=actor,
             ),
         )
+        operator_acts.note(connection, line)
         return _require_visible(connection, known)
 
     try:
@@ -102,10 +113,12 @@ def show(name: str) -> Response:
 def delete(name: str) -> Response:
     """Forget a schedule; the runs that it created stay."""
     known = name_of(name)
+    line = asked_act(ActKind.DELETE_SCHEDULE, known)
 
     def write(connection: Connection) -> None:
-        _require_visible(connection, known)
-        store.delete(connection, known)
+        found = _require_visible(connection, known)
+        if store.delete(connection, known):
+            operator_acts.note(connection, replace(line, queue=found.queue))
 
     def look_up(connection: Connection) -> None:
         # It was there: when it is gone now, it was this request.
@@ -128,9 +141,11 @@ def run_now(name: str, _asked: NoMembers) -> Response:
     known = name_of(name)
     key = f"run-now:{caller().name}:{idempotency_key() or uuid4()}"
 
+    line = asked_act(ActKind.RUN_SCHEDULE, known)
+
     def write(connection: Connection) -> dict[str, Any]:
         schedule = _require_visible(connection, known)
-        return {"runId": create_run(connection, schedule, key=key)}
+        return {"runId": create_run(connection, schedule, key=key, line=line)}
 
     return answer(transact(services().database.work, write))
 

@@ -1,10 +1,13 @@
 """Bearer tokens: `dibs_<keyId>_<secret>` to who is calling.
 
-A token is looked up by its key id; what is stored is the SHA-256 of its secret.
-An unknown id costs what a wrong secret costs, so that neither can be told by
-time. What was looked up is believed for a second: a revocation is felt within it
-everywhere. Then all tokens in use are looked up again in one statement: however many
-they are, they cost one query a second.
+What is stored of a secret is its SHA-256. All valid tokens stand in memory, and are read
+anew each second while requests come: a revocation is felt within it everywhere, and
+nobody's credential costs a query of its own.
+
+A credential that is not good by what is known may be of a token that was made a moment
+ago. So it is judged again by what is read after it came. An unknown id and a wrong
+secret are told apart nowhere on that way, so that neither can be told by time; and
+however many strangers come, they cause few readings, which serve everyone else too.
 """
 
 from __future__ import annotations
@@ -14,22 +17,22 @@ import hmac
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from orchestrator.errors import Unauthenticated, Unavailable
 from orchestrator.lifecycle import Role
-from orchestrator.store import tokens
-from orchestrator.store.engine import Database
 from orchestrator.store.patience import seconds_left
-from orchestrator.store.transaction import transact
 
 BELIEVED_SECONDS: Final = 1.0
-# Longer than anyone waits for runs in one request, and for the next one after it.
-IN_USE_SECONDS: Final = 120.0
-_MOST_UNKNOWN: Final = 4_096
+# How often strangers may have the tokens read: so often, while that takes a tenth of the
+# time at most. So many threads may wait for it; the others are judged by what is known
+# already, which is a second old at most.
+STRANGERS_EVERY_SECONDS: Final = 0.05
+STRANGERS_SHARE: Final = 0.1
+MOST_STRANGERS_WAITING: Final = 16
 
 _BEARER: Final = re.compile(
     r"Bearer +dibs_([A-Za-z0-9]{1,64})_([A-Za-z0-9_-]{1,128})", re.IGNORECASE | re.ASCII
@@ -56,129 +59,119 @@ class StoredToken:
     secret_hash: bytes
 
 
-@dataclass(slots=True)
-class _InUse:
-    """A valid token, and when it was looked up and used last."""
+@dataclass(frozen=True, slots=True)
+class _Presented:
+    """A well-formed credential; the secret itself is not kept."""
 
-    token: StoredToken
-    looked_up_at: float
-    used_at: float
+    key_id: str
+    secret_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The valid tokens by key id, and when reading them began."""
+
+    tokens: Mapping[str, StoredToken]
+    began_at: float
+
+    def caller(self, presented: _Presented) -> Caller | None:
+        """Who it is; the same work whether the id is unknown or the secret wrong."""
+        token = self.tokens.get(presented.key_id)
+        known_hash = token.secret_hash if token else _NOBODYS_HASH
+        matches = hmac.compare_digest(presented.secret_hash, known_hash)
+        return token.caller if token and matches else None
 
 
 class Tokens:
-    """The tokens that are in use here; none is believed for longer than a second."""
+    """The valid tokens as one process knows them; none is believed for longer than a second."""
 
     def __init__(
         self,
-        look_up: Callable[[Collection[str]], Mapping[str, StoredToken]],
+        read: Callable[[], Mapping[str, StoredToken]],
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ):
         """
         Args:
-            look_up: Finds the valid tokens among these key ids.
+            read: All valid tokens by key id; never called by two threads at once.
             clock: Seconds, monotonic.
         """
-        self._look_up = look_up
+        self._read = read
         self._clock = clock
-        self._in_use: dict[str, _InUse] = {}
-        # Key ids without a valid token, and when they were looked up.
-        self._unknown: dict[str, float] = {}
-        self._looking_up = threading.Lock()
+        self._sleep = sleep
+        self._known = _Reading({}, float("-inf"))
+        self._tried_at = float("-inf")
+        self._took_seconds = 0.0
+        self._reading = threading.Lock()
+        self._strangers = threading.BoundedSemaphore(MOST_STRANGERS_WAITING)
 
-    def caller(self, credential: str | None) -> Caller:
+    def known_caller(self, credential: str | None) -> Caller | None:
         """
-        Who presents this credential.
+        Who presents this credential, by what is known by now.
 
         Args:
             credential: The value of an `Authorization` header, if there is one.
+
+        Returns:
+            None when it is not known to be good: `caller` decides.
+        """
+        presented = _read_bearer(credential)
+        if presented is None:
+            return None
+        return self._since(self._clock() - BELIEVED_SECONDS).caller(presented)
+
+    def caller(self, credential: str | None) -> Caller:
+        """
+        Who presents this credential, also when its token was made a moment ago.
 
         Raises:
             Unauthenticated: There is none, or it is not exactly one good bearer
                 token. One sentence for every reason.
         """
-        found = _BEARER.fullmatch(credential) if credential else None
-        if found is None:
+        presented = _read_bearer(credential)
+        if presented is None:
             raise _unauthenticated()
-        key_id, secret = found.groups()
-        token = self._find(key_id)
-        known_hash = token.secret_hash if token else _NOBODYS_HASH
-        matches = hmac.compare_digest(hashlib.sha256(secret.encode()).digest(), known_hash)
-        if token is None or not matches:
-            raise _unauthenticated()
-        return token.caller
-
-    def _find(self, key_id: str) -> StoredToken | None:
         now = self._clock()
-        known = self._in_use.get(key_id)
-        if known is None:
-            return self._find_new(key_id, now)
-        known.used_at = now
-        if now - known.looked_up_at >= BELIEVED_SECONDS:
-            self._look_up_again(key_id)
-            known = self._in_use.get(key_id)
-            if known is None:
-                # Revoked, and known to be; or forgotten, because nobody had used it for long.
-                return self._find_new(key_id, now)
-        return known.token
+        who = self._since(now - BELIEVED_SECONDS).caller(presented)
+        if who is None:
+            who = self._judge_again(presented, came_at=now)
+        if who is None:
+            raise _unauthenticated()
+        return who
 
-    def _find_new(self, key_id: str, now: float) -> StoredToken | None:
-        # A stranger's id is looked up by itself: nobody who is known waits for it.
-        if now - self._unknown.get(key_id, -BELIEVED_SECONDS) < BELIEVED_SECONDS:
+    def _judge_again(self, presented: _Presented, *, came_at: float) -> Caller | None:
+        if not self._strangers.acquire(blocking=False):
             return None
-        token = self._look_up([key_id]).get(key_id)
-        if token is None:
-            self._note_unknown(key_id, now)
-        else:
-            self._in_use[key_id] = _InUse(token, looked_up_at=now, used_at=now)
-        return token
+        try:
+            every_seconds = max(STRANGERS_EVERY_SECONDS, self._took_seconds / STRANGERS_SHARE)
+            pause_seconds = self._tried_at + min(every_seconds, BELIEVED_SECONDS) - came_at
+            if pause_seconds > 0:
+                self._sleep(pause_seconds)
+            return self._since(came_at).caller(presented)
+        finally:
+            self._strangers.release()
 
-    def _look_up_again(self, key_id: str) -> None:
-        """Look up all tokens in use, once for all threads that find theirs too old by now."""
-        if not self._looking_up.acquire(timeout=seconds_left()):
+    def _since(self, instant: float) -> _Reading:
+        """A reading that began then or later: one thread reads for all that need it."""
+        if self._known.began_at > instant:
+            return self._known
+        if not self._reading.acquire(timeout=seconds_left()):
             raise Unavailable("The database is not available.", retry_after_seconds=1)
         try:
-            now = self._clock()
-            known = self._in_use.get(key_id)
-            if known is not None and now - known.looked_up_at >= BELIEVED_SECONDS:
-                self._look_up_all(now)
+            if self._known.began_at <= instant:
+                self._tried_at = now = self._clock()
+                self._known = _Reading(self._read(), now)
+                self._took_seconds = self._clock() - now
+            return self._known
         finally:
-            self._looking_up.release()
-
-    def _look_up_all(self, now: float) -> None:
-        in_use, forgotten = {}, []
-        for key_id, one in self._in_use.copy().items():
-            if now - one.used_at < IN_USE_SECONDS:
-                in_use[key_id] = one
-            else:
-                forgotten.append(key_id)
-        valid = self._look_up(in_use.keys())
-        for key_id, one in in_use.items():
-            if key_id in valid:
-                # In this order: whoever reads between the two looks it up again.
-                one.token = valid[key_id]
-                one.looked_up_at = now
-            else:
-                self._note_unknown(key_id, now)
-                del self._in_use[key_id]
-        for key_id in forgotten:
-            del self._in_use[key_id]
-
-    def _note_unknown(self, key_id: str, now: float) -> None:
-        if len(self._unknown) >= _MOST_UNKNOWN:
-            self._unknown.clear()
-        self._unknown[key_id] = now
+            self._reading.release()
 
 
-def stored_tokens(database: Database, key_ids: Collection[str]) -> dict[str, StoredToken]:
-    """The tokens with these key ids that are neither revoked nor expired, by key id."""
-    found = transact(database.access, lambda connection: tokens.find_active(connection, key_ids))
-    return {
-        one.key_id: StoredToken(
-            Caller(one.key_id, one.name, Role(one.role), one.queues, one.expires_at),
-            one.secret_hash,
-        )
-        for one in found
-    }
+def _read_bearer(credential: str | None) -> _Presented | None:
+    found = _BEARER.fullmatch(credential) if credential else None
+    if found is None:
+        return None
+    return _Presented(found[1], hashlib.sha256(found[2].encode()).digest())
 
 
 def _unauthenticated() -> Unauthenticated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from sqlalchemy import Connection
 from orchestrator import definition as rules
 from orchestrator.api.access import OPERATORS, WATCHERS, allow, caller
 from orchestrator.api.answer import answer
+from orchestrator.api.asked_act import asked_act
 from orchestrator.api.blueprint import blueprint, refuses
 from orchestrator.api.context import services
 from orchestrator.api.parameters import name_of
@@ -25,6 +27,8 @@ from orchestrator.api.wire.workflows import (
     WorkflowList,
 )
 from orchestrator.errors import NotFound, ValidationFailed
+from orchestrator.lifecycle import ActKind
+from orchestrator.store import operator_acts
 from orchestrator.store import workflows as store
 from orchestrator.store.records import text_of
 from orchestrator.store.transaction import transact
@@ -57,8 +61,12 @@ def put(name: str, asked: Definition) -> Response:
         actor=caller().name,
     )
 
+    line = asked_act(ActKind.PUT_WORKFLOW, new.name)
+
     def write(connection: Connection) -> tuple[int, set[str]]:
-        return store.put(connection, new), store.served_step_types(connection)
+        version = store.put(connection, new)
+        operator_acts.note(connection, replace(line, detail={"version": version}))
+        return version, store.served_step_types(connection)
 
     version, served = transact(services().database.work, write)
     warnings = [

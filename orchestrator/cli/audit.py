@@ -1,4 +1,4 @@
-"""`dibs audit`: whether the ledger holds; works on DATABASE_URL."""
+"""`dibs audit`: who did what; and whether the ledger holds, on DATABASE_URL."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from orchestrator.audit.finding import Finding
 from orchestrator.auditor.checked import Checked, OnPage
 from orchestrator.auditor.clients import audit_client_logs
 from orchestrator.auditor.ledger import audit_ledger, audit_run
+from orchestrator.cli.audit_acts import acts
 from orchestrator.cli.audit_progress import shown_progress
 from orchestrator.cli.database import database_from_environment
 from orchestrator.cli.failure import REFUSED, USAGE, Failure
@@ -30,7 +31,10 @@ SHOWN_FINDINGS = 100
 
 @click.group(cls=rich_click.RichGroup)
 def audit() -> None:
-    """Check that the ledger proves what Dibs promises."""
+    """See who did what, and check that the ledger proves what Dibs promises."""
+
+
+audit.add_command(acts)
 
 
 @audit.command()

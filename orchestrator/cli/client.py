@@ -15,7 +15,7 @@ from orchestrator.cli.failure import (
     Failure,
 )
 from orchestrator.cli.output import printable
-from orchestrator.settings import secret_from
+from orchestrator.settings import SecretUnusable, secret_from
 
 DEFAULT_URL = "http://127.0.0.1:8420"
 # Longer than the longest wait that a route offers.
@@ -63,8 +63,8 @@ def request(
 def _token() -> str:
     try:
         token = secret_from(os.environ, "DIBS_TOKEN")
-    except OSError as error:
-        raise Failure(f"DIBS_TOKEN_FILE: {error}", MISCONFIGURED) from error
+    except SecretUnusable as error:
+        raise Failure(f"{error}.", MISCONFIGURED) from error
     if not token:
         raise Failure("DIBS_TOKEN is not set (a token from `dibs token create`).", MISCONFIGURED)
     return token

@@ -3,9 +3,14 @@
 import os
 
 from orchestrator.cli.failure import MISCONFIGURED, Failure
-from orchestrator.settings import database_url, secret_from
+from orchestrator.settings import SecretUnusable, database_url, secret_from
 
 DATABASE_URL = "DATABASE_URL"
+
+
+def database_is_given() -> bool:
+    """Whether the environment names a database at all."""
+    return bool(os.environ.get(DATABASE_URL) or os.environ.get(f"{DATABASE_URL}_FILE"))
 
 
 def database_from_environment() -> str:
@@ -20,7 +25,7 @@ def database_from_environment() -> str:
         if not text:
             raise Failure(f"{DATABASE_URL} is not set.", MISCONFIGURED)
         return database_url(text)
-    except OSError as error:
-        raise Failure(f"{DATABASE_URL}_FILE: {error}", MISCONFIGURED) from error
+    except SecretUnusable as error:
+        raise Failure(f"{error}.", MISCONFIGURED) from error
     except ValueError as error:
         raise Failure(f"{DATABASE_URL} {error}.", MISCONFIGURED) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import rich_click
 
-from orchestrator.cli.database import DATABASE_URL, database_from_environment
+from orchestrator.cli.database import database_from_environment, database_is_given
 from orchestrator.cli.failure import TRY_LATER, UNAVAILABLE, Failure
 from orchestrator.dev.child import ChildError
 from orchestrator.dev.data_directory import DataDirectory, DirectoryHeldError
@@ -52,7 +52,7 @@ def dev(port: int | None, executors: int, data: Path, seed_runs: int) -> None:
     The database is an embedded PostgreSQL, or the one in DATABASE_URL (its
     owner's URL). Everything listens on 127.0.0.1 only.
     """
-    given_url = database_from_environment() if DATABASE_URL in os.environ else None
+    given_url = database_from_environment() if database_is_given() else None
     try:
         with interrupted_once(), DataDirectory(data) as directory, Stack(directory, _say) as stack:
             chosen = _choose_port(port, directory)

@@ -8,9 +8,10 @@ import click
 import rich_click
 from sqlalchemy import Engine
 
+from orchestrator.cli.command_line_act import command_line_act
 from orchestrator.cli.database import database_from_environment
-from orchestrator.lifecycle import RunState
-from orchestrator.store import endings
+from orchestrator.lifecycle import ActKind, RunState
+from orchestrator.store import endings, operator_acts
 from orchestrator.store import leases as lease_store
 from orchestrator.store.engine import open_engine
 
@@ -62,9 +63,13 @@ def _revoke_all(engine: Engine, live: int) -> Counter[str]:
     """One pass over the leases, in batches; what their runs became."""
     became: Counter[str] = Counter()
     after = None
+    # One line however many batches: whichever ends a lease first writes it.
+    line = command_line_act(ActKind.REVOKE_LEASES, "all")
     while True:
         with engine.begin() as connection:
             ended = endings.revoke(connection, after=after, limit=BATCH)
+            if ended:
+                operator_acts.note(connection, line)
         became.update(lease.run_state for lease in ended)
         if len(ended) < BATCH:
             return became

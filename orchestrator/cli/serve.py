@@ -4,7 +4,8 @@ import click
 import rich_click
 
 from orchestrator import settings
-from orchestrator.cli.failure import UNAVAILABLE, Failure
+from orchestrator.cli.failure import MISCONFIGURED, UNAVAILABLE, Failure
+from orchestrator.exposure import DevelopmentTokensExposed, require_no_development_tokens
 from orchestrator.server import ListenError
 from orchestrator.server import serve as serve_until_told
 
@@ -17,6 +18,9 @@ def serve(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve until SIGTERM; needs DATABASE_URL and DIBS_SECRET_KEY."""
     wanted = settings.load(host=host, port=port, workers=workers)
     try:
+        require_no_development_tokens(wanted)
         serve_until_told(wanted)
+    except DevelopmentTokensExposed as error:
+        raise Failure(str(error), MISCONFIGURED) from error
     except ListenError as error:
         raise Failure(str(error), UNAVAILABLE) from error

@@ -10,14 +10,16 @@ import click
 import rich_click
 from sqlalchemy import Connection
 
+from orchestrator.cli.command_line_act import command_line_act
 from orchestrator.cli.database import database_from_environment
 from orchestrator.cli.failure import CANNOT_CREATE, REFUSED, Failure
 from orchestrator.cli.output import print_table
 from orchestrator.cli.token_options import Lasting, QueuePattern, TokenName
-from orchestrator.lifecycle import Role
-from orchestrator.minting import ALL_QUEUES, TokenNameTaken, is_active, mint
-from orchestrator.store import tokens
+from orchestrator.lifecycle import ActKind, Role
+from orchestrator.minting import ALL_QUEUES, TokenNameTaken, is_active, key_id_of, mint
+from orchestrator.store import operator_acts, tokens
 from orchestrator.store.engine import open_engine
+from orchestrator.store.operator_acts import OperatorAct
 
 DEFAULT_LIFE = "90d"
 TOKEN_PREFIX = "dibs_"  # noqa: S105 - what every token begins with
@@ -67,6 +69,7 @@ def create(
                 )
             except TokenNameTaken as error:
                 raise Failure(error.message, REFUSED) from error
+            operator_acts.note(connection, _creation(name, made, role, queues, expires))
             if file is not None:
                 # Before the commit: a token that nobody holds is worse than a file without use.
                 _write(file, made, replace=if_missing)
@@ -78,13 +81,26 @@ def create(
         click.echo(f"written to {file}", err=True)
 
 
+def _creation(
+    name: str, made: str, role: str, queues: tuple[str, ...], expires: timedelta | None
+) -> OperatorAct:
+    return command_line_act(
+        ActKind.CREATE_TOKEN,
+        name,
+        keyId=key_id_of(made),
+        role=role,
+        queues=queues or ALL_QUEUES,
+        lastsSeconds=None if expires is None else round(expires.total_seconds()),
+    )
+
+
 @token.command("list")
 def list_tokens() -> None:
     """List every token, without its secret."""
     with _transaction() as connection:
         known = tokens.list_tokens(connection)
     print_table(
-        ("KEY ID", "NAME", "ROLE", "QUEUES", "STATE", "CREATED", "EXPIRES"),
+        ("KEY ID", "NAME", "ROLE", "QUEUES", "STATE", "CREATED", "EXPIRES", "FOR"),
         (
             (
                 one.key_id,
@@ -94,6 +110,7 @@ def list_tokens() -> None:
                 "revoked" if one.revoked_at else "active" if one.active else "expired",
                 f"{one.created_at:%Y-%m-%d %H:%M}",
                 f"{one.expires_at:%Y-%m-%d %H:%M}" if one.expires_at else "never",
+                "development" if one.development else "",
             )
             for one in known
         ),
@@ -109,6 +126,10 @@ def revoke(name: str | None, key_id: str | None) -> None:
         raise click.UsageError("Give either --name or --key-id.")
     with _transaction() as connection:
         revoked = tokens.revoke(connection, name=name, key_id=key_id)
+        if revoked:
+            subject = name if name is not None else str(key_id)
+            line = command_line_act(ActKind.REVOKE_TOKENS, subject, revoked=revoked)
+            operator_acts.note(connection, line)
     if not revoked:
         raise Failure("No active token has this name or key id.", REFUSED)
     click.echo(f"revoked: {revoked}")

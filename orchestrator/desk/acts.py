@@ -4,15 +4,20 @@ With a key an act can be repeated: the repeat changes nothing and gets the run
 as it is now; another body under the same key is refused. Without one it is a
 compare-and-set on the state; only when its own COMMIT was not answered does it
 look for the event that it may have caused.
+
+What changed a run is noted among the operators' acts too, in the same transaction;
+an act that is part of a larger one is not: that has a line of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
+from uuid_utils.compat import uuid7
 
 from orchestrator.desk.arrivals import arrivals
 from orchestrator.desk.expected_input import require_expected
@@ -24,17 +29,21 @@ from orchestrator.errors import (
     RunOver,
     StateConflict,
 )
-from orchestrator.lifecycle import OVER, RunState, WaitingReason
-from orchestrator.store import acts, runs
+from orchestrator.lifecycle import OVER, ActKind, RunState, WaitingReason
+from orchestrator.store import acts, operator_acts, runs
 from orchestrator.store.acts import Act
 from orchestrator.store.engine import Database
+from orchestrator.store.operator_acts import OperatorAct
 from orchestrator.store.records import Run
 from orchestrator.store.replication import vouch
 from orchestrator.store.transaction import constraint_of, transact
 
 Change = Callable[[Connection, Act], Run | None]
 Beside = Callable[[Connection, bool], None]
-"""What is written in the act's transaction beside it; is told whether the act changed the run."""
+"""
+What the larger act, of which this is a part, writes in its transaction; is told whether
+the run was changed.
+"""
 
 TRIES = 3
 
@@ -76,6 +85,7 @@ def abort(
         acts.abort,
         ("aborted", "abort-requested"),
         refuse,
+        line=_line(act, ActKind.ABORT_RUN, reason=act.reason),
         beside=beside,
     )
 
@@ -105,7 +115,16 @@ def retry(
         raise StateConflict(run.id, run.run_state, "retry", "only failed or aborted runs are.")
 
     try:
-        return _act(database, act, queue_patterns, acts.retry, ("retried",), refuse, beside=beside)
+        return _act(
+            database,
+            act,
+            queue_patterns,
+            acts.retry,
+            ("retried",),
+            refuse,
+            line=_line(act, ActKind.RETRY_RUN),
+            beside=beside,
+        )
     except IntegrityError as error:
         if constraint_of(error) != "workflowRuns_dedup":
             raise
@@ -153,6 +172,7 @@ def resume(
         change,
         ("resumed",),
         refuse,
+        line=_line(act, ActKind.RESUME_RUN),
     )
 
 
@@ -195,7 +215,8 @@ def resolve(
             raise _TryAgain
         raise StateConflict(run.id, run.run_state, "resolve", "its outcome is not unknown.")
 
-    return _act(database, act, queue_patterns, changes[as_], ("resolved",), refuse)
+    line = _line(act, ActKind.RESOLVE_RUN, **{"as": as_, "next": next_step})
+    return _act(database, act, queue_patterns, changes[as_], ("resolved",), refuse, line=line)
 
 
 def _act(
@@ -206,6 +227,7 @@ def _act(
     kinds: tuple[str, ...],
     refuse: Callable[[Run], Run],
     *,
+    line: OperatorAct,
     beside: Beside | None = None,
 ) -> Run:
     def work(connection: Connection) -> tuple[Run, Mapping[str, int]]:
@@ -214,6 +236,8 @@ def _act(
         run = unchanged(connection) if changed is None else changed
         if beside is not None:
             beside(connection, changed is not None)
+        elif changed is not None:
+            operator_acts.note(connection, replace(line, queue=run.queue))
         return run, arrivals(connection, [run])
 
     def unchanged(connection: Connection) -> Run:
@@ -249,6 +273,19 @@ def _act(
         database.arrived(arrived)
         return run
     raise Overloaded(f"Run {act.run_id} changed {TRIES} times meanwhile.", retry_after_seconds=1)
+
+
+def _line(act: Act, kind: ActKind, **detail: str | None) -> OperatorAct:
+    """What is noted of an act; its queue is the run's."""
+    return OperatorAct(
+        id=uuid7(),
+        actor=act.actor,
+        kind=kind,
+        subject=str(act.run_id),
+        key_id=act.key_id,
+        request_id=act.request_id,
+        detail=detail,
+    )
 
 
 def _say_who_is_active(connection: Connection, act: Act) -> Run:

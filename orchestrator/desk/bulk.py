@@ -23,10 +23,11 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.desk.acts import Beside
 from orchestrator.errors import Conflict, Gone, IdempotencyKeyReused, Missing, Overloaded
-from orchestrator.store import bulk_acts, runs
+from orchestrator.store import bulk_acts, operator_acts, runs
 from orchestrator.store.acts import Act
 from orchestrator.store.bulk_acts import BulkKey, Progress
 from orchestrator.store.engine import Database
+from orchestrator.store.operator_acts import OperatorAct
 from orchestrator.store.patience import new_patience
 from orchestrator.store.records import Run
 from orchestrator.store.replication import vouch
@@ -59,13 +60,18 @@ class RunAct(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BulkWish:
-    """One act wanted on many runs, and who wants it."""
+    """
+    One act wanted on many runs, and who wants it.
+
+    Attributes:
+        line: What is noted of it, once, when it begins.
+    """
 
     key: BulkKey
     body_hash: bytes
     wanted: RunFilter
     queue_patterns: tuple[str, ...]
-    request_id: str
+    line: OperatorAct
     reason: str | None
 
 
@@ -151,7 +157,8 @@ def act_on_all(
 def _begun(connection: Connection, wish: BulkWish) -> Progress:
     newest = runs.newest_id(connection)
     before = _NOTHING if newest is None else UUID(int=newest.int + 1)
-    bulk_acts.begin(connection, wish.key, body_hash=wish.body_hash, before=before)
+    if bulk_acts.begin(connection, wish.key, body_hash=wish.body_hash, before=before):
+        operator_acts.note(connection, wish.line)
     return _progress(connection, wish)
 
 
@@ -226,9 +233,10 @@ def _pass(database: Database, wish: BulkWish, act: RunAct, run_id: UUID) -> None
     one = Act(
         run_id=run_id,
         actor=wish.key.token_name,
-        request_id=wish.request_id,
+        request_id=wish.line.request_id,
         idempotency_key=None,
         reason=wish.reason,
+        key_id=wish.line.key_id,
     )
     try:
         act(database, one, wish.queue_patterns, beside=beside)

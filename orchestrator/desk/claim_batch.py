@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -22,15 +23,19 @@ from orchestrator.desk.allowances import Allowances, Freeing
 from orchestrator.desk.gathering import ALONE, Alone
 from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.errors import RequestIdReused
-from orchestrator.store import claim_requests, claims, executors, incidents
+from orchestrator.store import claim_requests, claims, executors, parked
 from orchestrator.store.claim_requests import ClaimRequest, Key
 from orchestrator.store.executors import OutOfService
 from orchestrator.store.incidents import Process
 from orchestrator.store.known_limits import KnownLimits
+from orchestrator.store.known_slots import Taking
+from orchestrator.store.parked import Parked
 from orchestrator.store.records import Dispatch
 
 # What an executor waits that is out of service, until somebody has put it back.
 OUT_OF_SERVICE_POLL_MS = 5_000
+# What one waits that holds all that it may, until it has reported some of it.
+FULL_POLL_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,14 @@ class Wish:
     What one claim asks for.
 
     Attributes:
+        key_id: The token that it is asked with.
         executor: The full name that the lease is granted to.
         body_hash: Tells a repeat of the request from another one.
         queues: Asked in this order, beginning at another one each time.
     """
 
     token_name: str
+    key_id: str
     executor: str
     session: UUID
     request_id: UUID
@@ -85,16 +92,16 @@ class ClaimAnswer:
         return bool(self.dispatches or self.replayed or self.out_of_service)
 
 
-class PresumedDeadError(Exception):
-    """Some that were parked have lost a lease since: the runs are for the living."""
+class RefusedMeanwhileError(Exception):
+    """Some that were parked are to get nothing any more: the runs are for the others."""
 
-    def __init__(self, processes: set[Process]) -> None:
-        super().__init__(f"{len(processes)} processes")
-        self._processes = processes
+    def __init__(self, keys: set[Key]) -> None:
+        super().__init__(f"{len(keys)} claims")
+        self._keys = keys
 
     def means(self, asked: Asked) -> bool:
-        """Whether this is one of them; one that was not parked is a sign of life."""
-        return asked.parked_at is not None and asked.wish.process in self._processes
+        """Whether this is one of them; one that was not parked has just been admitted."""
+        return asked.parked_at is not None and asked.wish.key in self._keys
 
 
 class LimitsFoundError(Exception):
@@ -117,6 +124,21 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """
+    What one process knows that bounds its claims; it learns from each.
+
+    Attributes:
+        points: From where it looks along the queues; they move.
+        slots: What this transaction takes of the executors' room.
+    """
+
+    limits: KnownLimits
+    points: StartingPoints
+    slots: Taking
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """
     What became of some wishes.
@@ -130,18 +152,12 @@ class Served:
     freeing: Mapping[str, Freeing]
 
 
-def claim_together(
-    connection: Connection, asked: Sequence[Asked], *, known: KnownLimits, points: StartingPoints
-) -> Served:
+def claim_together(connection: Connection, asked: Sequence[Asked], *, known: Known) -> Served:
     """
     Claim for several requests; one that a copy of it holds up is not waited for.
 
-    Args:
-        known: What this process knows of the queues' limits; it learns.
-        points: From where it looks along the queues; they move.
-
     Raises:
-        PresumedDeadError: Nothing may be committed; the others are to be served again.
+        RefusedMeanwhileError: Nothing may be committed; the others are to be served again.
         LimitsFoundError: Nothing may be committed; all are to be served again.
     """
     once: dict[Key, Asked] = {}
@@ -152,7 +168,6 @@ def claim_together(
         connection,
         [each for each, is_free in zip(once.values(), free, strict=True) if is_free],
         known,
-        points,
     )
     # A second copy in the same batch is none of `once`.
     return Served(
@@ -164,22 +179,21 @@ def claim_together(
     )
 
 
-def claim_alone(
-    connection: Connection, asked: Asked, *, known: KnownLimits, points: StartingPoints
-) -> ClaimAnswer:
+def claim_alone(connection: Connection, asked: Asked, *, known: Known) -> ClaimAnswer:
     """
     Claim for one request, after any copy of it that is being served.
 
     Raises:
         RequestIdReused: The request id belongs to another body.
-        PresumedDeadError, LimitsFoundError: As `claim_together`.
+        RefusedMeanwhileError, LimitsFoundError: As `claim_together`.
     """
     wish = asked.wish
     request = ClaimRequest(wish.token_name, wish.request_id, wish.session, wish.body_hash)
     replayed = replay(connection, request, lease_seconds=wish.lease_seconds)
     if replayed is not None:
+        _refuse_meanwhile(connection, [asked])
         return ClaimAnswer(replayed, 0, replayed=True)
-    answers, _ = _claim(connection, [asked], known, points)
+    answers, _ = _claim(connection, [asked], known)
     return answers[wish.key]
 
 
@@ -212,45 +226,58 @@ def replay(
 
 @dataclass(slots=True)
 class _Round:
-    """What one wish has got so far, and how much more may go into its answer."""
+    """
+    What one wish has got so far, and how much more may go into its answer.
+
+    Attributes:
+        most: How many it may have, of those that it asks for.
+    """
 
     asked: Asked
+    most: int
     got: list[Dispatch] = field(default_factory=list)
     answer_bytes: int = claims.ANSWER_BYTES
 
     @property
     def wants(self) -> int:
-        return self.asked.wish.limit - len(self.got) if self.answer_bytes > 0 else 0
+        return self.most - len(self.got) if self.answer_bytes > 0 else 0
 
 
 def _claim(
-    connection: Connection, asked: Sequence[Asked], known: KnownLimits, points: StartingPoints
+    connection: Connection, asked: Sequence[Asked], known: Known
 ) -> tuple[dict[Key, ClaimAnswer], Mapping[str, Freeing]]:
     """
     An answer for each; those that were granted something before are left out.
 
     Beside them the queues whose rate is used up.
     """
-    rounds = [_Round(each) for each in asked]
+    rounds = _rounds(connection, asked, known.slots)
     queues = {name for each in asked for name in each.queues}
-    allowances = Allowances(connection, known, queues, briefly=len(asked) > 1)
+    allowances = Allowances(connection, known.limits, queues, briefly=len(asked) > 1)
     for place in range(max((len(each.queues) for each in asked), default=0)):
         by_queue: dict[str, list[_Round]] = {}
         for each in rounds:
             if place < len(each.asked.queues) and each.wants:
                 by_queue.setdefault(each.asked.queues[place], []).append(each)
         for queue, wanting in sorted(by_queue.items()):
-            if not _claim_from(connection, queue, wanting, allowances, points):
-                known.note(queue)
+            if not _claim_from(connection, queue, wanting, allowances, known.points):
+                known.limits.note(queue)
                 raise LimitsFoundError
     allowances.keep()
     freeing = allowances.freeing()
     got = [each for each in rounds if each.got]
-    _refuse_the_dead(connection, got)
+    _refuse_meanwhile(connection, [each.asked for each in got])
+    for each in got:
+        known.slots.gave(each.asked.wish.process, len(each.got))
     answers = {each.asked.wish.key: ClaimAnswer(each.got, 0, replayed=False) for each in got}
     without = [each.asked.wish for each in rounds if not each.got]
     if without:
-        answers |= _empty_answers(connection, without, freeing)
+        full = {
+            each.asked.wish.process: known.slots.full(each.asked.wish.process)
+            for each in rounds
+            if not each.most
+        }
+        answers |= _empty_answers(connection, without, freeing, full)
     if not got:
         # Nothing to keep: the locks go with the transaction.
         connection.rollback()
@@ -297,19 +324,35 @@ def _claim_from(
     return True
 
 
-def _refuse_the_dead(connection: Connection, got: Sequence[_Round]) -> None:
+def _rounds(connection: Connection, asked: Sequence[Asked], slots: Taking) -> list[_Round]:
+    wanted: Counter[Process] = Counter()
+    for each in asked:
+        wanted[each.wish.process] += each.wish.limit
+    taken = slots.take(connection, wanted)
+    rounds = []
+    for each in asked:
+        most = min(each.wish.limit, taken[each.wish.process])
+        taken[each.wish.process] -= most
+        rounds.append(_Round(each, most))
+    return rounds
+
+
+def _refuse_meanwhile(connection: Connection, got: Sequence[Asked]) -> None:
     now = time.monotonic()
-    waited_seconds = {
-        each.asked.wish.process: now - each.asked.parked_at
+    waited = [
+        Parked(each.wish.key, each.wish.key_id, each.wish.process, now - each.parked_at)
         for each in got
-        if each.asked.parked_at is not None
-    }
-    if waited_seconds and (dead := incidents.lost_while_waiting(connection, waited_seconds)):
-        raise PresumedDeadError(dead)
+        if each.parked_at is not None
+    ]
+    if waited and (refused := parked.refused_meanwhile(connection, waited)):
+        raise RefusedMeanwhileError(refused)
 
 
 def _empty_answers(
-    connection: Connection, wishes: Sequence[Wish], freeing: Mapping[str, Freeing]
+    connection: Connection,
+    wishes: Sequence[Wish],
+    freeing: Mapping[str, Freeing],
+    full: Mapping[Process, OutOfService],
 ) -> dict[Key, ClaimAnswer]:
     granted = claim_requests.granted(connection, [wish.key for wish in wishes])
     out = executors.out_of_service(connection, [wish.process for wish in wishes])
@@ -318,6 +361,8 @@ def _empty_answers(
         if wish.key not in granted:
             why = out.get(wish.process)
             pause_ms = OUT_OF_SERVICE_POLL_MS if why else _freed_after_ms(wish, freeing)
+            if why is None and (why := full.get(wish.process)):
+                pause_ms = FULL_POLL_MS
             answers[wish.key] = ClaimAnswer((), pause_ms, replayed=False, out_of_service=why)
     return answers
 

@@ -11,16 +11,17 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from orchestrator.desk.alarm import Alarm
 from orchestrator.desk.claim_batch import (
     Asked,
     ClaimAnswer,
+    Known,
     LimitsFoundError,
-    PresumedDeadError,
+    RefusedMeanwhileError,
     Wish,
     claim_alone,
     claim_together,
@@ -195,7 +196,7 @@ class ClaimDesk:
                     return ClaimAnswer((), 0, replayed=False)
                 try:
                     answer = self._gathering.collect(ticket, woken=woken)
-                except PresumedDeadError:
+                except RefusedMeanwhileError:
                     return ClaimAnswer((), EMPTY_POLL_MS, replayed=False)
             if answer.is_final:
                 return answer
@@ -225,17 +226,16 @@ class ClaimDesk:
         living = list(asked)
         began = time.monotonic()
         while living:
-            work = partial(
-                claim_together,
-                asked=tuple(living),
-                known=self._database.limits,
-                points=self._points,
-            )
             try:
-                served = transact(self._database.work, work, committing=committing)
+                with self._known() as known:
+                    served = transact(
+                        self._database.work,
+                        partial(claim_together, asked=tuple(living), known=known),
+                        committing=committing,
+                    )
             except LimitsFoundError:
                 continue
-            except PresumedDeadError as refusal:
+            except RefusedMeanwhileError as refusal:
                 for each in [one for one in living if refusal.means(one)]:
                     outcomes[id(each)] = refusal
                     living.remove(each)
@@ -249,10 +249,15 @@ class ClaimDesk:
         return [outcomes[id(each)] for each in asked]
 
     def _serve_alone(self, asked: Asked) -> ClaimAnswer:
-        work = partial(claim_alone, asked=asked, known=self._database.limits, points=self._points)
         while True:
-            with suppress(LimitsFoundError):
-                return transact(self._database.work, work)
+            with suppress(LimitsFoundError), self._known() as known:
+                return transact(self._database.work, partial(claim_alone, asked=asked, known=known))
+
+    @contextmanager
+    def _known(self) -> Iterator[Known]:
+        """What bounds the claims of one transaction."""
+        with self._database.slots.taking() as taking:
+            yield Known(self._database.limits, self._points, taking)
 
     def _look(self) -> None:
         """Look for all that are parked, once for all of them, and serve those it concerns."""

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from orchestrator.store import claim_requests, keeper
+from orchestrator.store import claim_requests, keeper, operator_acts
 
 # From the end of one pass to the beginning of the next.
 PRUNE_EVERY_SECONDS = 60.0
@@ -39,27 +39,28 @@ class Pruning:
     def __init__(self, *, retention_days: int):
         """
         Args:
-            retention_days: How long over runs are kept; 0 keeps them for ever.
+            retention_days: How long over runs and acts are kept; 0 keeps them for ever.
         """
         self._retention_days = retention_days
         self._page = FIRST_PAGE
 
     def step(self, connection: Connection, *, after: UUID | None) -> Step:
         """
-        Delete a page of over runs and a page of old claims' requests.
+        Delete a page of over runs, one of old acts, and one of old claims' requests.
 
         Args:
             after: How far the pass has come; None begins one.
         """
         began = time.monotonic()
-        size, pruned = self._page, keeper.Pruned(runs=0, through=None, is_last=True)
+        size, pruned, acts = self._page, keeper.Pruned(runs=0, through=None, is_last=True), 0
         if self._retention_days:
             pruned = keeper.prune(
                 connection, retention_days=self._retention_days, after=after, limit=size
             )
+            acts = operator_acts.prune(connection, retention_days=self._retention_days, limit=size)
         dropped = claim_requests.drop_old(connection, limit=size)
         took_seconds = time.monotonic() - began
-        goes_on = not pruned.is_last or dropped == size
+        goes_on = not pruned.is_last or size in (acts, dropped)
         keeper.note_pruning(
             connection,
             through=pruned.through if goes_on else None,

@@ -5,8 +5,10 @@ The guarded UPDATE decides. What is read afterwards only words the refusal.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NoReturn
 
 from sqlalchemy import Connection
@@ -29,8 +31,10 @@ from orchestrator.store import claim_requests, claims, executors, gates, limits,
 from orchestrator.store.claim_requests import ClaimRequest
 from orchestrator.store.claims import RunWish
 from orchestrator.store.engine import Database
+from orchestrator.store.executors import OutOfService
 from orchestrator.store.gates import Key, Standing
 from orchestrator.store.known_limits import KnownLimits
+from orchestrator.store.known_slots import Taking
 from orchestrator.store.leases import server_time
 from orchestrator.store.records import Dispatch, Run
 from orchestrator.store.transaction import transact
@@ -83,21 +87,20 @@ def claim_run(
         RequestIdReused: The request id belongs to another body.
     """
     for _ in range(TRIES):
-        try:
+        with suppress(_TryAgain), database.slots.taking() as taking:
             return transact(
                 database.work,
-                lambda connection: _claim(
-                    connection,
-                    wish,
-                    body_hash,
-                    queue_patterns,
-                    step_queue_patterns,
-                    value,
-                    database.limits,
+                partial(
+                    _claim,
+                    wish=wish,
+                    body_hash=body_hash,
+                    queue_patterns=queue_patterns,
+                    step_queue_patterns=step_queue_patterns,
+                    value=value,
+                    known=database.limits,
+                    slots=taking,
                 ),
             )
-        except _TryAgain:
-            continue
     raise Overloaded(
         f"Run {wish.run_id} changed {TRIES} times while it was claimed.", retry_after_seconds=1
     )
@@ -111,6 +114,7 @@ def _claim(
     step_queue_patterns: tuple[str, ...],
     value: Any,
     known: KnownLimits,
+    slots: Taking,
 ) -> tuple[Dispatch, bool]:
     run = visible_run(connection, wish.run_id, queue_patterns)
     if not covers(step_queue_patterns, run.step_queue):
@@ -129,11 +133,15 @@ def _claim(
         require_expected(run, value)
         wish = replace(wish, seen_version=run.version)
         _require_place(connection, run)
+    process = (wish.executor, wish.session)
+    if not slots.take(connection, {process: 1})[process]:
+        _refuse(connection, wish, queue_patterns, known, allowances, slots.full(process))
     dispatch = claims.claim_run(
         connection, wish, within_limits_of=run.step_queue if allowed else None
     )
     if dispatch is None:
         _refuse(connection, wish, queue_patterns, known, allowances)
+    slots.gave(process, 1)
     if allowed:
         allowances.note(run.step_queue, 1)
         allowances.keep()
@@ -157,6 +165,7 @@ def _refuse(
     queue_patterns: tuple[str, ...],
     known: KnownLimits,
     allowances: Allowances,
+    full: OutOfService | None = None,
 ) -> NoReturn:
     run = visible_run(connection, wish.run_id, queue_patterns)
     now = server_time(connection)
@@ -166,7 +175,7 @@ def _refuse(
     if run.run_state in LEASED:
         raise RunHeld(run.id, run.run_state, run.lease_expires_at, _seconds_left(run, now))
     process = (wish.executor, wish.session)
-    out = executors.out_of_service(connection, [process]).get(process)
+    out = executors.out_of_service(connection, [process]).get(process, full)
     gate = _gate(run, paused=paused, brought_input=wish.input is not None, serving=out is None)
     if gate is None and run.concurrency_key is not None:
         key = (run.queue, run.concurrency_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 from orchestrator.desk.visibility import visible_run
@@ -24,14 +25,19 @@ class RunWatch:
         self._places = threading.BoundedSemaphore(max(1, limit))
         self._draining = draining
 
-    def run(self, run_id: UUID, queue_patterns: tuple[str, ...], *, wait_seconds: float) -> Run:
+    def run(
+        self, run_id: UUID, queue_patterns: Callable[[], tuple[str, ...]], *, wait_seconds: float
+    ) -> Run:
         """
         A run as it is when it is over or waiting, or when the time is up.
+
+        Args:
+            queue_patterns: What the reader may see; asked before each look, and may refuse.
 
         Raises:
             RunNotFound: There is no such run among these queues.
         """
-        run = self._look(run_id, queue_patterns)
+        run = self._look(run_id, queue_patterns())
         if wait_seconds <= 0 or _rests(run) or not self._places.acquire(blocking=False):
             return run
         try:
@@ -39,7 +45,7 @@ class RunWatch:
             while not _rests(run) and (left := deadline - time.monotonic()) > 0:
                 if self._draining.wait(min(left, LOOK_AGAIN_SECONDS)):
                     break
-                run = self._look(run_id, queue_patterns)
+                run = self._look(run_id, queue_patterns())
             return run
         finally:
             self._places.release()

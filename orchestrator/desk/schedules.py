@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -17,11 +18,12 @@ from sqlalchemy import Connection
 from uuid_utils.compat import uuid7
 
 from orchestrator.firing import BadSchedule, next_firing
-from orchestrator.store import runs, schedules
+from orchestrator.store import operator_acts, runs, schedules
 from orchestrator.store.leases import server_time
+from orchestrator.store.operator_acts import OperatorAct
 from orchestrator.store.records import text_of
 from orchestrator.store.replication import vouch
-from orchestrator.store.runs import NewRun
+from orchestrator.store.runs import AskedBy, NewRun
 from orchestrator.store.schedules import Schedule
 
 DEFAULT_BUDGET = 3
@@ -65,12 +67,15 @@ def fired(_connection: Connection, found: Sequence[Schedule]) -> dict[str, int]:
     return Counter(schedule.queue for schedule in found)
 
 
-def create_run(connection: Connection, schedule: Schedule, *, key: str) -> UUID | None:
+def create_run(
+    connection: Connection, schedule: Schedule, *, key: str, line: OperatorAct | None = None
+) -> UUID | None:
     """
     Create a run of a schedule.
 
     Args:
         key: Of each key there is one run, for as long as that is kept.
+        line: Who runs it now, to be noted when that creates a run; None: the clock does.
 
     Returns:
         Its id, also when the key has a run already; None: one lives and overlap is `skip`.
@@ -92,12 +97,17 @@ def create_run(connection: Connection, schedule: Schedule, *, key: str) -> UUID 
                 request_hash=b"",
                 traceparent=None,
                 created_by=f"schedule:{schedule.name}",
-                request_id=None,
+                request_id=None if line is None else line.request_id,
             )
         ],
+        asked_by=None if line is None else AskedBy(line.actor, line.key_id),
     )
     if created:
-        return created[0].id
+        run_id = created[0].id
+        if line is not None:
+            noted = replace(line, queue=schedule.queue, detail={"runId": str(run_id)})
+            operator_acts.note(connection, noted)
+        return run_id
     vouch(connection)
     keyed = runs.find_by_idempotency_key(connection, f"schedule:{schedule.name}", key)
     return keyed.run.id if keyed else None

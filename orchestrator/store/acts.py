@@ -29,6 +29,7 @@ class Act:
 
     Attributes:
         body_hash: Of all that was asked; is kept beside the key.
+        key_id: Which of the actor's tokens.
     """
 
     run_id: UUID
@@ -37,6 +38,7 @@ class Act:
     idempotency_key: str | None
     reason: str | None = None
     body_hash: bytes | None = None
+    key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +314,7 @@ noted AS (
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(:request_id AS text), CAST(:actor AS text), jsonb_strip_nulls(jsonb_build_object(
            'reason', CAST(:reason AS text), 'stepIndex', c.step_index, 'as', {as_},
+           'keyId', CAST(:key_id AS text),
            'idempotencyKey', CAST(:idempotency_key AS text),
            'bodyHash', encode(CAST(:body_hash AS bytea), 'hex')))
     FROM changed c)
@@ -332,6 +335,7 @@ def _changed(
             "idempotency_key": act.idempotency_key,
             "reason": act.reason,
             "body_hash": act.body_hash,
+            "key_id": act.key_id,
             **values,
         },
     ).one_or_none()

@@ -44,21 +44,26 @@ class Progress:
     refused: int
 
 
-def begin(connection: Connection, key: BulkKey, *, body_hash: bytes, before: UUID) -> None:
+def begin(connection: Connection, key: BulkKey, *, body_hash: bytes, before: UUID) -> bool:
     """
-    Begin a bulk act, unless this key has begun one.
+    Begin a bulk act.
 
     Args:
         before: An id beyond every run that is part of it.
+
+    Returns:
+        False when this key has begun one before; that one goes on.
     """
-    connection.execute(
-        text("""
+    return bool(
+        connection.execute(
+            text("""
 INSERT INTO "bulkActs" ("tokenName", "idempotencyKey", "bodyHash", at, before, "isOver",
                         matched, changed, refused)
 VALUES (:token_name, :idempotency_key, :body_hash, clock_timestamp(), :before, false, 0, 0, 0)
 ON CONFLICT DO NOTHING
 """),
-        {**_named(key), "body_hash": body_hash, "before": before},
+            {**_named(key), "body_hash": body_hash, "before": before},
+        ).rowcount
     )
 
 

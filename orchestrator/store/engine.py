@@ -17,7 +17,10 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.store.connection import BoundedConnection
+from orchestrator.store.conninfo import unless_given
 from orchestrator.store.known_limits import KnownLimits
+from orchestrator.store.known_slots import KnownSlots
+from orchestrator.store.pool import PatientPool
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 4_000
@@ -25,7 +28,7 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 POOL_TIMEOUT_SECONDS = 2
 CONNECT_TIMEOUT_SECONDS = 2
 RECYCLE_SECONDS = 1_800
-ACCESS_CONNECTIONS = 2
+ACCESS_CONNECTIONS = 1
 
 # A connection that is cut off (a partition, a stopped machine) fails within
 # the five seconds that a request may wait for the database.
@@ -60,10 +63,11 @@ class Database:
     Attributes:
         work: For claims, creates and reads.
         leases: For renewals, reports and releases, and the keeper.
-        access: For looking tokens up: a stranger's garbage waits there by itself.
+        access: For reading the tokens, by one thread at a time.
         arrived: To be told, after COMMIT, how many runs have become claimable in which
             queues; those that are parked wait for it.
         limits: What this process knows of the queues' limits.
+        slots: What it knows of what executors may still be given.
     """
 
     work: Engine
@@ -71,6 +75,7 @@ class Database:
     access: Engine
     arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None
     limits: KnownLimits = field(default_factory=KnownLimits)
+    slots: KnownSlots = field(default_factory=KnownSlots)
 
     def close(self) -> None:
         self.work.dispose()
@@ -90,7 +95,7 @@ def open_database(
     Prepare the pools; nothing is connected yet.
 
     Args:
-        url: A libpq URL; it reaches libpq as it is.
+        url: A libpq URL; it reaches libpq as it is, and wins over what is said here.
         name: `application_name`, as `pg_stat_activity` shows it.
         arrived: As in `Database`.
     """
@@ -106,7 +111,8 @@ def open_engine(url: str, *, connections: int, name: str) -> Engine:
     """One pool of at most this many connections, each with bounded waits."""
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: BoundedConnection.connect(url, application_name=name, **_SOCKET),
+        creator=lambda: _connect(url, name),
+        poolclass=PatientPool,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_SECONDS,
@@ -127,9 +133,13 @@ def open_connection(url: str, *, name: str) -> BoundedConnection:
     Raises:
         psycopg.Error: The server cannot be reached, or is a standby.
     """
-    connection = BoundedConnection.connect(url, application_name=name, **_SOCKET)
+    connection = _connect(url, name)
     _bound(connection)
     return connection
+
+
+def _connect(url: str, name: str) -> BoundedConnection:
+    return BoundedConnection.connect(url, **unless_given(url, application_name=name, **_SOCKET))
 
 
 def _raw(text: bytes | str) -> orjson.Fragment:

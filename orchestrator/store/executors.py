@@ -24,6 +24,7 @@ class Registration:
     What an executor says of itself; `labels` is JSON text.
 
     Attributes:
+        slots: How many runs it executes at once; None when it does not say.
         draining: This session is being stopped: nothing more is handed to it,
             and it does not come back.
     """
@@ -32,7 +33,7 @@ class Registration:
     session: UUID
     token_name: str
     version: str | None
-    slots: int
+    slots: int | None
     queues: tuple[str, ...]
     step_types: tuple[str, ...]
     labels: str
@@ -48,7 +49,7 @@ class Executor:
     session: UUID
     token_name: str
     version: str | None
-    slots: int
+    slots: int | None
     queues: list[str]
     step_types: list[str]
     labels: Json
@@ -62,10 +63,23 @@ class Executor:
 
 @dataclass(frozen=True, slots=True)
 class OutOfService:
-    """A session that may not claim: `draining` or `quarantined`, and why, if anyone said."""
+    """
+    A session that gets nothing, and why, if anyone said.
+
+    Attributes:
+        state: `draining` or `quarantined`; `full` when it holds all that it may.
+    """
 
     state: str
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How many runs a registered session executes at once, and how many it holds."""
+
+    slots: int
+    runs: int
 
 
 def register(connection: Connection, registration: Registration) -> None:
@@ -141,6 +155,26 @@ SELECT e."fullName", e.session, e.state, e.reason
         },
     )
     return {(row[0], row[1]): OutOfService(row[2], row[3]) for row in rows}
+
+
+def holdings(connection: Connection, processes: Sequence[Process]) -> dict[Process, Holding]:
+    """What those of these processes hold that have said how many slots they have."""
+    rows = connection.execute(
+        text("""
+SELECT e."fullName", e.session, e.slots,
+       (SELECT count(*) FROM "workflowRuns" r
+         WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
+           AND r."lockedBy" = e."fullName")
+  FROM unnest(CAST(:full_names AS text[]), CAST(:sessions AS uuid[])) AS s(full_name, session)
+  JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
+ WHERE e.slots IS NOT NULL
+"""),
+        {
+            "full_names": [full_name for full_name, _ in processes],
+            "sessions": [session for _, session in processes],
+        },
+    )
+    return {(row[0], row[1]): Holding(row[2], row[3]) for row in rows}
 
 
 def seen(connection: Connection, sessions: Iterable[tuple[str, UUID]]) -> None:

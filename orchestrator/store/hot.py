@@ -22,6 +22,8 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import DBAPIError
 
+from orchestrator.store.pool import give_up
+
 Row = tuple[Any, ...]
 
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
@@ -64,7 +66,7 @@ class HotStatement:
         except psycopg.Error as error:
             is_disconnect = connection.dialect.is_disconnect(error, link, None)  # type: ignore[arg-type]
             if is_disconnect:
-                connection.invalidate(error)
+                give_up(connection, error)
             raise DBAPIError.instance(
                 self.text,
                 None,

@@ -1,4 +1,4 @@
-"""What parked wishes look at together: one statement for all of them, which locks nothing."""
+"""What concerns the claims that are parked: what has come for them, and who gets nothing."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ from orchestrator.store.claim_requests import Key
 from orchestrator.store.gates import NOT_GATED
 from orchestrator.store.incidents import Process
 from orchestrator.store.sql import text
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """
+    A claim that was parked, and for how long.
+
+    Attributes:
+        key_id: The token that it was asked with.
+    """
+
+    key: Key
+    key_id: str
+    process: Process
+    waited_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +54,8 @@ def look(
     processes: Sequence[Process],
 ) -> Look:
     """
-    Whether a claim from these queues, by these requests and processes, would be answered.
+    Whether a claim from these queues, by these requests and processes, would be answered:
+    one statement for all of them, which locks nothing.
 
     Args:
         most: Runs of a queue beyond this many are not counted.
@@ -79,3 +95,41 @@ SELECT 'out-of-service', e."fullName", e.session, NULL
         answered={(row.name, row.id) for row in rows if row.what == "answered"},
         out_of_service={(row.name, row.id) for row in rows if row.what == "out-of-service"},
     )
+
+
+def refused_meanwhile(connection: Connection, parked: Sequence[Parked]) -> set[Key]:
+    """
+    Those of these claims that are to get nothing: since they were asked their process
+    has lost a lease, or their token was revoked or has expired.
+
+    To be asked after the claim, in its transaction: a run that came back from a
+    lost lease became visible together with the line that says whose it was. A loss
+    that is yet to come was noted before the clock stepped back: it says nothing.
+    """
+    rows = connection.execute(
+        text("""
+SELECT p.token_name, p.request_id
+  FROM unnest(CAST(:token_names AS text[]), CAST(:request_ids AS uuid[]), CAST(:key_ids AS text[]),
+    CAST(:executors AS text[]), CAST(:sessions AS uuid[]),
+    CAST(:waited_seconds AS double precision[]))
+    AS p(token_name, request_id, key_id, executor, session, waited_seconds)
+ WHERE EXISTS (
+   SELECT FROM incidents i
+    WHERE i.executor = p.executor AND i.session = p.session
+      AND i.at BETWEEN clock_timestamp() - make_interval(secs => p.waited_seconds)
+                   AND clock_timestamp())
+    OR EXISTS (
+   SELECT FROM "accessTokens" a
+    WHERE a."keyId" = p.key_id
+      AND (a."revokedAt" IS NOT NULL OR a."expiresAt" <= clock_timestamp()))
+"""),
+        {
+            "token_names": [one.key[0] for one in parked],
+            "request_ids": [one.key[1] for one in parked],
+            "key_ids": [one.key_id for one in parked],
+            "executors": [one.process[0] for one in parked],
+            "sessions": [one.process[1] for one in parked],
+            "waited_seconds": [one.waited_seconds for one in parked],
+        },
+    )
+    return {(row[0], row[1]) for row in rows}

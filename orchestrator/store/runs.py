@@ -88,17 +88,34 @@ class Scanned:
     reached: UUID | None
 
 
-def create(connection: Connection, runs: Sequence[NewRun]) -> list[Run]:
+@dataclass(frozen=True, slots=True)
+class AskedBy:
+    """Who had runs created that do not belong to him: a schedule's, which he ran now."""
+
+    actor: str
+    key_id: str | None
+
+
+def create(
+    connection: Connection, runs: Sequence[NewRun], *, asked_by: AskedBy | None = None
+) -> list[Run]:
     """
     Create runs: pending, or scheduled when they are not due yet.
 
     A run is pinned to the current version of its workflow; without a definition
     it is one step of the workflow's name.
 
+    Args:
+        asked_by: Whom the ledger names, where it is not who they belong to.
+
     Returns:
         The created ones, in the order given. One is missing when a live run has
         its dedupKey or a run has its idempotency key; nothing was written for it.
     """
+    actor, detail = """c."createdBy\"""", "'{}'"
+    if asked_by is not None:
+        actor = "CAST(:actor AS text)"
+        detail = "jsonb_strip_nulls(jsonb_build_object('keyId', CAST(:key_id AS text)))"
     # One reading of the clock for all, so that the runs of a batch are claimed in the
     # order of their ids. They are written in the order of their keys: two batches with
     # the same keys wait for each other in one direction only.
@@ -139,7 +156,7 @@ created AS (
   RETURNING r.*),
 noted AS (
   INSERT INTO "runEvents" ("runId", seq, kind, at, "toState", "requestId", actor, detail)
-  SELECT c.id, 1, 'created', c."createdAt", c."runState", w.request_id, c."createdBy", '{{}}'
+  SELECT c.id, 1, 'created', c."createdAt", c."runState", w.request_id, {actor}, {detail}
     FROM created c JOIN wished w USING (id))
 SELECT {run_columns("c")} FROM created c JOIN wished w USING (id) ORDER BY w.place
 """).rows(
@@ -160,6 +177,8 @@ SELECT {run_columns("c")} FROM created c JOIN wished w USING (id) ORDER BY w.pla
             "created_bys": [run.created_by for run in runs],
             "request_ids": [run.request_id for run in runs],
             "concurrency_keys": [run.concurrency_key for run in runs],
+            "actor": asked_by and asked_by.actor,
+            "key_id": asked_by and asked_by.key_id,
         },
     )
     return [run_of(row) for row in rows]

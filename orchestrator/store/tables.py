@@ -348,7 +348,7 @@ executors = Table(
     _column("session", "session", Uuid, "the process start"),
     _column("tokenName", "token_name", Text, "the token it speaks with"),
     _column("version", "version", Text, "what it says of its own version", nullable=True),
-    _column("slots", "slots", Integer, "how many runs it executes at once"),
+    _column("slots", "slots", Integer, "how many runs it executes at once", nullable=True),
     _column("queues", "queues", ARRAY(Text), "the queues it polls"),
     _column("stepTypes", "step_types", ARRAY(Text), "the step types it has handlers for"),
     _column("labels", "labels", JSONB, "what it says of itself"),
@@ -430,6 +430,23 @@ queues = Table(
     PrimaryKeyConstraint("name", name="queues_pkey"),
 )
 
+operator_acts = Table(
+    "operatorActs",
+    metadata,
+    _column("id", "id", Uuid, "UUIDv7, one for each request"),
+    _column("at", "at", Instant, "when, by the database's clock"),
+    _column("actor", "actor", Text, "the token's name, or cli:<user>"),
+    _column("keyId", "key_id", Text, "the token's key id; null on the command line", nullable=True),
+    _column("requestId", "request_id", Text, "of which request; null there too", nullable=True),
+    _column("kind", "kind", Text, "what was done, see lifecycle.ActKind"),
+    _column("subject", "subject", Text, "to what: a run's id, or a name"),
+    _column(
+        "queue", "queue", Text, "of which queue; null: seen by who sees every queue", nullable=True
+    ),
+    _column("detail", "detail", JSONB, "what was asked for; no payload, no secret"),
+    PrimaryKeyConstraint("id", name="operatorActs_pkey"),
+)
+
 access_tokens = Table(
     "accessTokens",
     metadata,
@@ -443,6 +460,12 @@ access_tokens = Table(
     _column("createdAt", "created_at", Instant, "when it was made"),
     _column("expiresAt", "expires_at", Instant, "null for never", nullable=True),
     _column("revokedAt", "revoked_at", Instant, "when it was revoked", nullable=True),
+    _column(
+        "development",
+        "development",
+        Boolean,
+        "made by `dibs dev`: good on a loopback address only",
+    ),
     PrimaryKeyConstraint("key_id", name="accessTokens_pkey"),
 )
 Index("accessTokens_name", access_tokens.c.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +15,12 @@ ACTIVE_PER_NAME = 2
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token without its secret."""
+    """
+    A token without its secret.
+
+    Attributes:
+        development: Made to try Dibs out on one machine; good on a loopback address only.
+    """
 
     key_id: str
     name: str
@@ -25,11 +30,12 @@ class AccessToken:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    development: bool
     active: bool
 
 
 _COLUMNS = """"keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
-  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active"""
 
 
@@ -41,17 +47,49 @@ def find(connection: Connection, key_id: str) -> AccessToken | None:
     return next(iter(_tokens(rows.mappings())), None)
 
 
-def find_active(connection: Connection, key_ids: Collection[str]) -> list[AccessToken]:
-    """Those of these tokens that are neither revoked nor expired by the database's clock."""
+def version_of_active(connection: Connection) -> str:
+    """
+    A text that is another one as soon as the active tokens are others.
+
+    It changes with any of their columns, and when one expires by the database's clock.
+    """
+    version: str = connection.execute(
+        text("""
+SELECT count(*) || ':' || coalesce(sum(hashtextextended(CAST(t AS text), 0)), 0)
+  FROM "accessTokens" t
+ WHERE "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp())
+""")
+    ).scalar_one()
+    return version
+
+
+def list_active(connection: Connection, *, development: bool) -> list[AccessToken]:
+    """
+    All tokens that are neither revoked nor expired by the database's clock.
+
+    Args:
+        development: Whether development tokens are good here.
+    """
     rows = connection.execute(
         text(f"""
-SELECT * FROM (
-  SELECT {_COLUMNS} FROM "accessTokens" WHERE "keyId" = ANY (CAST(:key_ids AS text[]))) t
- WHERE active
+SELECT * FROM (SELECT {_COLUMNS} FROM "accessTokens") t
+ WHERE active AND (CAST(:development AS boolean) OR NOT development)
 """),
-        {"key_ids": list(key_ids)},
+        {"development": development},
     )
     return _tokens(rows.mappings())
+
+
+def active_development_names(connection: Connection) -> list[str]:
+    """Whose development tokens are neither revoked nor expired, by name."""
+    return list(
+        connection.execute(
+            text(f"""
+SELECT DISTINCT name FROM (SELECT {_COLUMNS} FROM "accessTokens" WHERE development) t
+ WHERE active ORDER BY name
+""")
+        ).scalars()
+    )
 
 
 def list_tokens(connection: Connection, *, name: str | None = None) -> list[AccessToken]:
@@ -75,13 +113,15 @@ def create(
     secret_hash: bytes,
     queues: Sequence[str],
     lasts: timedelta | None,
+    development: bool,
 ) -> None:
     """Write a new token down; the caller has locked its name (`lock_name`)."""
     connection.execute(
         text("""
-INSERT INTO "accessTokens" ("keyId", name, role, "secretHash", queues, "createdAt", "expiresAt")
+INSERT INTO "accessTokens" ("keyId", name, role, "secretHash", queues, "createdAt", "expiresAt",
+                            development)
 VALUES (:key_id, :name, :role, :secret_hash, :queues, clock_timestamp(),
-        clock_timestamp() + CAST(:lasts AS interval))
+        clock_timestamp() + CAST(:lasts AS interval), :development)
 """),
         {
             "key_id": key_id,
@@ -90,7 +130,18 @@ VALUES (:key_id, :name, :role, :secret_hash, :queues, clock_timestamp(),
             "secret_hash": secret_hash,
             "queues": list(queues),
             "lasts": lasts,
+            "development": development,
         },
+    )
+
+
+def mark_development(connection: Connection, key_id: str) -> None:
+    """Let a token be good on a loopback address only, from now on."""
+    connection.execute(
+        text("""
+UPDATE "accessTokens" SET development = true WHERE "keyId" = :key_id AND NOT development
+"""),
+        {"key_id": key_id},
     )
 
 

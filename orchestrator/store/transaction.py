@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from orchestrator.errors import DibsError, OutcomeUnknown, Overloaded, Unavailable
 from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.patience import patience, seconds_left
+from orchestrator.store.pool import give_up
 from orchestrator.store.replication import vouch
 
 Result = TypeVar("Result")
@@ -44,6 +46,11 @@ _BUSY = {
     "53200",  # out_of_memory
 }
 _AWAY_CLASSES = ("08", "53", "57", "58", "XX", "25")
+# read_only_sql_transaction: another server has taken over from this one, or will.
+_READ_ONLY = "25006"
+# libpq keeps the SQLSTATE of a refused connection to itself. These are the words of
+# Postgres and of PgBouncer; in another language the answer is `unavailable` instead.
+_FULL = re.compile(r"too many (clients|connections)|connection slots are reserved|max_client_conn")
 
 
 def transact(
@@ -127,7 +134,7 @@ def _once(
     except PoolTimeout as error:
         raise Overloaded("All database connections are in use.", retry_after_seconds=1) from error
     except DBAPIError as error:
-        raise _refusal(error) from error
+        raise _refusal(error, full=bool(_FULL.search(str(error.orig)))) from error
     with connection:
         try:
             result = work(connection)
@@ -138,6 +145,8 @@ def _once(
                 raise _Again(_refusal(error)) from error
             if is_the_items_fault(error):
                 raise
+            if _sqlstate(error) == _READ_ONLY:
+                give_up(connection, error)
             raise _refusal(error) from error
         committing()
         try:
@@ -197,9 +206,9 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return original.sqlstate if isinstance(original, psycopg.Error) else None
 
 
-def _refusal(error: DBAPIError) -> DibsError:
+def _refusal(error: DBAPIError, *, full: bool = False) -> DibsError:
     state = _sqlstate(error)
-    if state in _BUSY:
+    if full or state in _BUSY:
         return Overloaded("The database is busy.", retry_after_seconds=1)
     if state is None or state.startswith(_AWAY_CLASSES) or state in _TRY_AGAIN_HERE:
         return Unavailable("The database is not available.", retry_after_seconds=1)

@@ -150,9 +150,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{{}}', '{{}}', 'quarantined',

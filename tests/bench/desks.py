@@ -28,6 +28,7 @@ def claim(
     dispatches = desk.claim(
         Wish(
             token_name=TOKEN_NAME,
+            key_id=TOKEN_NAME,
             executor=executor,
             session=session,
             request_id=request_id,

@@ -2,6 +2,8 @@
 
 import contextlib
 import socket
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -26,6 +28,21 @@ class RawAnswer:
         return str(orjson.loads(self.body)["code"])
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A connection that the server has closed."""
+
+    answers: list[RawAnswer]
+    sent_bytes: int
+    seconds: float
+
+    @property
+    def status(self) -> int:
+        """The status of the only answer; 0 when there was none."""
+        assert len(self.answers) <= 1, self.answers
+        return self.answers[0].status if self.answers else 0
+
+
 def send_raw(url: str, request: bytes) -> RawAnswer:
     """Send these bytes and read one answer."""
     parts = urlsplit(url)
@@ -48,6 +65,10 @@ def _read(connection: socket.socket) -> RawAnswer:
         pass
     if b"\r\n\r\n" not in received:
         return RawAnswer(0, {}, b"")
+    return _parse(received)
+
+
+def _parse(received: bytes) -> RawAnswer:
     head, _, body = received.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
@@ -60,3 +81,37 @@ def _is_whole(received: bytes) -> bool:
         if line.startswith(b"content-length:"):
             return bool(separator) and len(body) >= int(line.partition(b":")[2])
     return False
+
+
+def until_closed(url: str, pieces: Iterable[bytes], *, pause_seconds: float = 0) -> Ended:
+    """
+    Send these pieces, and read whatever comes until the server closes the connection.
+
+    Args:
+        pause_seconds: How long to wait between two pieces.
+
+    Raises:
+        TimeoutError: It does not close it.
+    """
+    parts = urlsplit(url)
+    began_at, sent_bytes = time.monotonic(), 0
+    with socket.create_connection((parts.hostname, parts.port), timeout=SECONDS) as connection:
+        with contextlib.suppress(ConnectionError):
+            for piece in pieces:
+                connection.sendall(piece)
+                sent_bytes += len(piece)
+                time.sleep(pause_seconds)
+        received = bytearray()
+        with contextlib.suppress(ConnectionError):
+            while chunk := connection.recv(65536):
+                received += chunk
+    return Ended(list(_answers(bytes(received))), sent_bytes, time.monotonic() - began_at)
+
+
+def _answers(received: bytes) -> Iterable[RawAnswer]:
+    """The answers in this, one after another; the last may be cut short."""
+    while received:
+        answer = _parse(received)
+        yield answer
+        head_bytes = received.index(b"\r\n\r\n") + 4
+        received = received[head_bytes + int(answer.headers.get("content-length", 0)) :]

@@ -17,8 +17,10 @@ OPEN = ("Problem", "ItemProblem")
 
 def answer_schema(document: Json, method: str, path: str, status: int) -> Json:
     """The schema of an answer."""
-    responses = document["paths"][path][method.lower()]["responses"]
-    (content,) = responses[str(status)]["content"].values()
+    response = document["paths"][path][method.lower()]["responses"][str(status)]
+    if reference := response.get("$ref"):
+        response = document["components"]["responses"][reference.rpartition("/")[2]]
+    (content,) = response["content"].values()
     schema: Json = content["schema"]
     return schema
 

@@ -235,4 +235,13 @@ def test_the_executor_asks_who_a_caller_is(speaker: Speaker, stage: Stage) -> No
         speaker.orchestrator.whoami("dibs_0123456789abcdef_nobody")
 
     assert (caller.name, caller.role, caller.queues) == ("client", "client", ("*",))
-    assert refused.value.status == 401
+    assert (refused.value.status, refused.value.blames_caller) == (401, True)
+
+
+def test_the_executor_is_told_when_its_own_token_is_bad(stage: Stage) -> None:
+    identity = Identity("dibs_0123456789abcdef_nobody", "one", str(uuid4()))
+    orchestrator = Orchestrator(stage.orchestrator.url, identity, httpx2.create_ssl_context())
+    with closing(orchestrator), pytest.raises(RefusedError) as refused:
+        orchestrator.whoami(stage.tokens[Role.CLIENT])
+
+    assert (refused.value.status, refused.value.blames_caller) == (401, False)

@@ -51,6 +51,7 @@ ROLES: dict[tuple[str, str], set[Role]] = {
     ("GET", "/v1/schedules/{name}"): {VIEWER, OPERATOR},
     ("DELETE", "/v1/schedules/{name}"): {OPERATOR},
     ("POST", "/v1/schedules/{name}/run-now"): {OPERATOR},
+    ("GET", "/v1/audit"): {VIEWER, OPERATOR},
     ("GET", "/v1/whoami"): EVERYONE,
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,

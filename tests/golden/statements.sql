@@ -38,6 +38,45 @@ noted AS (
   SELECT c.id, 1, 'created', c."createdAt", c."runState", w.request_id, c."createdBy", '{}'
     FROM created c JOIN wished w USING (id))
 SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."concurrencyKey" AS concurrency_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM created c JOIN wished w USING (id) ORDER BY w.place;
+WITH wished AS (
+  SELECT w.*, greatest(w.available_at, (SELECT clock_timestamp())) AS due,
+         d.version AS workflow_version,
+         coalesce(d."firstStep", w.workflow) AS step_name,
+         coalesce(d.steps->d."firstStep"->>'type', w.workflow) AS step_type,
+         coalesce(d.steps->d."firstStep"->>'queue', w.queue) AS step_queue
+    FROM unnest(CAST(%(ids)s AS uuid[]), CAST(%(workflows)s AS text[]), CAST(%(inputs)s AS text[]),
+      CAST(%(queues)s AS text[]), CAST(%(priorities)s AS smallint[]),
+      CAST(%(available_ats)s AS timestamptz[]), CAST(%(max_failures)s AS smallint[]),
+      CAST(%(max_crashes)s AS smallint[]), CAST(%(dedup_keys)s AS text[]),
+      CAST(%(idempotency_keys)s AS text[]), CAST(%(request_hashes)s AS bytea[]),
+      CAST(%(traceparents)s AS text[]), CAST(%(created_bys)s AS text[]), CAST(%(request_ids)s AS text[]),
+      CAST(%(concurrency_keys)s AS text[]))
+      WITH ORDINALITY AS w(id, workflow, input, queue, priority, available_at, max_failures,
+        max_crashes, dedup_key, idempotency_key, request_hash, traceparent, created_by,
+        request_id, concurrency_key, place)
+    LEFT JOIN "currentWorkflows" v ON v.name = w.workflow
+    LEFT JOIN workflows d ON d.name = v.name AND d.version = v.version),
+created AS (
+  INSERT INTO "workflowRuns" AS r (
+    id, workflow, "workflowVersion", queue, "stepQueue", "runState", priority, "availableAt",
+    "claimKey", "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
+    "maxFailures", "maxCrashes", fence, "dedupKey", "idempotencyKey", "requestHash",
+    traceparent, "createdBy", "createdAt", version, "concurrencyKey")
+  SELECT id, workflow, workflow_version, queue, step_queue,
+         CASE WHEN available_at > clock_timestamp() THEN 'scheduled'
+              ELSE 'pending' END,
+         priority, due, due - make_interval(secs => priority * 60),
+         0, step_name, step_type, CAST(input AS jsonb), 0, 0, 0, 0, max_failures, max_crashes, 0,
+         dedup_key, idempotency_key, request_hash, traceparent, created_by, clock_timestamp(), 1,
+         concurrency_key
+    FROM wished ORDER BY idempotency_key, queue, workflow, dedup_key, place
+  ON CONFLICT DO NOTHING
+  RETURNING r.*),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "toState", "requestId", actor, detail)
+  SELECT c.id, 1, 'created', c."createdAt", c."runState", w.request_id, CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object('keyId', CAST(%(key_id)s AS text)))
+    FROM created c JOIN wished w USING (id))
+SELECT c."id" AS id, c."workflow" AS workflow, c."workflowVersion" AS workflow_version, c."queue" AS queue, c."stepQueue" AS step_queue, c."runState" AS run_state, c."priority" AS priority, c."availableAt" AS available_at, c."stepIndex" AS step_index, c."stepName" AS step_name, c."stepType" AS step_type, c."input" AS input, c."output" AS output, c."error" AS error, c."progress" AS progress, c."attempt" AS attempt, c."failures" AS failures, c."crashes" AS crashes, c."maxFailures" AS max_failures, c."maxCrashes" AS max_crashes, c."fence" AS fence, c."lockedBy" AS locked_by, c."lockedAt" AS locked_at, c."leaseExpiresAt" AS lease_expires_at, c."mutatingSince" AS mutating_since, c."abortRequestedAt" AS abort_requested_at, c."waitingFor" AS waiting_for, c."dedupKey" AS dedup_key, c."concurrencyKey" AS concurrency_key, c."traceparent" AS traceparent, c."createdBy" AS created_by, c."createdAt" AS created_at, c."startedAt" AS started_at, c."finishedAt" AS finished_at, c."version" AS version FROM created c JOIN wished w USING (id) ORDER BY w.place;
 
 -- runs.find
 SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_version, r."queue" AS queue, r."stepQueue" AS step_queue, r."runState" AS run_state, r."priority" AS priority, r."availableAt" AS available_at, r."stepIndex" AS step_index, r."stepName" AS step_name, r."stepType" AS step_type, r."input" AS input, r."output" AS output, r."error" AS error, r."progress" AS progress, r."attempt" AS attempt, r."failures" AS failures, r."crashes" AS crashes, r."maxFailures" AS max_failures, r."maxCrashes" AS max_crashes, r."fence" AS fence, r."lockedBy" AS locked_by, r."lockedAt" AS locked_at, r."leaseExpiresAt" AS lease_expires_at, r."mutatingSince" AS mutating_since, r."abortRequestedAt" AS abort_requested_at, r."waitingFor" AS waiting_for, r."dedupKey" AS dedup_key, r."concurrencyKey" AS concurrency_key, r."traceparent" AS traceparent, r."createdBy" AS created_by, r."createdAt" AS created_at, r."startedAt" AS started_at, r."finishedAt" AS finished_at, r."version" AS version FROM "workflowRuns" r WHERE r.id = %(run_id)s;
@@ -697,9 +736,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -806,9 +845,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -903,9 +942,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -1008,9 +1047,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -1127,9 +1166,9 @@ lost AS (
     number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
   RETURNING i.executor, i.session, i.number),
 quarantined AS (
-  INSERT INTO executors AS e ("fullName", session, "tokenName", slots, queues, "stepTypes", labels,
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
                               state, reason, "registeredAt", "seenAt")
-  SELECT executor, session, split_part(executor, ':', 1), 1,
+  SELECT executor, session, split_part(executor, ':', 1),
          (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
            WHERE n.executor = lost.executor AND n.lost_session = lost.session),
          '{}', '{}', 'quarantined',
@@ -1368,6 +1407,7 @@ noted AS (
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
            'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', NULL,
+           'keyId', CAST(%(key_id)s AS text),
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
@@ -1404,6 +1444,7 @@ noted AS (
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
            'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', NULL,
+           'keyId', CAST(%(key_id)s AS text),
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
@@ -1438,6 +1479,7 @@ noted AS (
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
            'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', NULL,
+           'keyId', CAST(%(key_id)s AS text),
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
@@ -1497,6 +1539,7 @@ noted AS (
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
            'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', 'done',
+           'keyId', CAST(%(key_id)s AS text),
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
@@ -1530,6 +1573,7 @@ noted AS (
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
            'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', 'run-again',
+           'keyId', CAST(%(key_id)s AS text),
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
@@ -1561,6 +1605,7 @@ noted AS (
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
            'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', 'abort',
+           'keyId', CAST(%(key_id)s AS text),
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
     FROM changed c)
@@ -1578,6 +1623,27 @@ SELECT e.kind FROM "runEvents" e
  WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s AND e."requestId" = %(request_id)s
    AND e.at > clock_timestamp() - interval '1 minute'
  ORDER BY e.seq DESC LIMIT 1;
+
+-- operator_acts.note
+INSERT INTO "operatorActs" (id, at, actor, "keyId", "requestId", kind, subject, queue, detail)
+VALUES (%(id)s, clock_timestamp(), %(actor)s, %(key_id)s, %(request_id)s, %(kind)s, %(subject)s, %(queue)s,
+        jsonb_strip_nulls(CAST(%(detail)s AS jsonb)))
+ON CONFLICT (id) DO NOTHING;
+
+-- operator_acts.list_acts
+SELECT a.id, a.at, a.actor, a."keyId" AS key_id, a."requestId" AS request_id, a.kind, a.subject,
+       a.queue, a.detail
+  FROM "operatorActs" a
+ WHERE (CAST(%(before)s AS uuid) IS NULL OR a.id < %(before)s)
+   AND (CAST(%(actor)s AS text) IS NULL OR a.actor = %(actor)s)
+   AND (CAST(%(kind)s AS text) IS NULL OR a.kind = %(kind)s)
+   AND EXISTS (SELECT FROM unnest(CAST(%(patterns)s AS text[])) AS p(pattern)
+     WHERE p.pattern = '*' OR p.pattern = a.queue
+        OR (p.pattern LIKE '%%.*' AND starts_with(a.queue, left(p.pattern, -1))))
+ ORDER BY a.id DESC LIMIT %(limit)s;
+
+-- operator_acts.prune
+SELECT dibs_prune_acts(clock_timestamp() - make_interval(days => %(retention_days)s), %(limit)s);
 
 -- keeper.take_turn
 SELECT pg_try_advisory_xact_lock(%(key)s);
@@ -1746,6 +1812,15 @@ SELECT e."fullName", e.session, e.state, e.reason
   JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
  WHERE e.state <> 'active';
 
+-- executors.holdings
+SELECT e."fullName", e.session, e.slots,
+       (SELECT count(*) FROM "workflowRuns" r
+         WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
+           AND r."lockedBy" = e."fullName")
+  FROM unnest(CAST(%(full_names)s AS text[]), CAST(%(sessions)s AS uuid[])) AS s(full_name, session)
+  JOIN executors e ON e."fullName" = s.full_name AND e.session = s.session
+ WHERE e.slots IS NOT NULL;
+
 -- executors.seen
 UPDATE executors e SET "seenAt" = clock_timestamp()
   FROM unnest(CAST(%(full_names)s AS text[]), CAST(%(sessions)s AS uuid[])) AS s(full_name, session)
@@ -1757,13 +1832,21 @@ DELETE FROM executors e
    AND NOT EXISTS (SELECT FROM "workflowRuns" r
      WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session);
 
--- incidents.lost_while_waiting
-SELECT i.executor, i.session
-  FROM unnest(CAST(%(executors)s AS text[]), CAST(%(sessions)s AS uuid[]),
-    CAST(%(waited_seconds)s AS double precision[])) AS w(executor, session, waited_seconds)
-  JOIN incidents i ON i.executor = w.executor AND i.session = w.session
-   AND i.at BETWEEN clock_timestamp() - make_interval(secs => w.waited_seconds)
-                AND clock_timestamp();
+-- parked.refused_meanwhile
+SELECT p.token_name, p.request_id
+  FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(request_ids)s AS uuid[]), CAST(%(key_ids)s AS text[]),
+    CAST(%(executors)s AS text[]), CAST(%(sessions)s AS uuid[]),
+    CAST(%(waited_seconds)s AS double precision[]))
+    AS p(token_name, request_id, key_id, executor, session, waited_seconds)
+ WHERE EXISTS (
+   SELECT FROM incidents i
+    WHERE i.executor = p.executor AND i.session = p.session
+      AND i.at BETWEEN clock_timestamp() - make_interval(secs => p.waited_seconds)
+                   AND clock_timestamp())
+    OR EXISTS (
+   SELECT FROM "accessTokens" a
+    WHERE a."keyId" = p.key_id
+      AND (a."revokedAt" IS NOT NULL OR a."expiresAt" <= clock_timestamp()));
 
 -- incidents.forgive
 UPDATE incidents SET number = 0 WHERE executor = %(executor)s AND number > 0;
@@ -1956,19 +2039,32 @@ SELECT c."tokenName" AS token_name, c."requestId" AS request_id, g.run_id, g.lea
 
 -- tokens.find
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
-  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE "keyId" = %(key_id)s;
 
--- tokens.find_active
-SELECT * FROM (
-  SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
-  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
-  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE "keyId" = ANY (CAST(%(key_ids)s AS text[]))) t
- WHERE active;
+-- tokens.version_of_active
+SELECT count(*) || ':' || coalesce(sum(hashtextextended(CAST(t AS text), 0)), 0)
+  FROM "accessTokens" t
+ WHERE "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp());
+
+-- tokens.list_active
+SELECT * FROM (SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
+  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens") t
+ WHERE active AND (CAST(%(development)s AS boolean) OR NOT development);
+
+-- tokens.active_development_names
+SELECT DISTINCT name FROM (SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
+  "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE development) t
+ WHERE active ORDER BY name;
+
+-- tokens.mark_development
+UPDATE "accessTokens" SET development = true WHERE "keyId" = %(key_id)s AND NOT development;
 
 -- tokens.list_tokens
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
-  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at,
+  "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens"
  WHERE CAST(%(name)s AS text) IS NULL OR name = %(name)s ORDER BY name, "createdAt";
 
@@ -1976,9 +2072,10 @@ SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
 SELECT pg_advisory_xact_lock(hashtextextended('dibs token ' || %(name)s, 0));
 
 -- tokens.create
-INSERT INTO "accessTokens" ("keyId", name, role, "secretHash", queues, "createdAt", "expiresAt")
+INSERT INTO "accessTokens" ("keyId", name, role, "secretHash", queues, "createdAt", "expiresAt",
+                            development)
 VALUES (%(key_id)s, %(name)s, %(role)s, %(secret_hash)s, %(queues)s, clock_timestamp(),
-        clock_timestamp() + CAST(%(lasts)s AS interval));
+        clock_timestamp() + CAST(%(lasts)s AS interval), %(development)s);
 
 -- tokens.revoke
 UPDATE "accessTokens" SET "revokedAt" = clock_timestamp()

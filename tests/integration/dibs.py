@@ -79,6 +79,7 @@ class Dibs:
     def claim(self, executor: Executor, **changes: Any) -> ClaimAnswer:
         plain: dict[str, Any] = {
             "token_name": executor.token,
+            "key_id": executor.token,
             "executor": executor.name,
             "session": executor.session,
             "request_id": uuid4(),
@@ -208,14 +209,20 @@ class Dibs:
             self.database, act, ALL, as_=as_, output_json=output_json, next_step=next_step
         )
 
-    def register(self, executor: Executor, *, step_types: tuple[str, ...] = ("refund",)) -> None:
+    def register(
+        self,
+        executor: Executor,
+        *,
+        step_types: tuple[str, ...] = ("refund",),
+        slots: int | None = 4,
+    ) -> None:
         """Let this process have registered itself."""
         registration = Registration(
             full_name=executor.name,
             session=executor.session,
             token_name=executor.token,
             version=None,
-            slots=4,
+            slots=slots,
             queues=(QUEUE,),
             step_types=step_types,
             labels="{}",

@@ -92,3 +92,21 @@ def commits(engine: Engine) -> Iterator[list[None]]:
         yield counted
     finally:
         event.remove(engine, "commit", note)
+
+
+@contextmanager
+def first_commit_held_up(engine: Engine) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Said when the first COMMIT is to be sent, and what lets it be sent."""
+    sent, may_go_on = threading.Event(), threading.Event()
+
+    def hold_up(_connection: Connection) -> None:
+        if not sent.is_set():
+            sent.set()
+            assert may_go_on.wait(WAIT_SECONDS)
+
+    event.listen(engine, "commit", hold_up)
+    try:
+        yield sent, may_go_on
+    finally:
+        may_go_on.set()
+        event.remove(engine, "commit", hold_up)

@@ -12,9 +12,10 @@ import pytest
 
 from orchestrator.desk import acts, bulk
 from orchestrator.desk.bulk import BulkWish
-from orchestrator.lifecycle import Role
+from orchestrator.lifecycle import ActKind, Role
 from orchestrator.store import bulk_acts, patience
 from orchestrator.store.bulk_acts import BulkKey
+from orchestrator.store.operator_acts import OperatorAct
 from orchestrator.store.runs import RunFilter
 from tests.integration.face import Face, fresh_name, problem
 
@@ -26,6 +27,10 @@ NEVER = threading.Event()
 @pytest.fixture
 def queue() -> str:
     return fresh_name("queue")
+
+
+def line() -> OperatorAct:
+    return OperatorAct(uuid4(), "ops", ActKind.ABORT_RUNS, "key", request_id="r")
 
 
 def create(face: Face, queue: str, count: int) -> list[str]:
@@ -180,7 +185,12 @@ def test_a_filter_narrows_by_workflow_executor_and_time(face: Face, queue: str) 
 
 def wish(face: Face, queue: str, *, key: str | None = None, patterns: Any = ("*",)) -> BulkWish:
     return BulkWish(
-        BulkKey("ops", key or str(uuid4())), b"h", RunFilter(queue=queue), patterns, "r", None
+        BulkKey("ops", key or str(uuid4())),
+        b"h",
+        RunFilter(queue=queue),
+        patterns,
+        line(),
+        None,
     )
 
 
@@ -275,7 +285,7 @@ def test_few_among_many_are_found_though_every_request_sees_a_stretch_only(
             face.fail(face.hold(run_id), retryable=False)
     wanted = RunFilter(workflow=workflow, queue=queue, states=states)
     key = BulkKey("ops", str(uuid4()))
-    again = BulkWish(key, b"h", wanted, ("*",), "r", None)
+    again = BulkWish(key, b"h", wanted, ("*",), line(), None)
     act = acts.retry if "aborted" in states else acts.abort
 
     answers = []

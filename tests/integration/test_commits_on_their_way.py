@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 
 import psycopg
@@ -16,7 +14,7 @@ from orchestrator.desk.creates import Wanted
 from orchestrator.store.transaction import transact
 from tests.database import Database
 from tests.integration.dibs import Dibs
-from tests.integration.gathered import WAIT_SECONDS, patient
+from tests.integration.gathered import WAIT_SECONDS, first_commit_held_up, patient
 from tests.integration.wishes import Executor, new_run
 
 Acts = tuple[Engine, Sequence[Callable[[], object]]]
@@ -58,24 +56,6 @@ EVENT = {
     releases: "released",
     reports: "reported",
 }
-
-
-@contextmanager
-def first_commit_held_up(engine: Engine) -> Iterator[tuple[threading.Event, threading.Event]]:
-    """Said when the first COMMIT is to be sent, and what lets it be sent."""
-    sent, may_go_on = threading.Event(), threading.Event()
-
-    def hold_up(_connection: Connection) -> None:
-        if not sent.is_set():
-            sent.set()
-            assert may_go_on.wait(WAIT_SECONDS)
-
-    event.listen(engine, "commit", hold_up)
-    try:
-        yield sent, may_go_on
-    finally:
-        may_go_on.set()
-        event.remove(engine, "commit", hold_up)
 
 
 @pytest.mark.parametrize("prepare", EVENT)

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine
 
 from orchestrator import store
+from orchestrator.lifecycle import ActKind
 from orchestrator.store import (
     acts,
     audit,
@@ -31,6 +32,7 @@ from orchestrator.store import (
     leases,
     limits,
     lock_waits,
+    operator_acts,
     orphans,
     parked,
     queues,
@@ -43,6 +45,7 @@ from orchestrator.store import (
     workflows,
 )
 from orchestrator.store.engine import open_engine
+from orchestrator.store.parked import Parked
 from tests.database import Database
 from tests.golden.compare import matches_golden
 from tests.integration.statements import captured
@@ -51,6 +54,8 @@ from tests.integration.wishes import new_run
 ID = UUID("01900000-0000-7000-8000-000000000001")
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 ACT = acts.Act(ID, "web", "request", "key", "reason", b"h")
+NOTED = operator_acts.OperatorAct(ID, "ops", ActKind.PAUSE_QUEUE, "default", detail={"a": 1})
+ACTS = operator_acts.ActFilter("ops", ActKind.PAUSE_QUEUE)
 BULK = bulk_acts.BulkKey("ops", "key")
 HELD = [leases.HeldLease("fleet", ID, ID)]
 REPORT = [reports.Report("fleet", ID, ID, 0, "success", b"h", "{}")]
@@ -61,6 +66,7 @@ TOKEN: dict[str, Any] = {
     "secret_hash": b"h" * 32,
     "queues": ("*",),
     "lasts": None,
+    "development": False,
 }
 REGISTRATION = executors.Registration("fleet:one", ID, "fleet", None, 1, (), (), "{}", None)
 WISH = claims.ClaimWish(ID, "fleet", "fleet:one", ID, b"h", 30, 1)
@@ -75,7 +81,10 @@ FILTER = runs.RunFilter(("pending", "failed"), "billing", "refund", "fleet:one",
 OVER = replace(FILTER, states=("aborted", "failed"))
 
 CALLS: dict[str, Callable[[Connection], object]] = {
-    "runs.create": lambda c: runs.create(c, [new_run()]),
+    "runs.create": lambda c: (
+        runs.create(c, [new_run()]),
+        runs.create(c, [new_run()], asked_by=runs.AskedBy("ops", "k")),
+    ),
     "runs.find": lambda c: runs.find(c, ID),
     "runs.find_by_idempotency_key": lambda c: runs.find_by_idempotency_key(c, "web", "key"),
     "runs.find_live_by_dedup_key": lambda c: runs.find_live_by_dedup_key(
@@ -150,6 +159,11 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "acts.resolve_abort": lambda c: acts.resolve_abort(c, ACT),
     "acts.done_by_key": lambda c: acts.done_by_key(c, ACT),
     "acts.kind_done_lately": lambda c: acts.kind_done_lately(c, ACT),
+    "operator_acts.note": lambda c: operator_acts.note(c, NOTED),
+    "operator_acts.list_acts": lambda c: operator_acts.list_acts(
+        c, queue_patterns=("billing", "refunds.*"), wanted=ACTS, before=ID, limit=50
+    ),
+    "operator_acts.prune": lambda c: operator_acts.prune(c, retention_days=30, limit=1),
     "keeper.take_turn": keeper.take_turn,
     "keeper.tick": lambda c: keeper.tick(c, every_seconds=0.2, prune_every_seconds=60),
     "keeper.duties": keeper.duties,
@@ -165,10 +179,11 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "executors.list_executors": executors.list_executors,
     "executors.set_state": lambda c: executors.set_state(c, "fleet", "draining", reason=None),
     "executors.out_of_service": lambda c: executors.out_of_service(c, [("fleet:one", ID)]),
+    "executors.holdings": lambda c: executors.holdings(c, [("fleet:one", ID)]),
     "executors.seen": lambda c: executors.seen(c, [("fleet:one", ID)]),
     "executors.drop_unseen": executors.drop_unseen,
-    "incidents.lost_while_waiting": lambda c: incidents.lost_while_waiting(
-        c, {("fleet:one", ID): 1.0}
+    "parked.refused_meanwhile": lambda c: parked.refused_meanwhile(
+        c, [Parked(("fleet", ID), "key", ("fleet:one", ID), 1.0)]
     ),
     "incidents.forgive": lambda c: incidents.forgive(c, "fleet:one"),
     "incidents.drop_old": incidents.drop_old,
@@ -195,7 +210,10 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "audit.contents_of": lambda c: audit.contents_of(c, [ID]),
     "audit.grants_after": lambda c: audit.grants_after(c, ("fleet", ID), limit=500),
     "tokens.find": lambda c: tokens.find(c, "k"),
-    "tokens.find_active": lambda c: tokens.find_active(c, ["k"]),
+    "tokens.version_of_active": tokens.version_of_active,
+    "tokens.list_active": lambda c: tokens.list_active(c, development=False),
+    "tokens.active_development_names": tokens.active_development_names,
+    "tokens.mark_development": lambda c: tokens.mark_development(c, "k"),
     "tokens.list_tokens": tokens.list_tokens,
     "tokens.lock_name": lambda c: tokens.lock_name(c, "web"),
     "tokens.create": lambda c: tokens.create(c, **TOKEN),

@@ -22,6 +22,7 @@ MAY = {
     "lostSessions": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "incidents": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "bulkActs": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "operatorActs": {"SELECT", "INSERT"},
     "queues": {"SELECT", "INSERT", "UPDATE"},
     "runEvents": {"SELECT", "INSERT"},
     "schedules": {"SELECT", "INSERT", "UPDATE", "DELETE"},
@@ -71,6 +72,7 @@ def test_the_service_has_these_rights_on_tables_and_no_others(
         'CREATE INDEX ON "workflowRuns" (workflow)',
         "SET session_replication_role = replica",
         "UPDATE \"accessTokens\" SET role = 'operator'",
+        'UPDATE "accessTokens" SET development = true',
         'DELETE FROM "accessTokens"',
         "INSERT INTO keeper (id) VALUES (true)",
         "DELETE FROM queues",
@@ -106,9 +108,12 @@ def test_the_word_that_lets_prune_delete_is_of_no_use_to_the_service(
         service.execute('DELETE FROM "workflowRuns"')
 
 
-def test_prune_cannot_be_led_elsewhere_by_a_search_path(service: psycopg.Connection) -> None:
+@pytest.mark.parametrize("name", ["dibs_prune", "dibs_prune_page", "dibs_prune_acts"])
+def test_prune_cannot_be_led_elsewhere_by_a_search_path(
+    service: psycopg.Connection, name: str
+) -> None:
     (settings,) = service.execute(
-        "SELECT proconfig FROM pg_proc WHERE proname = 'dibs_prune' AND prosecdef"
+        "SELECT proconfig FROM pg_proc WHERE proname = %s AND prosecdef", [name]
     ).fetchone() or ([],)
 
     assert "search_path=public, pg_temp" in settings

@@ -1,4 +1,4 @@
-"""What the database refuses to be done to the ledger and to results."""
+"""What the database refuses to be done to the ledgers and to results."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ STEP = {
     "startedAt": THEN,
 }
 
+ACT = {
+    "id": RUN_ID,
+    "at": THEN,
+    "actor": "ops",
+    "kind": "pause-queue",
+    "subject": "default",
+    "detail": "{}",
+}
+
 
 @pytest.fixture
 def owner(module_database: Database) -> Iterator[psycopg.Connection]:
@@ -51,6 +60,9 @@ DESTRUCTION = [
     ('UPDATE "runEvents" SET kind = kind', "runEvents_append_only"),
     ('DELETE FROM "runEvents"', "runEvents_only_pruned"),
     ('TRUNCATE "runEvents"', "runEvents_not_truncated"),
+    ('UPDATE "operatorActs" SET actor = actor', "operatorActs_append_only"),
+    ('DELETE FROM "operatorActs"', "operatorActs_only_pruned"),
+    ('TRUNCATE "operatorActs"', "operatorActs_not_truncated"),
     ('DELETE FROM "workflowSteps"', "workflowSteps_only_pruned"),
     ('TRUNCATE "workflowSteps"', "workflowSteps_not_truncated"),
     ('DELETE FROM "workflowRuns"', "workflowRuns_only_pruned"),
@@ -65,6 +77,7 @@ def test_the_owner_is_refused_by_name(
     insert_run(owner, "finished")
     insert(owner, "runEvents", EVENT)
     insert(owner, "workflowSteps", STEP)
+    insert(owner, "operatorActs", ACT)
 
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         owner.execute(statement.encode())
@@ -119,6 +132,15 @@ def test_a_live_run_is_not_deleted_even_while_pruning(owner: psycopg.Connection)
                 "workflowSteps",
                 STEP | {"state": "failed"},
                 "workflowSteps_output_finished",
+            ),
+            ("an act of nobody", "operatorActs", ACT | {"actor": ""}, "operatorActs_named"),
+            ("an act of no kind", "operatorActs", ACT | {"kind": ""}, "operatorActs_named"),
+            ("an act on nothing", "operatorActs", ACT | {"subject": ""}, "operatorActs_named"),
+            (
+                "an act's detail that is no object",
+                "operatorActs",
+                ACT | {"detail": "[]"},
+                "operatorActs_detail_object",
             ),
             ("step -1", "workflowSteps", STEP | {"stepIndex": -1}, "workflowSteps_index_positive"),
         ]

@@ -96,6 +96,25 @@ def test_claims_of_yesterday_are_forgotten(dibs: Dibs, executor: Executor) -> No
     assert dibs.sql('SELECT count(*) FROM "claimRequests"') == [{"count": 1}]
 
 
+@pytest.mark.parametrize(("retention_days", "kept"), [(30, 1), (0, 4)])
+def test_acts_are_kept_as_long_as_runs_are(
+    dibs: Dibs, retention_days: int, kept: int, pages_of_two: None
+) -> None:
+    for days in (29, 31, 32, 33):
+        dibs.sql(
+            'INSERT INTO "operatorActs" (id, at, actor, kind, subject, detail) VALUES'
+            " (%s, now() - make_interval(days => %s), 'ops', 'x', 'y', '{}')",
+            f"01900000-0000-7000-8000-{100 - days:012}",
+            days,
+        )
+    dibs.set_keeper(awake=True, prune_is_due=True)
+    dibs.tick(retention_days=retention_days)
+    rested(dibs)
+    dibs.tick(retention_days=retention_days)
+
+    assert dibs.sql('SELECT count(*) FROM "operatorActs"') == [{"count": kept}]
+
+
 @pytest.fixture
 def pages_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SMALLEST_PAGE", "FIRST_PAGE", "LARGEST_PAGE"):

@@ -16,9 +16,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from orchestrator.errors import Overloaded, Unavailable
-from orchestrator.store.engine import open_database
+from orchestrator.store.engine import POOL_TIMEOUT_SECONDS, open_database
+from orchestrator.store.hot import hot
 from orchestrator.store.patience import PATIENCE_SECONDS, new_patience, patience
-from orchestrator.store.transaction import constraint_of, transact
+from orchestrator.store.transaction import TRIES, constraint_of, transact
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
@@ -75,6 +76,35 @@ def test_a_connection_that_died_before_anything_was_committed_is_replaced(
     assert dibs.events(run.id) == ["created", "claimed"]
 
 
+@pytest.mark.parametrize("way", ["hot", "core"])
+def test_of_many_dead_connections_a_request_meets_one(dibs: Dibs, way: str) -> None:
+    """There are as many of them as a request has tries."""
+    all_open = threading.Barrier(TRIES)
+    tries = 0
+
+    def open_one(_: int) -> None:
+        transact(dibs.database.work, lambda connection: all_open.wait(10))
+
+    def ask(connection: Connection) -> None:
+        nonlocal tries
+        tries += 1
+        if way == "hot":
+            hot("SELECT 1").rows(connection, {})
+        else:
+            connection.execute(text("SELECT 1"))
+
+    with ThreadPoolExecutor(TRIES) as threads:
+        list(threads.map(open_one, range(TRIES)))
+    killed = dibs.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'dibs'"
+    )
+    transact(dibs.database.work, ask)
+
+    assert len(killed) == TRIES
+    assert tries == 2
+
+
 def test_a_database_that_is_away_is_unavailable(dibs: Dibs) -> None:
     away = open_database("postgresql://nobody@127.0.0.1:1/nothing")
 
@@ -90,6 +120,21 @@ def test_no_request_waits_for_a_connection_for_ever(database_of_one: Dibs) -> No
 
     with pytest.raises(Overloaded):
         transact(database_of_one.database.work, work)
+
+
+def test_who_waits_for_a_connection_waits_no_longer_than_the_patience(
+    database_of_one: Dibs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool alone would wait for two seconds, however late in a request."""
+    monkeypatch.setattr("orchestrator.store.patience.PATIENCE_SECONDS", 0.2)
+
+    def work(_: Connection) -> float:
+        began = time.monotonic()
+        with pytest.raises(Overloaded):
+            transact(database_of_one.database.work, lambda connection: None)
+        return time.monotonic() - began
+
+    assert transact(database_of_one.database.work, work) < POOL_TIMEOUT_SECONDS
 
 
 def test_what_the_database_refuses_is_named_and_leaves_nothing(dibs: Dibs) -> None:

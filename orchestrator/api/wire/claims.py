@@ -78,7 +78,11 @@ class RunClaimed(Dispatch):
 
 
 class OutOfService(View):
-    """Why an executor gets nothing: `draining` or `quarantined`, until it is resumed."""
+    """Why an executor gets nothing.
+
+    `draining` or `quarantined`: until it is resumed. `full`: it holds twice its slots, until it
+    has reported some of it.
+    """
 
     state: str
     reason: str | None

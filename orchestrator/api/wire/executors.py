@@ -22,7 +22,11 @@ def _http_url(text: str) -> str:
     return text
 
 
-Url = Annotated[str, Field(max_length=2_000), AfterValidator(_http_url)]
+Url = Annotated[
+    str,
+    Field(max_length=2_000, json_schema_extra={"pattern": "^[hH][tT][tT][pP][sS]?://"}),
+    AfterValidator(_http_url),
+]
 Label = Annotated[str, Field(max_length=200)]
 
 
@@ -31,7 +35,9 @@ class Registration(Body):
 
     session: Id
     version: Annotated[str, Field(max_length=200)] | None = None
-    slots: int = Field(1, ge=1, le=10_000)
+    slots: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None, description="how many runs it executes at once; it is given twice as many at most"
+    )
     queues: Annotated[list[Name], Field(max_length=100)] = Field(default_factory=list)
     step_types: Annotated[list[Name], Field(max_length=1_000)] = Field(default_factory=list)
     labels: Annotated[dict[Name, Label], Field(max_length=50)] = Field(default_factory=dict)
@@ -64,7 +70,7 @@ class ExecutorView(View):
     name: str
     session: UUID
     version: str | None
-    slots: int
+    slots: int | None
     in_flight: int
     queues: list[str]
     step_types: list[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -24,11 +24,15 @@ def _states(text: Any) -> Any:
         raise ValueError(f"must be states separated by commas: {', '.join(RunState)}") from None
 
 
+_STATE: Final = f"({'|'.join(RunState)})"
+
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 States = Annotated[
     frozenset[RunState],
     BeforeValidator(_states),
-    WithJsonSchema({"type": "string", "examples": ["pending,failed"]}),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{_STATE}(,{_STATE})*$", "examples": ["pending,failed"]}
+    ),
 ]
 ExecutorName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,126}$")]
 
@@ -69,4 +73,4 @@ class RunQuery(Body):
 class WorkflowQuery(Body):
     """Which version of a workflow; the current one by default."""
 
-    version: WholeNumber | None = Field(None, ge=1, le=2**31 - 1)
+    version: Annotated[WholeNumber, Field(ge=1, le=2**31 - 1)] | None = None

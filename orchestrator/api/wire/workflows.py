@@ -13,7 +13,7 @@ MOST_STEPS = 200
 MAX_STEP_SECONDS = 30 * 24 * 3600
 MAX_BACKOFF_SECONDS = 30 * 24 * 3600
 
-Seconds = Annotated[float, Field(strict=False, gt=0, le=MAX_STEP_SECONDS, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=MAX_STEP_SECONDS, allow_inf_nan=False)]
 Names = Annotated[list[Name], Field(max_length=MOST_STEPS)]
 
 
@@ -23,12 +23,10 @@ class Retry(Body):
     max_failures: int | None = Field(
         default=None, ge=1, le=100, description="wins over the run's maxFailures"
     )
-    backoff_seconds: float = Field(
-        default=2, strict=False, ge=0, le=MAX_BACKOFF_SECONDS, allow_inf_nan=False
-    )
-    backoff_factor: float = Field(default=2, strict=False, ge=1, le=100, allow_inf_nan=False)
+    backoff_seconds: float = Field(default=2, ge=0, le=MAX_BACKOFF_SECONDS, allow_inf_nan=False)
+    backoff_factor: float = Field(default=2, ge=1, le=100, allow_inf_nan=False)
     max_backoff_seconds: float = Field(
-        default=300, strict=False, ge=0, le=MAX_BACKOFF_SECONDS, allow_inf_nan=False
+        default=300, ge=0, le=MAX_BACKOFF_SECONDS, allow_inf_nan=False
     )
 
 

@@ -15,19 +15,24 @@ SECRET = "s3cret"
 
 
 @pytest.fixture(scope="session")
-def app():
-    """Every route, a token for each role, and no database behind them."""
-    made = create_app(
-        load({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "DIBS_SECRET_KEY": "k" * 32})
-    )
-    stored = {
+def stored():
+    """A token for each role, named like it."""
+    return {
         role.value: StoredToken(
             Caller(role.value, role.value, role, ("default", "billing.*"), None),
             hashlib.sha256(SECRET.encode()).digest(),
         )
         for role in Role
     }
-    made.extensions[EXTENSION] = replace(services_of(made), tokens=Tokens(lambda _: stored))
+
+
+@pytest.fixture(scope="session")
+def app(stored):
+    """Every route, a token for each role, and no database behind them."""
+    made = create_app(
+        load({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "DIBS_SECRET_KEY": "k" * 32})
+    )
+    made.extensions[EXTENSION] = replace(services_of(made), tokens=Tokens(lambda: stored))
     return made
 
 

@@ -1,6 +1,7 @@
-"""Tokens: who is calling, and how long a look-up is believed."""
+"""Tokens: who is calling, how long what was read is believed, and what strangers cost."""
 
 import hashlib
+import hmac
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +9,8 @@ import pytest
 
 from orchestrator.api.tokens import (
     BELIEVED_SECONDS,
-    IN_USE_SECONDS,
+    MOST_STRANGERS_WAITING,
+    STRANGERS_EVERY_SECONDS,
     Caller,
     StoredToken,
     Tokens,
@@ -18,32 +20,41 @@ from orchestrator.lifecycle import Role
 from tests.acceptance.waiting import eventually
 
 SOMEONE = Caller("key1", "web", Role.CLIENT, ("default",), None)
+GOOD = "Bearer dibs_key1_s3_cret-"
+UNKNOWN_ID = "Bearer dibs_nobody_s3_cret-"
+WRONG_SECRET = "Bearer dibs_key1_wrong"
+
+
+class World:
+    """A database whose readings are counted, and a clock that goes when someone sleeps."""
+
+    def __init__(self):
+        self.stored = {"key1": StoredToken(SOMEONE, hashlib.sha256(b"s3_cret-").digest())}
+        self.now = 100.0
+        self.read_at = []
+        self.slept = []
+
+    def read(self):
+        self.read_at.append(self.now)
+        return dict(self.stored)
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def make(self, key_id, secret="s"):
+        who = Caller(key_id, key_id, Role.EXECUTOR, ("default",), None)
+        self.stored[key_id] = StoredToken(who, hashlib.sha256(secret.encode()).digest())
 
 
 @pytest.fixture
-def stored():
-    """What the database would say now."""
-    return {"key1": StoredToken(SOMEONE, hashlib.sha256(b"s3_cret-").digest())}
+def world():
+    return World()
 
 
 @pytest.fixture
-def clock():
-    return [100.0]
-
-
-@pytest.fixture
-def asked():
-    """The key ids that each statement looked up."""
-    return []
-
-
-@pytest.fixture
-def tokens(stored, clock, asked):
-    def look_up(key_ids):
-        asked.append(sorted(key_ids))
-        return {key_id: stored[key_id] for key_id in key_ids if key_id in stored}
-
-    return Tokens(look_up, lambda: clock[0])
+def tokens(world):
+    return Tokens(world.read, lambda: world.now, world.sleep)
 
 
 def test_a_good_token_tells_who_is_calling(tokens):
@@ -75,155 +86,164 @@ def test_a_good_token_tells_who_is_calling(tokens):
 def test_anything_else_is_refused_in_one_sentence(tokens, credential):
     with pytest.raises(Unauthenticated, match=r"^Send one valid token"):
         tokens.caller(credential)
+    assert tokens.known_caller(credential) is None
 
 
-def test_a_look_up_is_believed_for_a_second(tokens, stored, clock, asked):
-    tokens.caller("Bearer dibs_key1_s3_cret-")
-    stored.clear()
-    clock[0] += BELIEVED_SECONDS - 0.01
-    tokens.caller("Bearer dibs_key1_s3_cret-")
-    clock[0] += 0.01
+def test_a_reading_is_believed_for_a_second(tokens, world):
+    assert tokens.known_caller(GOOD) == SOMEONE
+    world.stored.clear()
+    world.now += BELIEVED_SECONDS - 0.01
+    assert tokens.known_caller(GOOD) == SOMEONE
+    world.now += 0.01
 
-    for _ in range(2):
-        with pytest.raises(Unauthenticated):
-            tokens.caller("Bearer dibs_key1_s3_cret-")
-    assert asked == [["key1"], ["key1"]]
+    assert tokens.known_caller(GOOD) is None
+    assert world.read_at == [100.0, 101.0]
 
 
-def test_a_stranger_costs_one_look_up_in_that_time(tokens, clock, asked):
-    for _ in range(100):
-        with pytest.raises(Unauthenticated):
-            tokens.caller("Bearer dibs_nobody_x")
-    clock[0] += BELIEVED_SECONDS
-    with pytest.raises(Unauthenticated):
-        tokens.caller("Bearer dibs_nobody_x")
-
-    assert asked == [["nobody"], ["nobody"]]
-
-
-# When which token is used, and what each statement looks up from then on.
-USES = [
-    ("the first use looks up", [(0, "a"), (0, "b")], [["a"], ["b"]]),
-    ("within a second nothing is asked", [(0, "a"), (0.9, "a")], [["a"]]),
-    (
-        "the oldest that is due takes all others along",
-        [(0, "a"), (0.7, "b"), (1, "a"), (1.9, "b")],
-        [["a"], ["b"], ["a", "b"]],
-    ),
-    (
-        "the next one is due a second later, whoever asks",
-        [(0, "a"), (0, "b"), (5, "b"), (5.9, "a"), (6, "a"), (6.5, "b")],
-        [["a"], ["b"], ["a", "b"], ["a", "b"]],
-    ),
-    (
-        "what nobody uses any more is forgotten, and known again when it is used",
-        [(0, "a"), (0, "b"), (IN_USE_SECONDS, "b"), (IN_USE_SECONDS + 0.5, "a")],
-        [["a"], ["b"], ["b"], ["a"]],
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("uses", "statements"), [case[1:] for case in USES], ids=[case[0] for case in USES]
-)
-def test_tokens_in_use_are_looked_up_together(tokens, stored, clock, asked, uses, statements):
-    for name in "ab":
-        caller = Caller(name, name, Role.EXECUTOR, ("default",), None)
-        stored[name] = StoredToken(caller, hashlib.sha256(b"s").digest())
-
-    for seconds, name in uses:
-        clock[0] = 100.0 + seconds
-        assert tokens.caller(f"Bearer dibs_{name}_s").name == name
-
-    assert asked == statements
-
-
-def test_five_hundred_idle_tokens_cost_one_statement_a_second(tokens, stored, clock, asked):
+def test_five_hundred_tokens_cost_one_reading_a_second(tokens, world):
     for number in range(500):
-        caller = Caller(f"{number}", f"{number}", Role.EXECUTOR, ("default",), None)
-        stored[f"{number}"] = StoredToken(caller, hashlib.sha256(b"s").digest())
-        tokens.caller(f"Bearer dibs_{number}_s")
-    asked.clear()
+        world.make(f"{number}")
 
-    # Each is used once in twenty seconds.
     for tick in range(1_000):
-        clock[0] = 100.0 + tick / 25
-        tokens.caller(f"Bearer dibs_{tick % 500}_s")
+        world.now = 100.0 + tick / 25
+        assert tokens.known_caller(f"Bearer dibs_{tick % 500}_s")
 
-    assert len(asked) == 39
-    assert {len(key_ids) for key_ids in asked} == {500}
+    assert len(world.read_at) == 40
 
 
-def test_threads_that_find_theirs_too_old_together_share_one_statement(stored):
+def test_a_token_made_a_moment_ago_is_good_at_once(tokens, world):
+    tokens.caller(GOOD)
+    world.make("new")
+    world.now += 0.2
+
+    assert tokens.known_caller("Bearer dibs_new_s") is None
+    assert tokens.caller("Bearer dibs_new_s").name == "new"
+    assert world.slept == []
+
+
+def test_strangers_have_the_tokens_read_twenty_times_a_second_at_most(tokens, world):
+    tokens.caller(GOOD)
+    began_at = world.now
+    for number in range(100):
+        with pytest.raises(Unauthenticated):
+            tokens.caller(f"Bearer dibs_nobody{number}_s")
+        world.now += 0.001
+
+    seconds = world.now - began_at
+    assert len(world.read_at) <= 1 + seconds / STRANGERS_EVERY_SECONDS
+
+
+def test_an_unknown_id_and_a_wrong_secret_are_the_same_work(world, monkeypatch):
+    """Neither is known by what was read, so both wait for what is read after they came."""
+    compared = []
+    compare = hmac.compare_digest
+    monkeypatch.setattr(
+        hmac, "compare_digest", lambda a, b: compared.append((len(a), len(b))) or compare(a, b)
+    )
+    work = {}
+    for credential in (UNKNOWN_ID, WRONG_SECRET):
+        compared.clear(), world.read_at.clear(), world.slept.clear()
+        world.now = 100.0
+        tokens = Tokens(world.read, lambda: world.now, world.sleep)
+        tokens.caller(GOOD)
+        assert tokens.known_caller(credential) is None
+        with pytest.raises(Unauthenticated):
+            tokens.caller(credential)
+        work[credential] = (compared.copy(), world.read_at.copy(), world.slept.copy())
+
+    assert work[UNKNOWN_ID] == work[WRONG_SECRET]
+    assert work[UNKNOWN_ID] == ([(32, 32)] * 4, [100.0, 100.05], [pytest.approx(0.05)])
+
+
+def test_nobody_who_is_known_waits_for_a_reading_that_strangers_cause(world):
+    """The reading hangs; a good token is served from the one before as long as that is believed."""
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def read():
+        if world.read_at:
+            hangs.set()
+            assert go_on.wait(30)
+        return world.read()
+
+    tokens = Tokens(read, lambda: world.now, world.sleep)
+    tokens.caller(GOOD)
+    with ThreadPoolExecutor(1) as pool:
+        stranger = pool.submit(tokens.caller, UNKNOWN_ID)
+        assert hangs.wait(30)
+        known = [tokens.caller(GOOD) for _ in range(3)]
+        go_on.set()
+
+        assert known == [SOMEONE] * 3
+        with pytest.raises(Unauthenticated):
+            stranger.result(30)
+
+
+def test_only_so_many_strangers_wait_and_the_others_are_judged_at_once(world):
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def read():
+        if world.read_at:
+            hangs.set()
+            assert go_on.wait(30)
+        return world.read()
+
+    tokens = Tokens(read, lambda: world.now, lambda _seconds: None)
+    tokens.caller(GOOD)
+    with ThreadPoolExecutor(MOST_STRANGERS_WAITING) as pool:
+        waiting = [pool.submit(tokens.caller, UNKNOWN_ID) for _ in range(MOST_STRANGERS_WAITING)]
+        assert hangs.wait(30)
+        eventually(lambda: tokens._strangers._value == 0)
+        for credential in (UNKNOWN_ID, WRONG_SECRET):
+            with pytest.raises(Unauthenticated):
+                tokens.caller(credential)
+        assert not any(each.done() for each in waiting)
+        go_on.set()
+
+        for each in waiting:
+            with pytest.raises(Unauthenticated):
+                each.result(30)
+    assert tokens._strangers._value == MOST_STRANGERS_WAITING
+
+
+def test_threads_that_find_the_reading_too_old_together_share_one(world):
     begun, go_on = threading.Event(), threading.Event()
-    clock, asked = [100.0], []
 
-    def look_up(key_ids):
-        asked.append(sorted(key_ids))
-        if len(asked) > 1:
+    def read():
+        if world.read_at:
             begun.set()
             assert go_on.wait(30)
-        return {key_id: stored[key_id] for key_id in key_ids}
+        return world.read()
 
-    tokens = Tokens(look_up, lambda: clock[0])
-    tokens.caller("Bearer dibs_key1_s3_cret-")
-    clock[0] += BELIEVED_SECONDS
+    tokens = Tokens(read, lambda: world.now)
+    tokens.caller(GOOD)
+    world.now += BELIEVED_SECONDS
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(tokens.caller, "Bearer dibs_key1_s3_cret-")
+        first = pool.submit(tokens.caller, GOOD)
         assert begun.wait(30)
-        others = [pool.submit(tokens.caller, "Bearer dibs_key1_s3_cret-") for _ in range(3)]
+        others = [pool.submit(tokens.caller, GOOD) for _ in range(3)]
         go_on.set()
 
         assert [each.result(30) for each in (first, *others)] == [SOMEONE] * 4
-    assert asked == [["key1"], ["key1"]]
+    assert world.read_at == [100.0, 101.0]
 
 
-def test_a_token_that_is_used_again_while_it_is_being_forgotten_is_as_good_as_before(stored):
-    """The others' look-up has left it out by then: it is looked up by itself."""
-    for name in "ab":
-        caller = Caller(name, name, Role.EXECUTOR, ("default",), None)
-        stored[name] = StoredToken(caller, hashlib.sha256(b"s").digest())
-    begun, go_on = threading.Event(), threading.Event()
-    clock, asked = [100.0], []
-
-    def look_up(key_ids):
-        asked.append(sorted(key_ids))
-        if len(asked) == 3:
-            begun.set()
-            assert go_on.wait(30)
-        return {key_id: stored[key_id] for key_id in key_ids}
-
-    tokens = Tokens(look_up, lambda: clock[0])
-    for name in "ab":
-        tokens.caller(f"Bearer dibs_{name}_s")
-    clock[0] += IN_USE_SECONDS
-    with ThreadPoolExecutor(2) as pool:
-        busy = pool.submit(tokens.caller, "Bearer dibs_a_s")
-        assert begun.wait(30)
-        back = pool.submit(tokens.caller, "Bearer dibs_b_s")
-        # Found in use, and about to wait for the look-up to end.
-        eventually(lambda: tokens._in_use["b"].used_at == clock[0])
-        go_on.set()
-
-        assert [busy.result(30).name, back.result(30).name] == ["a", "b"]
-    assert asked == [["a"], ["b"], ["a"], ["b"]]
-
-
-def test_a_look_up_that_fails_is_every_users_own_failure_and_forgets_nothing(stored):
+def test_a_reading_that_fails_is_every_askers_own_failure_and_forgets_nothing(world):
     away = [False]
 
-    def look_up(key_ids):
+    def read():
         if away[0]:
             raise Unavailable("The database is not available.")
-        return {key_id: stored[key_id] for key_id in key_ids}
+        return world.read()
 
-    clock = [100.0]
-    tokens = Tokens(look_up, lambda: clock[0])
-    tokens.caller("Bearer dibs_key1_s3_cret-")
-    clock[0] += BELIEVED_SECONDS
+    tokens = Tokens(read, lambda: world.now, world.sleep)
+    tokens.caller(GOOD)
     away[0] = True
     with pytest.raises(Unavailable):
-        tokens.caller("Bearer dibs_key1_s3_cret-")
+        tokens.caller(UNKNOWN_ID)
+    assert tokens.caller(GOOD) == SOMEONE
+    world.now += BELIEVED_SECONDS
+    with pytest.raises(Unavailable):
+        tokens.caller(GOOD)
     away[0] = False
 
-    assert tokens.caller("Bearer dibs_key1_s3_cret-") == SOMEONE
+    assert tokens.caller(GOOD) == SOMEONE

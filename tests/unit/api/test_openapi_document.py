@@ -1,6 +1,7 @@
 """The served contract is whole: every route, every reference, every problem."""
 
 import re
+from functools import reduce
 
 from orchestrator.api.access import roles_of
 
@@ -36,11 +37,36 @@ def test_every_route_is_in_the_document_with_its_roles(app, client):
     } == expected
 
 
+def resolved(document, reference):
+    return reduce(dict.__getitem__, reference.removeprefix("#/").split("/"), document)
+
+
 def test_every_reference_leads_somewhere(client):
     document = client.get("/openapi.json").json
-    schemas = document["components"]["schemas"]
 
-    assert {name.rpartition("/")[2] for name in references(document)} <= set(schemas)
+    assert all(resolved(document, reference) for reference in references(document))
+
+
+def test_every_answer_but_the_servers_own_carries_the_request_id(client):
+    document = client.get("/openapi.json").json
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            for status, answer in operation["responses"].items():
+                whole = resolved(document, answer["$ref"]) if "$ref" in answer else answer
+
+                assert ("X-Request-Id" in whole.get("headers", {})) == (status != "431"), (
+                    method,
+                    path,
+                    status,
+                )
+
+
+def test_a_path_with_a_parameter_may_be_none(client):
+    for path, operations in client.get("/openapi.json").json["paths"].items():
+        for operation in operations.values():
+            missing = operation["responses"].get("404", {}).get("description", "")
+
+            assert ("not-found" in missing.split(", ")) == ("{" in path), path
 
 
 def test_every_operation_has_a_success_and_its_problems(client):
@@ -49,7 +75,10 @@ def test_every_operation_has_a_success_and_its_problems(client):
             statuses = set(operation["responses"])
 
             assert statuses & {"200", "201", "204"}, (method, path)
-            assert not operation["security"] or {"401", "403", "503"} <= statuses, (method, path)
+            assert not operation["security"] or {"401", "403", "429", "503"} <= statuses, (
+                method,
+                path,
+            )
             assert "requestBody" not in operation or {"400", "413", "415", "422"} <= statuses
 
 

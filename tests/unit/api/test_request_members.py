@@ -11,6 +11,7 @@ from orchestrator.api.wire.queries import RunQuery, RunsQuery
 from orchestrator.api.wire.queues import QueueLimits
 from orchestrator.api.wire.reports import Reports
 from orchestrator.api.wire.runs import Resolution, RunBatch, RunCreation
+from orchestrator.api.wire.workflows import Definition
 
 A = "01a20398-f4e1-7770-9bf5-9dee2154fafc"
 B = "3101282d-3343-4285-96e0-6f70dae297e6"
@@ -20,6 +21,8 @@ CLAIM = {"session": A, "requestId": B, "queues": ["default"], "limit": 8, "lease
 RENEWAL = {"session": A, "leases": [{"leaseId": A, "runId": B}]}
 REPORT = {"leaseId": A, "runId": B, "stepIndex": 0, "outcome": {"status": "success"}}
 REGISTRATION = {"session": A}
+STEP = {"name": "pay", "type": "pay-refund"}
+NO_NUMBERS = ["5", True, -1, 10**300, float("inf")]
 
 REFUSED = [
     (RunCreation, {}, "/workflow"),
@@ -111,6 +114,11 @@ REFUSED = [
       for name in ["maxConcurrency", "ratePerSecond", "maxConcurrencyPerKey"]
       for limit in [0, -1, 1_000_001, "5", 5.0, True]),
     (QueueLimits, {"maxConcurency": 5}, "/maxConcurency"),
+    *((Definition, {"steps": [STEP | {"timeoutSeconds": seconds}]}, "/steps/0/timeoutSeconds")
+      for seconds in NO_NUMBERS),
+    *((Definition, {"steps": [STEP | {"retry": {name: number}}]}, f"/steps/0/retry/{name}")
+      for name in ["backoffSeconds", "backoffFactor", "maxBackoffSeconds"]
+      for number in NO_NUMBERS),
     (RunsQuery, {"state": "pending,nope"}, "/state"),
     (RunsQuery, {"state": ""}, "/state"),
     (RunsQuery, {"sort": ";drop table"}, "/sort"),
@@ -139,6 +147,7 @@ def test_a_bad_member_is_refused_and_named(model, body, path):
         (Renewal, {"session": A, "leases": [], "claiming": [], "asOf": None}),
         (Reports, {"session": A, "chain": True, "reports": [REPORT]}),
         (Reports, {"session": A, "reports": [REPORT | {"stepIndex": -1}]}),
+        (Definition, {"steps": [STEP | {"timeoutSeconds": 5, "retry": {"backoffSeconds": 0.5}}]}),
         (RunsQuery, {"state": "pending,failed", "limit": "500", "executor": "fleet:a-1"}),
     ],
 )

@@ -51,6 +51,7 @@ MAY = {
     "GET /v1/schedules": {OPERATOR, VIEWER},
     "GET /v1/schedules/<name>": {OPERATOR, VIEWER},
     "DELETE /v1/schedules/<name>": {OPERATOR},
+    "GET /v1/audit": {OPERATOR, VIEWER},
     "POST /v1/schedules/<name>/run-now": {OPERATOR},
 }
 

@@ -57,6 +57,7 @@ def test_everything_missing_or_bad_is_named_in_one_error_without_its_value(monke
         "EXECUTOR_STOP_TIMEOUT_S": "soon",
         "EXECUTOR_HTTP_PORT": "70000",
         "EXECUTOR_IN_FLIGHT_STATUS": "418",
+        "EXECUTOR_STRANGERS_PER_SECOND": "0",
         "EXECUTOR_REPLACES": "all",
         "LOG_LEVEL": "loud",
     }.items():
@@ -76,6 +77,7 @@ def test_everything_missing_or_bad_is_named_in_one_error_without_its_value(monke
         "EXECUTOR_STOP_TIMEOUT_S",
         "EXECUTOR_HTTP_PORT",
         "EXECUTOR_IN_FLIGHT_STATUS: must be 400 or 409",
+        "EXECUTOR_STRANGERS_PER_SECOND",
         "EXECUTOR_REPLACES: must be others, or not set",
         "LOG_LEVEL",
     ):

@@ -115,13 +115,43 @@ def test_what_cannot_be_a_token_is_401_without_a_question(answers, face, headers
 
 
 def test_a_refused_token_is_asked_about_once(answers, face):
-    answers.say("whoami", {"code": "unauthenticated"}, 401)
+    answers.say("whoami", {"code": "unauthenticated", "credential": "on-behalf-of"}, 401)
 
     responses = [face.trigger(UNKNOWN_RUN) for _ in range(3)]
 
     assert [code(response) for response in responses] == [(401, "unauthenticated")] * 3
     assert len(answers.bodies("whoami")) == 1
     assert answers.bodies("claim") == []
+
+
+@pytest.mark.parametrize("route", ["whoami", "claim"])
+def test_a_401_for_the_executors_own_token_is_not_the_callers(answers, face, route):
+    answers.say("whoami", CALLER)
+    answers.say(route, {"code": "unauthenticated"}, 401)
+    refused = [face.trigger(UNKNOWN_RUN) for _ in range(2)]
+    answers.say(route, {"code": "unauthenticated", "credential": "on-behalf-of"}, 401)
+    blamed = face.trigger(UNKNOWN_RUN)
+
+    assert [code(response) for response in refused] == [(503, "orchestrator_unavailable")] * 2
+    assert refused[0].headers["Retry-After"] == "1"
+    assert code(blamed) == (401, "unauthenticated")
+
+
+def test_a_strangers_garbage_is_429_in_the_end_and_a_good_caller_is_served(answers, face):
+    face.trigger(UNKNOWN_RUN)
+    answers.say("whoami", {"code": "unauthenticated", "credential": "on-behalf-of"}, 401)
+    garbage = [{"Authorization": f"Bearer dibs_c_{number}"} for number in range(100)]
+
+    refused = [face.trigger(UNKNOWN_RUN, headers=headers) for headers in garbage]
+
+    assert {code(response) for response in refused} == {
+        (401, "unauthenticated"),
+        (429, "rate_limited"),
+    }
+    assert int(refused[-1].headers["Retry-After"]) >= 1
+    assert len(answers.bodies("whoami")) < 100
+    assert len(answers.bodies("claim")) == 1
+    assert code(face.trigger(UNKNOWN_RUN)) == (404, "run_not_found")
 
 
 def test_nobody_can_be_asked_while_the_orchestrator_is_away(answers, face):
@@ -136,7 +166,6 @@ def test_nobody_can_be_asked_while_the_orchestrator_is_away(answers, face):
 @pytest.mark.parametrize(
     ("status", "problem", "answered"),
     [
-        (401, "unauthenticated", (401, "unauthenticated")),
         (403, "insufficient-scope", (403, "insufficient_scope")),
         (404, "run-not-found", (404, "run_not_found")),
         (409, "run-not-claimable", (404, "run_not_claimable")),

@@ -1,0 +1,51 @@
+"""`dibs audit acts`: who did what, over the API with `DIBS_URL` and `DIBS_TOKEN`."""
+
+import click
+
+from orchestrator.cli.client import request
+from orchestrator.cli.output import as_json, print_json, print_table
+from orchestrator.lifecycle import ActKind
+
+
+@click.command()
+@click.option("--actor", help="A token's name, or cli:USER.")
+@click.option("--kind", type=click.Choice([kind.value for kind in ActKind]))
+@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--cursor", help="The next page, as the one before named it.")
+@as_json
+def acts(
+    actor: str | None, kind: str | None, limit: int, cursor: str | None, as_json: bool
+) -> None:
+    """
+    List what operators, clients and the command line did, the newest first.
+
+    For a viewer's or an operator's token in DIBS_TOKEN; of its queues only.
+
+    \b
+    dibs audit acts
+    dibs audit acts --kind resolve-run --actor ops
+    """
+    page = request(
+        "GET", "/audit", params={"actor": actor, "kind": kind, "limit": limit, "cursor": cursor}
+    )
+    if as_json:
+        print_json(page)
+        return
+    print_table(
+        ("AT", "ACTOR", "KEY ID", "ACT", "SUBJECT", "QUEUE", "REQUEST", "DETAIL"),
+        (
+            (
+                act["at"],
+                act["actor"],
+                act["keyId"],
+                act["kind"],
+                act["subject"],
+                act["queue"],
+                act["requestId"],
+                act["detail"] or None,
+            )
+            for act in page["items"]
+        ),
+    )
+    if page["nextCursor"]:
+        click.echo(f"more: --cursor {page['nextCursor']}", err=True)
