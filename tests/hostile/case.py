@@ -38,7 +38,6 @@ class Case:
         gets: Each status and code that the answer may have.
         writes: Whether something good is sent, and stored, on the way.
         is_slow: Whether it takes seconds, by its nature.
-        awaits: Who has still to make it true, and what is missing; empty when it holds.
     """
 
     row: str
@@ -47,7 +46,6 @@ class Case:
     gets: tuple[Told, ...]
     writes: bool = False
     is_slow: bool = False
-    awaits: str = ""
 
     @property
     def name(self) -> str:

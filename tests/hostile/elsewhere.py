@@ -14,13 +14,11 @@ class Elsewhere:
 
     Attributes:
         file: From the repository's root.
-        awaits: Who has still to bring it; empty when it is there.
     """
 
     row: str
     file: str
     test: str
-    awaits: str = ""
 
     @property
     def is_there(self) -> bool:
@@ -38,7 +36,21 @@ ELSEWHERE: Final = (
         "B4",
         "tests/contract/test_credentials.py",
         "test_a_token_that_is_over_is_bad_within_a_second_on_every_orchestrator",
-        awaits="rates",
+    ),
+    Elsewhere(
+        "B25",
+        "tests/contract/test_slow_clients.py",
+        "test_a_body_that_trickles_is_cut_off_at_the_same_time",
+    ),
+    Elsewhere(
+        "B25",
+        "tests/contract/test_slow_clients.py",
+        "test_hundreds_of_stalled_bodies_leave_nothing_behind",
+    ),
+    Elsewhere(
+        "B26",
+        "tests/contract/test_smuggling.py",
+        "test_a_body_whose_end_is_said_in_two_ways_or_in_none_is_malformed",
     ),
     Elsewhere(
         "B37",
@@ -54,18 +66,16 @@ ELSEWHERE: Final = (
         "B64",
         "tests/contract/test_rate_limits.py",
         "test_a_token_that_asks_too_often_is_told_when_to_come_back",
-        awaits="rates",
     ),
     Elsewhere(
         "B65",
         "tests/contract/test_rate_limits.py",
         "test_bad_credentials_of_one_address_are_refused_and_those_of_others_are_not",
-        awaits="rates",
     ),
     Elsewhere(
         "B66",
-        "tests/integration/test_transaction.py",
-        "test_a_database_that_is_away_is_unavailable",
+        "tests/integration/test_database_trouble.py",
+        "test_what_a_statement_ends_with_every_time_is_no_effect_and_a_503",
     ),
     Elsewhere(
         "B66",
@@ -81,7 +91,6 @@ ELSEWHERE: Final = (
         "B66",
         "tests/integration/test_database_trouble.py",
         "test_whom_nobody_answers_is_told_to_come_again",
-        awaits="database",
     ),
     Elsewhere(
         "B67",
@@ -92,7 +101,6 @@ ELSEWHERE: Final = (
         "B67",
         "tests/integration/test_database_trouble.py",
         "test_what_a_commit_ends_with_every_time_is_a_503",
-        awaits="database",
     ),
     Elsewhere(
         "B70",

@@ -96,5 +96,5 @@ def _failure_of(case: Case, place: Place) -> str:
         case.check(place, *also)
     # Whatever it is, it is this case's, and the others are sent all the same.
     except Exception as error:  # noqa: BLE001
-        return "" if case.awaits else f"{type(error).__name__} {error}"
+        return f"{type(error).__name__} {error}"
     return ""
