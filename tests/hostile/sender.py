@@ -39,8 +39,8 @@ class Sender:
         """How often it has sent the list."""
         return self.sent / len(QUICK)
 
-    def send_until(self, rounds: int, *, within_seconds: float) -> None:
-        """Send until it has been sent so often, or the time is up."""
+    def send_until(self, rounds: int, *, within_seconds: float = math.inf) -> None:
+        """Send until all of it has been sent so often, or the time is up."""
         left = max(0, rounds * len(QUICK) - self.sent)
         with self.sending(cases=left, seconds=within_seconds):
             pass
