@@ -21,7 +21,7 @@ from executor.transport import UnansweredError
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 CALLER = {"name": "web", "role": "client", "queues": ["default"], "expiresAt": None}
-REFUSED = {"code": "unauthenticated"}
+REFUSED = {"code": "unauthenticated", "credential": "on-behalf-of"}
 SLOW_RATE = 0.1
 GOOD = "dibs_c_good"
 
