@@ -93,8 +93,3 @@ def owner(stage: Stage) -> Iterator[psycopg.Connection[Any]]:
     """The test's own way into the database, each statement a transaction."""
     with closing(psycopg.connect(stage.database.owner_url, autocommit=True)) as connection:
         yield connection
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register what only these tests use."""
-    config.addinivalue_line("markers", "writes: the test also sends what is right, and is stored")
