@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 View = TypeVar("View", bound=Callable[..., Any])
+TellCaller = Callable[[Request], Caller]
 
 ON_BEHALF_OF: Final = "Dibs-On-Behalf-Of"
 
@@ -35,20 +36,35 @@ NO_TOKEN: Final[frozenset[Role]] = frozenset()
 
 _ROLES = "_roles_that_may"
 _BUDGETED = "_budgeted"
+_TOLD_BY = "_tells_its_callers"
 
 
-def allow(roles: frozenset[Role], *, budgeted: bool = True) -> Callable[[View], View]:
+def by_bearer(asked: Request) -> Caller:
+    """
+    Who sent a request, told by its `Authorization` and by nothing else.
+
+    Raises:
+        Unauthenticated, RateLimited: As `authenticate`.
+    """
+    return authenticate(asked.environ, asked.environ.get("HTTP_AUTHORIZATION"))
+
+
+def allow(
+    roles: frozenset[Role], *, budgeted: bool = True, told_by: TellCaller = by_bearer
+) -> Callable[[View], View]:
     """
     Declare who may use a view. `NO_TOKEN` opens it to whoever comes.
 
     Args:
         budgeted: Whether its requests count in the token's budget. What keeps leases alive
             and ends them does not: it is always served.
+        told_by: How the view's callers are told.
     """
 
     def declare(view: View) -> View:
         setattr(view, _ROLES, roles)
         setattr(view, _BUDGETED, budgeted)
+        setattr(view, _TOLD_BY, told_by)
         return view
 
     return declare
@@ -141,7 +157,8 @@ def admit(app: Flask, asked: Request) -> None:
     roles = None if view is None else roles_of(view)
     if view is None or not roles:
         return
-    g.caller = who = authenticate(asked.environ)
+    told_by: TellCaller = getattr(view, _TOLD_BY)
+    g.caller = who = told_by(asked)
     structlog.contextvars.bind_contextvars(actor=who.name, key_id=who.key_id)
     if is_budgeted(view):
         spend(who)

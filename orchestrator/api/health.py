@@ -29,16 +29,18 @@ def healthz() -> Response:
 def readyz() -> Response:
     """The database is there, its schema is this code's, and the process is not draining.
 
-    What will make claims slow, and somebody should end, stands beside; who it is, is told
-    to a viewer's or an operator's token only. No token is needed, and a bad one does no harm.
+    What will make claims slow, and what the role may do too much, stands beside; who holds a
+    snapshot, and what the role may do, is told to a viewer's or an operator's token only. No
+    token is needed, and a bad one does no harm.
     """
     readiness = services().readiness
     reasons, old = readiness.reasons(), readiness.old_snapshots()
-    named = bool(old) and is_watcher()
+    named = is_watcher()
     body = {
         "ready": not reasons,
         "reasons": reasons,
         "bell": "listening" if services().bell.hears_others else "polling",
+        "warnings": readiness.warnings() if named else [],
         "snapshotHolders": [snapshot_holder_body(each, named=named) for each in old],
     }
     return answer(body, 503 if reasons else 200)

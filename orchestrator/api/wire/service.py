@@ -57,6 +57,9 @@ class Readiness(View):
         description="how runs that come through another process reach claims that wait here: at"
         " once, or by a look each second"
     )
+    warnings: list[Literal["serves-as-superuser", "serves-as-owner"]] = Field(
+        description="no reason not to be ready: the service's role could change the ledger"
+    )
     snapshot_holders: list[SnapshotHolder] = Field(
         description="the oldest first; no reason not to be ready"
     )
