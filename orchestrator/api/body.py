@@ -61,6 +61,22 @@ def read_object(environ: WSGIEnvironment, *, limit_bytes: int, required: bool) -
     return value
 
 
+def read_bytes(environ: WSGIEnvironment, *, limit_bytes: int) -> bytes:
+    """
+    A request's body as it came, of whatever kind it is.
+
+    Raises:
+        PayloadTooLarge: It is larger than the limit.
+        MalformedRequest: It ends before its Content-Length.
+    """
+    length = get_content_length(environ)
+    if length is not None and length > limit_bytes:
+        raise _too_large(limit_bytes)
+    if not length and "HTTP_TRANSFER_ENCODING" not in environ:
+        return b""
+    return _read(environ, length, limit_bytes)
+
+
 def _refuse_media_type(content_type: str) -> None:
     if content_type == _JSON:
         return

@@ -136,6 +136,15 @@ class Tokens:
             raise _unauthenticated()
         return who
 
+    def holder(self, key_id: str) -> Caller | None:
+        """
+        Whom a key id stands for now; None when its token is revoked, expired or unknown.
+
+        Only for a key id whose secret was presented before, and that came here signed.
+        """
+        token = self._since(self._clock() - BELIEVED_SECONDS).tokens.get(key_id)
+        return token.caller if token else None
+
     def _judge_again(self, presented: _Presented, *, came_at: float) -> Caller | None:
         if not self._strangers.acquire(blocking=False):
             return None
