@@ -11,6 +11,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from orchestrator.api.refusals import RequestTimeout
@@ -71,10 +72,9 @@ class TimedBody:
         return True
 
     def cut_off(self) -> None:
-        """End the connection; its reader's request is the current one meanwhile."""
-        context = self._context
+        """End the connection, unless the read is over; as part of its reader's request."""
         # None when the read came to its end just now: then the reader answers.
-        if context is not None:
+        if self.take_out() and (context := self._context) is not None:
             context.run(self._cut_off)
 
 
@@ -112,7 +112,8 @@ class SlowBodies:
         while True:
             time.sleep(_LOOK_SECONDS)
             for body in self._overdue(time.monotonic()):
-                if body.take_out():
+                # Where no thread can be had there will be one at another look.
+                with suppress(RuntimeError):
                     threading.Thread(target=body.cut_off, name="late-body", daemon=True).start()
 
     def _overdue(self, now: float) -> list[TimedBody]:

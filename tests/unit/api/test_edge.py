@@ -65,7 +65,7 @@ def test_every_answer_has_the_headers_that_all_have(ask, kind):
     assert of_the_api == {
         "X-Own": "1",
         "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Referrer-Policy": "same-origin",
         "Cache-Control": "no-store",
     }
     assert of_a_page == {

@@ -70,3 +70,22 @@ def test_a_request_whose_body_was_read_is_gone_with_its_last_reference():
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_what_was_read_is_not_cut_off_by_a_watch_that_comes_late():
+    body = TimedBody(Body(), never, set())
+    body.read(1)
+
+    body.cut_off()
+
+
+def test_a_body_is_cut_off_as_part_of_its_request():
+    source, seen = Body(), []
+    current = contextvars.ContextVar("request")
+    body = TimedBody(source, lambda: seen.append(current.get()), set())
+    source.while_it_is_read = lambda: contextvars.Context().run(body.cut_off)
+    current.set("mine")
+
+    with pytest.raises(RequestTimeout):
+        body.read(1)
+    assert seen == ["mine"]
