@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-api lint format lock audit sbom clean bench bench-peers bench-backlog
+.PHONY: help setup run test test-all test-api timing lint format lock audit sbom clean bench bench-peers bench-backlog
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -25,6 +25,9 @@ test-all: lint ## The same, docker-compose.yml and chaos (DIBS_TEST_REQUIRE=all:
 
 test-api: setup ## Send many random requests of the OpenAPI document (DIBS_TEST_EXAMPLES=200)
 	@DIBS_TEST_EXAMPLES=$${DIBS_TEST_EXAMPLES:-200} $(bin)/python -m pytest -n $(WORKERS) tests/contract/test_generated_requests.py $(ARGS)
+
+timing: setup ## Measure whether an unknown key id can be told from a wrong secret by time (some minutes)
+	@$(bin)/python -m pytest -n 0 -s tests/contract/timing_of_credentials.py $(ARGS)
 
 bench: setup ## Measure Dibs beside pgbench: a table of ratios, and bench.json (ARGS="--quick")
 	@exec $(bin)/python -m tests.bench $(ARGS)

@@ -120,6 +120,19 @@ def test_connections_on_which_nothing_is_asked_keep_nobody_out(server, port):
         assert is_answered(connections[0])
 
 
+def test_a_server_takes_its_secrets_out_of_the_environment(server, port, monkeypatch):
+    environment = {
+        "DATABASE_URL": "postgresql://nobody:secret@127.0.0.1:1/none",
+        "DIBS_SECRET_KEY": "k" * 32,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ListenError):
+        serve(load(port=port))
+    assert environment.keys().isdisjoint(os.environ)
+
+
 def test_a_second_server_does_not_share_the_port(server, port):
     settings = load(
         {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "DIBS_SECRET_KEY": "k" * 32},
