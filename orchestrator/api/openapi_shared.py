@@ -38,9 +38,13 @@ HEADERS: Final[Part] = {
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     },
-    "RateLimit": {
-        "description": "when a limit of requests was exceeded: requests a second, how many are"
-        " left, in how many seconds there are some",
+    "RateLimitLimit": {
+        "description": "requests a second, where it is a budget that is used up",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "RateLimitRemaining": {"schema": {"type": "integer", "const": 0}},
+    "RateLimitReset": {
+        "description": "seconds until there is budget again",
         "schema": {"type": "integer", "minimum": 0},
     },
     "Challenge": {"required": True, "schema": {"type": "string", "pattern": "^Bearer "}},
@@ -53,7 +57,7 @@ def _header(name: str) -> Part:
 
 def _problem(description: str, **components: str) -> Part:
     """A problem whose headers, in the spelling of an argument, are described by these."""
-    headers = {name.replace("_", "-"): _header(one) for name, one in components.items()}
+    headers = {name.replace("_", "-"): _header(part) for name, part in components.items()}
     return {
         "description": description,
         "headers": {REQUEST_ID: _header("RequestId"), **headers},
@@ -66,11 +70,11 @@ RESPONSES: Final[Part] = {
     "NoCredentials": _problem("not known", WWW_Authenticate="Challenge"),
     "NotNow": _problem("not now", Retry_After="RetryAfterAlways"),
     "TooOften": _problem(
-        "less often",
+        "asked too often",
         Retry_After="RetryAfterAlways",
-        RateLimit_Limit="RateLimit",
-        RateLimit_Remaining="RateLimit",
-        RateLimit_Reset="RateLimit",
+        RateLimit_Limit="RateLimitLimit",
+        RateLimit_Remaining="RateLimitRemaining",
+        RateLimit_Reset="RateLimitReset",
     ),
     "HeadTooLarge": {
         "description": "too many headers, or too long ones: by the server itself, without a body"
