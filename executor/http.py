@@ -22,7 +22,7 @@ def create_app(
     trigger: Trigger,
     in_flight: InFlightRuns,
     runner: Runner,
-    health: Callable[[], dict[str, Any]],
+    health: Callable[[Callable[[str], bool]], dict[str, Any]],
 ) -> Flask:
     """The WSGI application; every answer is JSON, every refusal ``{"error", "code"}``."""
     app = Flask("executor", static_folder=None)
@@ -55,7 +55,11 @@ def create_app(
 
     @app.get("/health")
     def healthy() -> Response:
-        return _json(503 if runner.draining else 200, health())
+        # Open to all, but runs are named to callers of their queues only.
+        token = _token()
+        caller = trigger.identify(token, request.remote_addr or "") if token else None
+        shown = health(lambda queue: caller is not None and caller.may_see(queue))
+        return _json(503 if runner.draining else 200, shown)
 
     @app.errorhandler(TriggerRefusedError)
     def refused(error: TriggerRefusedError) -> Response:

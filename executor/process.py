@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
@@ -158,8 +159,13 @@ class Executor:
             pool.close()
         log.info("executor-stopped", ignoring=len(self.in_flight))
 
-    def health(self) -> dict[str, Any]:
-        """What `/health` shows."""
+    def health(self, may_see: Callable[[str], bool] = lambda _queue: True) -> dict[str, Any]:
+        """
+        What `/health` shows.
+
+        Args:
+            may_see: Whether runs of a queue may be named to whoever asks.
+        """
         ignoring = [
             {
                 "runId": one.entry.run_id,
@@ -168,7 +174,7 @@ class Executor:
                 "cancelled": one.cancellation.value if one.cancellation else None,
             }
             for one in self.runner.executions()
-            if one.ignoring
+            if one.ignoring and may_see(one.dispatch.run.queue)
         ]
         return {
             "status": "draining" if self.runner.draining else "ok",

@@ -35,8 +35,9 @@ def test_a_handler_that_ignores_cancellation_keeps_its_slot_and_writes_nothing(
 
     web.ask("POST", f"/v1/runs/{run_id}/abort", {"reason": "enough"})
     web.wait_for(run_id, "aborted")
-    (named,) = eventually(lambda: executor.health()["ignoringCancellation"])
+    (named,) = eventually(lambda: caller.ask("GET", "/health")["ignoringCancellation"])
 
+    assert executor.health()["ignoringCancellation"] == []
     assert (named["runId"], named["step"]) == (run_id, "stubborn")
     assert executor.said("handler-ignores-cancellation")[0]["run"] == run_id
     assert executor.health()["inFlight"] == 1

@@ -163,6 +163,12 @@ ROWS = [
             b"Transfer-Encoding : chunked\r\n",
         )
     ),
+    raw(
+        "B26",
+        b"POST %s HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n" % TRIGGER
+        + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        *REFUSED,
+    ),
     post("B26", b"zz\r\n\r\n", *REFUSED, framing=b"Transfer-Encoding: chunked\r\n"),
     post(
         "B27",
