@@ -13,6 +13,7 @@ import stamina.instrumentation
 from executor.face import CannotListenError
 from executor.handlers import App
 from executor.logs import configure_logs
+from executor.printable import printable_lines
 from executor.process import Executor
 from executor.registration import NotWelcomeError
 from executor.settings import BadSettingsError, read_settings
@@ -54,7 +55,7 @@ def run(app: str) -> None:
         gc.freeze()
         gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     except (BadSettingsError, CannotListenError, NotWelcomeError) as error:
-        click.echo(str(error), err=True)
+        click.echo(printable_lines(str(error)), err=True)
         sys.exit(error.exit_code)
     stop.wait()
     executor.drain(hurry)

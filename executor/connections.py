@@ -9,7 +9,11 @@ from typing import Any
 
 import orjson
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
-from waitress.parser import HTTPRequestParser, ParsingError  # type: ignore[import-untyped]
+from waitress.parser import (  # type: ignore[import-untyped]
+    HTTPRequestParser,
+    ParsingError,
+    TransferEncodingNotImplemented,
+)
 from waitress.server import TcpWSGIServer  # type: ignore[import-untyped]
 from waitress.task import ErrorTask  # type: ignore[import-untyped]
 
@@ -28,7 +32,10 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
     def parse_header(self, header_plus: bytes) -> None:
         if header_plus.count(b"\n") > MOST_HEADERS:
             raise ParsingError("too many headers")
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except TransferEncodingNotImplemented:
+            raise ParsingError("an unknown length") from None
         # Of HTTP/1.1 it is gone, once it is understood.
         unknown = "TRANSFER_ENCODING" in self.headers
         if unknown or (self.chunked and "CONTENT_LENGTH" in self.headers):

@@ -72,6 +72,8 @@ def serve(settings: Settings) -> None:
     Raises:
         ListenError: The address is in use, or is none of this machine's.
     """
+    # Settings have them; no process that is started from here does.
+    forget_secrets(os.environ)
     _require_free(settings.host, settings.port)
     server = MPServer(
         "orchestrator",
@@ -92,7 +94,6 @@ def serve(settings: Settings) -> None:
         log_level=LogLevels.error,
         log_dictconfig=_LOGS_TO_STDERR,
     )
-    forget_secrets(os.environ)
     server.serve(
         spawn_target=serve_worker,
         target_loader=functools.partial(_start_worker, settings, os.getpid()),

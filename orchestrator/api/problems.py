@@ -90,14 +90,19 @@ def register_problems(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def answer_problem(exception: Exception) -> Response:
-        error = as_dibs_error(exception)
-        if isinstance(error, refusals.InternalError):
-            _log_surprise(exception)
-        else:
-            log.info("request_refused", code=error.code, **_what_was_asked(request))
-        return problem_answer(error)
+        return problem_answer(logged(exception))
 
     app.register_error_handler(HTTPException, answer_problem)
+
+
+def logged(exception: Exception) -> DibsError:
+    """What the caller is told of an exception, once the log has it."""
+    error = as_dibs_error(exception)
+    if isinstance(error, refusals.InternalError):
+        _log_surprise(exception)
+    else:
+        log.info("request_refused", code=error.code, **_what_was_asked(request))
+    return error
 
 
 def as_dibs_error(exception: Exception) -> DibsError:

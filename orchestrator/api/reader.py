@@ -35,6 +35,7 @@ MAX_NUMBER_DIGITS = 308
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _BRACKETS_ALIKE = bytes.maketrans(b"{}", b"[]")
+_TOO_DEEP = b"[" * (MAX_DEPTH + 1)
 _STEP = {ord("["): 1, ord("]"): -1}
 _DOUBTFUL_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSUPPORTED = re.compile("[\0\ud800-\udfff]")
@@ -118,9 +119,10 @@ def _refuse_complexity(body: bytes) -> None:
         raise JsonTooComplex(f"The body holds more than {MAX_VALUES} values.")
     # Each round takes away the innermost level; what is left is too deep, or no JSON.
     left, rounds = shape, 0
-    while left and rounds < MAX_DEPTH:
+    while left and rounds < MAX_DEPTH and _TOO_DEEP not in left:
         left, rounds = left.replace(b"[]", b""), rounds + 1
-    if left and max(accumulate(map(_STEP.__getitem__, shape))) > MAX_DEPTH:
+    # Looked at one by one, and no further than needed: no other thread works meanwhile.
+    if left and any(depth > MAX_DEPTH for depth in accumulate(map(_STEP.__getitem__, shape))):
         raise JsonTooComplex(f"The body is nested deeper than {MAX_DEPTH}.")
 
 

@@ -48,11 +48,14 @@ class TimedBody:
         Raises:
             RequestTimeout: They did not come in time. Whatever came belongs to no request.
         """
-        if self._context is None:
-            self._context = contextvars.copy_context()
+        if not self.began_at:
             self.began_at = time.monotonic()
+        self._context = contextvars.copy_context()
         self._being_read.add(self)
         chunk = self._source.read(size)
+        # The context knows the request, and the request its body: a ring, which would
+        # be left to the collector.
+        self._context = None
         if not self.take_out():
             raise too_late()
         return chunk
@@ -69,8 +72,10 @@ class TimedBody:
 
     def cut_off(self) -> None:
         """End the connection; its reader's request is the current one meanwhile."""
-        if self._context is not None:
-            self._context.run(self._cut_off)
+        context = self._context
+        # None when the read came to its end just now: then the reader answers.
+        if context is not None:
+            context.run(self._cut_off)
 
 
 class SlowBodies:

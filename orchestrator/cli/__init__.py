@@ -19,6 +19,7 @@ from orchestrator.cli import (
     workflows,
 )
 from orchestrator.cli.failure import INTERRUPTED, explain
+from orchestrator.cli.output import say
 
 
 @rich_click.rich_config(help_config={"text_paragraph_linebreaks": "\n\n"})
@@ -67,6 +68,6 @@ def main() -> None:
         failure = explain(error)
         if failure is None:
             raise
-        click.echo(f"dibs: {failure.message}", err=True)
+        say(f"dibs: {failure.message}", err=True)
         sys.exit(failure.exit_code)
     sys.exit(exit_code or 0)

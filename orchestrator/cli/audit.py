@@ -22,7 +22,7 @@ from orchestrator.cli.audit_acts import acts
 from orchestrator.cli.audit_progress import shown_progress
 from orchestrator.cli.database import database_from_environment
 from orchestrator.cli.failure import REFUSED, USAGE, Failure
-from orchestrator.cli.output import print_fields, print_json, printable
+from orchestrator.cli.output import print_fields, print_json, printable, say
 from orchestrator.store.audit import extent, moment
 from orchestrator.store.engine import open_engine
 
@@ -121,9 +121,9 @@ def _print(checked: Checked, shown: list[Finding], found: int, *, as_json: bool)
         )
         return
     for each in shown:
-        click.echo(printable(str(each)))
+        say(printable(str(each)))
     if found > len(shown):
-        click.echo(f"and {found - len(shown)} more")
+        say(f"and {found - len(shown)} more")
     print_fields(
         (name.replace("_", " "), value)
         for name, value in asdict(checked).items()

@@ -3,7 +3,7 @@
 import click
 
 from orchestrator.cli.client import request
-from orchestrator.cli.output import as_json, print_json, print_table
+from orchestrator.cli.output import as_json, print_json, print_table, say
 from orchestrator.lifecycle import ActKind
 
 
@@ -48,4 +48,4 @@ def acts(
         ),
     )
     if page["nextCursor"]:
-        click.echo(f"more: --cursor {page['nextCursor']}", err=True)
+        say(f"more: --cursor {page['nextCursor']}", err=True)

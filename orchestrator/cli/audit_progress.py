@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.auditor.checked import Checked, OnPage
+from orchestrator.cli.output import say
 
 RUNS_OF_A_LINE = 100_000
 
@@ -37,13 +37,13 @@ def shown_progress(about_runs: int | None) -> Iterator[OnPage]:
 def _lines() -> OnPage:
     said = 0
 
-    def say(checked: Checked) -> None:
+    def tell(checked: Checked) -> None:
         nonlocal said
         if checked.runs // RUNS_OF_A_LINE > said:
             said = checked.runs // RUNS_OF_A_LINE
-            click.echo(f"dibs: {_said(checked)}", err=True)
+            say(f"dibs: {_said(checked)}", err=True)
 
-    return say
+    return tell
 
 
 def _said(checked: Checked) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.cli.failure import MISCONFIGURED, REFUSED, UNAVAILABLE, Failure
-from orchestrator.cli.output import print_fields
+from orchestrator.cli.output import print_fields, say
 from orchestrator.dev.child import ChildError
 from orchestrator.dev.data_directory import DataDirectory
 from orchestrator.dev.embedded import EmbeddedPostgresError
@@ -127,4 +127,4 @@ def _show(result: Result) -> None:
 
 
 def _say(message: str) -> None:
-    click.echo(f"dibs: {message}", err=True)
+    say(f"dibs: {message}", err=True)

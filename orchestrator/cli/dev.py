@@ -10,6 +10,7 @@ import rich_click
 
 from orchestrator.cli.database import database_from_environment, database_is_given
 from orchestrator.cli.failure import TRY_LATER, UNAVAILABLE, Failure
+from orchestrator.cli.output import say
 from orchestrator.dev.child import ChildError
 from orchestrator.dev.data_directory import DataDirectory, DirectoryHeldError
 from orchestrator.dev.embedded import EmbeddedPostgresError
@@ -125,7 +126,7 @@ def _announce(stack: Stack) -> None:
         '{"workflow": "refund", "input": {"orderId": 7, "amount": 1250}}',
         f"{stack.url}/v1/runs",
     ]
-    click.echo(
+    say(
         f"Dibs is ready\n"
         f"  URL    {stack.url}\n"
         f"  token  {stack.operator_token}\n"
@@ -135,4 +136,4 @@ def _announce(stack: Stack) -> None:
 
 
 def _say(message: str) -> None:
-    click.echo(f"dibs: {message}", err=True)
+    say(f"dibs: {message}", err=True)

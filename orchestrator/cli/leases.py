@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from orchestrator.cli.command_line_act import command_line_act
 from orchestrator.cli.database import database_from_environment
+from orchestrator.cli.output import say
 from orchestrator.lifecycle import ActKind, RunState
 from orchestrator.store import endings, operator_acts
 from orchestrator.store import leases as lease_store
@@ -54,9 +55,9 @@ def revoke(*, all_leases: bool, yes: bool) -> None:
         if live and not yes:
             click.confirm(f"Leases that live: {live}. End them all?", abort=True, err=True)
         became = _revoke_all(engine, live)
-    click.echo(f"leases ended: {became.total()}")
+    say(f"leases ended: {became.total()}")
     for run_state, runs in became.most_common():
-        click.echo(f"  {runs} {_BECAME[RunState(run_state)]}")
+        say(f"  {runs} {_BECAME[RunState(run_state)]}")
 
 
 def _revoke_all(engine: Engine, live: int) -> Counter[str]:
@@ -74,7 +75,7 @@ def _revoke_all(engine: Engine, live: int) -> Counter[str]:
         if len(ended) < BATCH:
             return became
         after = ended[-1].run_id
-        click.echo(f"{became.total()} of {live}", err=True)
+        say(f"{became.total()} of {live}", err=True)
 
 
 @contextmanager

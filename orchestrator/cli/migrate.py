@@ -6,6 +6,7 @@ import rich_click
 from orchestrator import schema
 from orchestrator.cli.database import database_from_environment
 from orchestrator.cli.failure import MISCONFIGURED, NOT_ALLOWED, REFUSED, Failure
+from orchestrator.cli.output import say
 
 
 @click.group(cls=rich_click.RichGroup)
@@ -16,8 +17,8 @@ def migrate() -> None:
 @migrate.command()
 def up() -> None:
     """Bring the schema to the newest version; safe while the service runs, and twice at once."""
-    schema.upgrade(database_from_environment(), report=click.echo)
-    click.echo("the schema is up to date")
+    schema.upgrade(database_from_environment(), report=say)
+    say("the schema is up to date")
 
 
 @migrate.command()
@@ -25,14 +26,14 @@ def up() -> None:
 @click.confirmation_option("--yes", prompt="This may destroy data. Go on?")
 def down(revision: str) -> None:
     """Take the schema down; `base` takes everything away, with all runs."""
-    schema.downgrade(database_from_environment(), revision, report=click.echo)
+    schema.downgrade(database_from_environment(), revision, report=say)
 
 
 @migrate.command()
 def status() -> None:
     """Say where the schema stands; exit 1 when it is not at the newest version."""
     stands = schema.status(database_from_environment())
-    click.echo(f"database: {stands.current or 'empty'}\nnewest:   {stands.head}")
+    say(f"database: {stands.current or 'empty'}\nnewest:   {stands.head}")
     if not stands.at_head:
         raise Failure("The schema is not up to date: run `dibs migrate up`.", REFUSED)
 
@@ -46,8 +47,8 @@ def grants(role: str) -> None:
     except schema.RoleMissing as error:
         raise Failure(str(error), MISCONFIGURED) from error
     for sentence in refused:
-        click.echo(sentence, err=True)
-    click.echo(f"{role} may serve")
+        say(sentence, err=True)
+    say(f"{role} may serve")
     if refused:
         raise Failure(
             f"{role} may serve, and not everything could be set as it should.", NOT_ALLOWED

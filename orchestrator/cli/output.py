@@ -9,12 +9,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.visible_text import visible
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
 
 
+def say(text: str = "", *, err: bool = False) -> None:
+    """
+    Some lines for people: the one way to the terminal beside `print_table`.
+
+    Whatever came from a run, a file or a server may hold escape codes that rewrite
+    the terminal; here the last of them is written out.
+    """
+    click.echo("\n".join(printable(line) for line in text.split("\n")), err=err)
+
+
 def print_json(value: Any) -> None:
-    """One JSON document; what came from a run cannot reach the terminal as an escape code."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+    """One JSON document, in which every character that is not plain ASCII is written out."""
+    say(json.dumps(value, indent=2, ensure_ascii=True))
 
 
 def print_object(value: dict[str, Any], *, as_json: bool) -> None:
@@ -41,7 +53,7 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
     shown = [(name, printable(value)) for name, value in fields if value not in (None, "")]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        click.echo(f"{name.ljust(width)}  {value}")
+        say(f"{name.ljust(width)}  {value}")
 
 
 def printable(value: Any) -> str:
@@ -52,7 +64,4 @@ def printable(value: Any) -> str:
     """
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return "".join(
-        character if character.isprintable() else repr(character)[1:-1] for character in text
-    )
+    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

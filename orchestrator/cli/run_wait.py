@@ -2,12 +2,13 @@
 
 import time
 from typing import Any
+from urllib.parse import quote
 
 import click
 import rich_click
 
 from orchestrator.cli.client import request
-from orchestrator.cli.output import as_json, print_object, printable
+from orchestrator.cli.output import as_json, print_object, printable, say
 
 # 124 is what timeout(1) exits with.
 WAIT_EXIT_CODES = {"finished": 0, "failed": 10, "aborted": 11}
@@ -15,7 +16,12 @@ WAIT_STOPPED_AT_WAITING = 12
 WAIT_TIMED_OUT = 124
 WAIT_SECONDS = 25
 
-run_argument = click.argument("run_id", metavar="RUN")
+run_argument = click.argument(
+    "run_id",
+    metavar="RUN",
+    # Whatever it is, it stays one segment of the path.
+    callback=lambda _context, _parameter, given: quote(given, safe=""),
+)
 
 
 @click.command(cls=rich_click.RichCommand)
@@ -54,7 +60,7 @@ def wait(
             break
         if run["runState"] == "waiting" and not said:
             said = True
-            click.echo(f"dibs: {_how_to_go_on(run)}", err=True)
+            say(f"dibs: {_how_to_go_on(run)}", err=True)
         # The answer is at once for a run that waits for input, and for the last second.
         time.sleep(min(0.5, max(left, 0)))
     print_object(run, as_json=as_json)

@@ -7,7 +7,14 @@ import rich_click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.json_value import JsonValue
-from orchestrator.cli.output import as_json, print_fields, print_json, print_object, print_table
+from orchestrator.cli.output import (
+    as_json,
+    print_fields,
+    print_json,
+    print_object,
+    print_table,
+    say,
+)
 from orchestrator.cli.run_wait import run_argument, wait
 
 JSON = JsonValue()
@@ -116,7 +123,7 @@ def list_runs(
         ),
     )
     if page["nextCursor"]:
-        click.echo(f"more: --cursor {page['nextCursor']}", err=True)
+        say(f"more: --cursor {page['nextCursor']}", err=True)
 
 
 @runs.command()
@@ -132,7 +139,7 @@ def show(run_id: str, as_json: bool) -> None:
         return
     print_fields(run.items())
     if steps:
-        click.echo()
+        say()
         print_table(
             ("STEP", "NAME", "STATE", "FINISHED", "OUTPUT"),
             (
@@ -140,7 +147,7 @@ def show(run_id: str, as_json: bool) -> None:
                 for s in steps
             ),
         )
-    click.echo()
+    say()
     print_table(
         ("SEQ", "AT", "EVENT", "STATE", "FENCE", "BY", "DETAIL"),
         (

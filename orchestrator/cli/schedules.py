@@ -8,7 +8,7 @@ import rich_click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.json_value import JsonValue
-from orchestrator.cli.output import as_json, print_json, print_object, print_table
+from orchestrator.cli.output import as_json, print_json, print_object, print_table, say
 
 SET_BY_PUT = ("workflow", "cron", "timeZone", "input", "queue", "overlap", "paused")
 
@@ -114,7 +114,7 @@ def resume(name: str, as_json: bool) -> None:
 def delete(name: str) -> None:
     """Forget a schedule; the runs that it created stay."""
     request("DELETE", _path(name))
-    click.echo(f"Schedule {name} is gone.")
+    say(f"Schedule {name} is gone.")
 
 
 @schedules.command("run-now")
@@ -128,9 +128,9 @@ def run_now(name: str, idempotency_key: str | None, as_json: bool) -> None:
     if as_json:
         print_json(created)
     elif created["runId"] is None:
-        click.echo("No run was created: the last one still lives, and overlap is skip.")
+        say("No run was created: the last one still lives, and overlap is skip.")
     else:
-        click.echo(created["runId"])
+        say(created["runId"])
 
 
 def _set_paused(name: str, *, paused: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from orchestrator.cli.command_line_act import command_line_act
 from orchestrator.cli.database import database_from_environment
 from orchestrator.cli.failure import CANNOT_CREATE, REFUSED, Failure
-from orchestrator.cli.output import print_table
+from orchestrator.cli.output import print_table, say
 from orchestrator.cli.token_options import Lasting, QueuePattern, TokenName
 from orchestrator.lifecycle import ActKind, Role
 from orchestrator.minting import ALL_QUEUES, TokenNameTaken, is_active, key_id_of, mint
@@ -57,7 +57,7 @@ def create(
     with ExitStack() as undo:
         with _transaction() as connection:
             if if_missing and file is not None and _holds_a_good_one(connection, file):
-                click.echo(f"{file} holds a token that is good: nothing to do", err=True)
+                say(f"{file} holds a token that is good: nothing to do", err=True)
                 return
             try:
                 made = mint(
@@ -76,9 +76,9 @@ def create(
                 undo.callback(file.unlink, missing_ok=True)
         undo.pop_all()
     if file is None:
-        click.echo(made)
+        say(made)
     else:
-        click.echo(f"written to {file}", err=True)
+        say(f"written to {file}", err=True)
 
 
 def _creation(
@@ -132,7 +132,7 @@ def revoke(name: str | None, key_id: str | None) -> None:
             operator_acts.note(connection, line)
     if not revoked:
         raise Failure("No active token has this name or key id.", REFUSED)
-    click.echo(f"revoked: {revoked}")
+    say(f"revoked: {revoked}")
 
 
 @contextmanager

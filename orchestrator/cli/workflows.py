@@ -9,7 +9,7 @@ import rich_click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.failure import REFUSED, Failure
-from orchestrator.cli.output import as_json, print_fields, print_json, print_table, printable
+from orchestrator.cli.output import as_json, print_fields, print_json, print_table, printable, say
 from orchestrator.cli.step_tree import draw
 from orchestrator.cli.workflow_files import files_of, read_file
 
@@ -44,7 +44,7 @@ def apply(places: tuple[Path, ...], as_json: bool) -> None:
             if failure.exit_code != REFUSED:
                 raise
             bad += 1
-            click.echo(f"{printable(str(path))}: {failure.message}", err=True)
+            say(f"{printable(str(path))}: {failure.message}", err=True)
     if as_json:
         print_json(applied)
     else:
@@ -54,7 +54,7 @@ def apply(places: tuple[Path, ...], as_json: bool) -> None:
         )
         for one in applied:
             for warning in one["warnings"]:
-                click.echo(f"{one['name']}: {printable(warning)}", err=True)
+                say(f"{one['name']}: {printable(warning)}", err=True)
     if bad:
         raise Failure(f"{bad} of {bad + len(applied)} files could not be applied.", REFUSED)
 
@@ -102,7 +102,7 @@ def show(name: str, version: int | None, as_json: bool) -> None:
             ("created", f"{found['createdAt']} by {found['createdBy']}"),
         )
     )
-    click.echo()
+    say()
     lines = draw(found["definition"]["steps"], unserved=found["unservedStepTypes"])
     print_table(("STEP", "TYPE"), lines)
 

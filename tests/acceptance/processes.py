@@ -17,6 +17,7 @@ from tests.acceptance.client import Client
 from tests.acceptance.waiting import eventually
 
 END_SECONDS = 15.0
+SECRET_KEY = "only for tests, the same for all"
 
 
 class Program:
@@ -113,7 +114,7 @@ class Orchestrator(Program):
         self.url = f"http://{LOOPBACK}:{port}"
         settings = {
             "DATABASE_URL": database_url,
-            "DIBS_SECRET_KEY": "only for tests, the same for all",
+            "DIBS_SECRET_KEY": SECRET_KEY,
             **variables,
         }
         super().__init__(

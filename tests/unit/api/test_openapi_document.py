@@ -26,7 +26,7 @@ def test_every_route_is_in_the_document_with_its_roles(app, client):
         )
         for rule in app.url_map.iter_rules()
         for method in rule.methods - {"HEAD"}
-        if rule.endpoint.split(".")[0] != "docs"
+        if rule.endpoint.split(".")[0] not in ("docs", "pages", "front_door")
     }
 
     assert document["openapi"].startswith("3.1")

@@ -1,13 +1,16 @@
 """What strangers may cost: their rate, their places, and what is kept of them."""
 
+import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import islice
+from types import FrameType, FunctionType, ModuleType
+from uuid import uuid4
 
 import pytest
 
-from executor.callers import Callers, NotAuthenticatedError
+from executor.callers import Callers, NotAuthenticatedError, digest_of
 from executor.client import Identity, Orchestrator
 from executor.rate import MOST_KEYS, Rate
 from executor.strangers import (
@@ -21,9 +24,10 @@ from executor.transport import UnansweredError
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 CALLER = {"name": "web", "role": "client", "queues": ["default"], "expiresAt": None}
-REFUSED = {"code": "unauthenticated"}
+REFUSED = {"code": "unauthenticated", "credential": "on-behalf-of"}
 SLOW_RATE = 0.1
 GOOD = "dibs_c_good"
+NOT_ITS_OWN = (type, ModuleType, FunctionType, FrameType)
 
 
 @pytest.fixture
@@ -210,3 +214,42 @@ def test_while_nobody_answers_no_stranger_waits_for_a_place(make_callers, answer
         with pytest.raises(TooManyStrangersError):
             callers.identify("dibs_c_last", HERE)
         let_go.set()
+
+
+def test_of_a_token_only_its_digest_is_kept(make_callers, answers):
+    answers.say("whoami", CALLER).then("whoami", REFUSED, 401)
+    callers = make_callers()
+    good, bad = (f"dibs_c_{uuid4().hex}" for _ in range(2))
+    callers.identify(good, HERE)
+    with pytest.raises(NotAuthenticatedError):
+        callers.identify(bad, HERE)
+
+    kept = texts_within(callers)
+
+    assert digest_of(good) in kept
+    assert digest_of(bad) in kept
+    secrets = {form for token in (good, bad) for form in (token, token.encode())}
+    assert [text for text in kept if any(_holds(text, secret) for secret in secrets)] == []
+
+
+def texts_within(whole: object) -> set[str | bytes]:
+    """Every text that an object holds, in its parts and in theirs."""
+    found: set[str | bytes] = set()
+    seen: set[int] = set()
+    left = [whole]
+    while left:
+        one = left.pop()
+        if id(one) in seen or isinstance(one, NOT_ITS_OWN):
+            continue
+        seen.add(id(one))
+        if isinstance(one, bytearray):
+            found.add(bytes(one))
+        elif isinstance(one, str | bytes):
+            found.add(one)
+        else:
+            left += gc.get_referents(one)
+    return found
+
+
+def _holds(text: str | bytes, secret: str | bytes) -> bool:
+    return type(text) is type(secret) and secret in text  # type: ignore[operator]
