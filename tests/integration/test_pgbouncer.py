@@ -73,7 +73,10 @@ def test_every_kind_of_request_is_served_through_it(pooled: Database, tmp_path: 
         requests = [prepare(web, holder) for prepare in REQUESTS.values() for _ in range(THREADS)]
         answers = list(threads.map(lambda request: request.send(), requests))
         again = list(threads.map(lambda request: request.send(), requests))
+        ready = web.ask("GET", "/readyz")
         effects = {request.effects(owner) for request in requests}
 
     assert [answer.text for answer in answers + again if not answer.is_success] == []
     assert effects == {1}
+    # LISTEN would be another client's by the next transaction: parked claims look instead.
+    assert (ready["ready"], ready["bell"]) == (True, "polling")
