@@ -67,11 +67,13 @@ class Status:
         is_behind: This code needs migrations that have not run. A version that
             it does not know is a newer one's: migrations are safe for the version
             before, so the older code goes on serving.
+        is_read_only: The server is a standby, or its transactions write nothing unless told to.
     """
 
     current: str | None
     head: str
     is_behind: bool
+    is_read_only: bool
 
     @property
     def at_head(self) -> bool:
@@ -104,13 +106,21 @@ def known_revisions() -> tuple[str, ...]:
 def status(url: str) -> Status:
     """Where the database stands against this code."""
     with closing(_connect(url)) as connection:
-        known = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
+        is_known, is_read_only = connection.execute(
+            "SELECT to_regclass('alembic_version') IS NOT NULL,"
+            " current_setting('transaction_read_only') = 'on'"
+        ).fetchone() or (False, True)
         current = None
-        if known and known[0]:
+        if is_known:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             current = str(row[0]) if row else None
     newest, *older = known_revisions()
-    return Status(current=current, head=newest, is_behind=current is None or current in older)
+    return Status(
+        current=current,
+        head=newest,
+        is_behind=current is None or current in older,
+        is_read_only=is_read_only,
+    )
 
 
 def grant(url: str, role: str) -> list[str]:

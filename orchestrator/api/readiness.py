@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 DRAINING: Final = "draining"
 NO_DATABASE: Final = "database-unavailable"
+READ_ONLY: Final = "database-read-only"
 SCHEMA_BEHIND: Final = "schema-behind"
 
 
@@ -99,6 +100,8 @@ class Readiness:
             stands = schema.status(self._url)
         except psycopg.Error:
             return [NO_DATABASE]
+        if stands.is_read_only:
+            return [READ_ONLY]
         return [SCHEMA_BEHIND] if stands.is_behind else []
 
     def _look_again(self) -> None:

@@ -54,8 +54,13 @@ ELSEWHERE: Final = (
     ),
     Elsewhere(
         "B37",
-        "tests/integration/test_replayed_claims.py",
-        "test_the_second_copy_waits_for_the_first_ones_commit",
+        "tests/integration/test_second_copies.py",
+        "test_a_second_copy_that_waits_too_long_is_told_to_come_again",
+    ),
+    Elsewhere(
+        "B37",
+        "tests/integration/test_second_copies.py",
+        "test_a_second_copy_that_waits_gets_what_the_first_one_got",
     ),
     Elsewhere(
         "B40",
