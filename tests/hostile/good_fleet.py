@@ -16,7 +16,7 @@ JOIN_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class Request:
-    """When it was due, and how long it took from then on."""
+    """When it was sent, and how long its answer took."""
 
     began_at: float
     seconds: float
@@ -26,8 +26,8 @@ class GoodFleet:
     """
     Works until it is closed; what it was told, and whatever went wrong, is kept.
 
-    A member makes its runs by the clock: when one is late, the next one is late by as
-    much, and that counts.
+    A member makes its runs by the clock: one that was late makes the next ones at once, so
+    that a server that stood still for a while is asked as much as any other.
     """
 
     def __init__(self, url: str, *, client_token: str, executor_token: str) -> None:
