@@ -62,6 +62,7 @@ ELSEWHERE: Final = (
         "tests/integration/test_second_copies.py",
         "test_a_second_copy_that_waits_gets_what_the_first_one_got",
     ),
+    Elsewhere("B38", "tests/integration/test_prune.py", "test_claims_of_yesterday_are_forgotten"),
     Elsewhere(
         "B40",
         "tests/acceptance/test_crashes.py",
