@@ -24,7 +24,7 @@ def place(stage: Stage) -> Place:
 
 
 def written(owner: psycopg.Connection[Any]) -> Any:
-    """How much there is of what a request can leave behind; what the keeper does comes by itself."""
+    """How much there is of what requests leave behind; what the keeper does comes by itself."""
     return owner.execute(
         """
         SELECT (SELECT count(*) FROM "workflowRuns"),
