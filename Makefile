@@ -1,9 +1,12 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint format lock clean bench bench-peers bench-backlog
+.PHONY: help setup run test test-all test-api timing lint format lock audit sbom clean bench bench-peers bench-backlog
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
+
+SBOM ?= dist
+listed = $(bin)/uv export --quiet --frozen --extra $(1) --format cyclonedx1.5 --preview-features sbom-export -o $(SBOM)/dibs-$(1).cdx.json >/dev/null
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -19,6 +22,12 @@ test: lint ## Check the code and run every test that this machine can run (ARGS=
 
 test-all: lint ## The same, docker-compose.yml and chaos (DIBS_TEST_REQUIRE=all: nothing may be missing)
 	@$(bin)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-api: setup ## Send many random requests of the OpenAPI document (DIBS_TEST_EXAMPLES=200)
+	@DIBS_TEST_EXAMPLES=$${DIBS_TEST_EXAMPLES:-200} $(bin)/python -m pytest -n $(WORKERS) tests/contract/test_generated_requests.py $(ARGS)
+
+timing: setup ## Measure whether an unknown key id can be told from a wrong secret by time (some minutes)
+	@$(bin)/python -m pytest -n 0 -s tests/contract/timing_of_credentials.py $(ARGS)
 
 bench: setup ## Measure Dibs beside pgbench: a table of ratios, and bench.json (ARGS="--quick")
 	@exec $(bin)/python -m tests.bench $(ARGS)
@@ -45,6 +54,14 @@ lock: setup ## Write uv.lock and what is exported from it (after a change in pyp
 	@$(call exported,--extra orchestrator) requirements-orchestrator.lock
 	@$(call exported,--extra executor) requirements-executor.lock
 	@$(call exported,--only-group build) requirements-build.lock
+
+audit: setup ## Look up every locked package among the known vulnerabilities (ARGS=--lenient: if anybody answers)
+	@.ci/audit $(ARGS)
+
+sbom: setup ## Write CycloneDX lists of what each program consists of, with hashes, into dist/
+	@mkdir -p $(SBOM)
+	@$(call listed,orchestrator)
+	@$(call listed,executor)
 
 clean: ## Remove .venv and the tools' caches (the data in .dibs stays)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

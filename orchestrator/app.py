@@ -16,6 +16,7 @@ from orchestrator.api.docs import docs
 from orchestrator.api.executors import executors
 from orchestrator.api.health import health
 from orchestrator.api.leases import leases
+from orchestrator.api.mount import below
 from orchestrator.api.openapi import register_openapi
 from orchestrator.api.problems import register_problems
 from orchestrator.api.queues import queues
@@ -38,6 +39,7 @@ from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
+from orchestrator.pages.site import register_pages
 from orchestrator.settings import Settings
 from orchestrator.store.engine import open_database
 
@@ -90,7 +92,10 @@ def create_app(settings: Settings, *, draining: threading.Event | None = None) -
     register_openapi(app)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
+    register_pages(app)
     require_declarations(app)
+    if settings.path_prefix:
+        app.wsgi_app = below(settings.path_prefix, app.wsgi_app)  # type: ignore[assignment]
     return app
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from flask import request
+
 from orchestrator.api.answer_headers import complete
 from orchestrator.api.application import Application
 from orchestrator.api.problems import problem_answer
@@ -59,7 +61,7 @@ class Edge:
         is_last = "HTTP_TRANSFER_ENCODING" in environ
         if is_last or "CONTENT_LENGTH" in environ:
             environ["wsgi.input"] = self._bodies.timed(
-                environ["wsgi.input"], partial(self._cut_off, connection, environ)
+                environ["wsgi.input"], partial(self._cut_off, connection)
             )
         answered = _Answered()
         body = self._application(environ, answered)
@@ -69,13 +71,13 @@ class Edge:
         else:
             connection.response_iter(answered.status, headers, iter(body))
 
-    def _cut_off(self, connection: Connection, environ: WSGIEnvironment) -> None:
+    def _cut_off(self, connection: Connection) -> None:
         answered = self._application.process_response(problem_answer(too_late()))
         # One byte more than will ever come. An answer that breaks off is what makes the
         # server drop a connection whose request it has not read to the end; a whole one
         # would leave it, and the thread that reads, to the client.
         answered.content_length = len(answered.data) + 1
-        headers = complete(answered.headers.to_wsgi_list(), environ["PATH_INFO"], close=True)
+        headers = complete(answered.headers.to_wsgi_list(), request.path, close=True)
         connection.response_iter(answered.status_code, headers, _broken_off(answered.data))
 
 

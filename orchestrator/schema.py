@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from orchestrator.store.conninfo import unless_given
 from orchestrator.store.engine import (
@@ -66,11 +67,13 @@ class Status:
         is_behind: This code needs migrations that have not run. A version that
             it does not know is a newer one's: migrations are safe for the version
             before, so the older code goes on serving.
+        is_read_only: The server is a standby, or its transactions write nothing unless told to.
     """
 
     current: str | None
     head: str
     is_behind: bool
+    is_read_only: bool
 
     @property
     def at_head(self) -> bool:
@@ -103,13 +106,21 @@ def known_revisions() -> tuple[str, ...]:
 def status(url: str) -> Status:
     """Where the database stands against this code."""
     with closing(_connect(url)) as connection:
-        known = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
+        is_known, is_read_only = connection.execute(
+            "SELECT to_regclass('alembic_version') IS NOT NULL,"
+            " current_setting('transaction_read_only') = 'on'"
+        ).fetchone() or (False, True)
         current = None
-        if known and known[0]:
+        if is_known:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             current = str(row[0]) if row else None
     newest, *older = known_revisions()
-    return Status(current=current, head=newest, is_behind=current is None or current in older)
+    return Status(
+        current=current,
+        head=newest,
+        is_behind=current is None or current in older,
+        is_read_only=is_read_only,
+    )
 
 
 def grant(url: str, role: str) -> list[str]:
@@ -124,7 +135,8 @@ def grant(url: str, role: str) -> list[str]:
         role: An existing role.
 
     Returns:
-        One sentence for each thing that the owner itself was not allowed to do.
+        One sentence for each thing that the owner itself was not allowed to do, and for
+        each that the role may do beyond serving all the same.
 
     Raises:
         RoleMissing: There is no such role.
@@ -175,7 +187,51 @@ def grant(url: str, role: str) -> list[str]:
                 refused.append(
                     f"Not allowed, ask a superuser: {command_text.as_string(connection)}"
                 )
-    return refused
+        # A REVOKE that revokes nothing is a warning to Postgres, so what is left is asked for.
+        return refused + _left(connection, role, schema)
+
+
+def _left(connection: psycopg.Connection[Any], role: str, schema: str) -> list[str]:
+    """What a role may do beyond serving, whoever it has that from."""
+    names = {"role": role, "schema": schema}
+    above = connection.execute(
+        """
+        SELECT rolsuper, pg_has_role(oid, (SELECT relowner FROM pg_class
+                                            WHERE oid = to_regclass('"runEvents"')), 'MEMBER')
+          FROM pg_roles WHERE rolname = %(role)s""",
+        names,
+    ).fetchone() or (False, False)
+    if any(above):
+        return [
+            f"{role} is {'a superuser' if above[0] else 'the owner of the tables'}: no right"
+            " binds it. Let another login serve."
+        ]
+    left = connection.execute(
+        """
+        SELECT 'CREATE in the schema ' || %(schema)s
+         WHERE has_schema_privilege(%(role)s, %(schema)s, 'CREATE')
+         UNION ALL
+        SELECT p || ' in the database ' || current_database()
+          FROM unnest(ARRAY['CREATE', 'TEMPORARY']) AS p
+         WHERE has_database_privilege(%(role)s, current_database(), p)
+         UNION ALL
+        SELECT p || ' on ' || (granted->>'table')
+          FROM jsonb_array_elements(%(granted)s) AS granted
+         CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE',
+                                 'REFERENCES', 'TRIGGER']) AS p
+         WHERE has_table_privilege(%(role)s, quote_ident(granted->>'table'), p)
+           AND NOT granted->'privileges' ? p""",
+        names
+        | {
+            "granted": Jsonb(
+                [
+                    {"table": table, "privileges": privileges.split(", ")}
+                    for table, privileges in GRANTS.items()
+                ]
+            )
+        },
+    )
+    return [f"{role} still may {what}: not granted here, so not revoked here." for (what,) in left]
 
 
 def _connect(url: str, *, autocommit: bool = False) -> psycopg.Connection[Any]:

@@ -72,6 +72,8 @@ def serve(settings: Settings) -> None:
     Raises:
         ListenError: The address is in use, or is none of this machine's.
     """
+    # Settings have them; no process that is started from here does.
+    forget_secrets(os.environ)
     _require_free(settings.host, settings.port)
     server = MPServer(
         "orchestrator",
@@ -92,7 +94,6 @@ def serve(settings: Settings) -> None:
         log_level=LogLevels.error,
         log_dictconfig=_LOGS_TO_STDERR,
     )
-    forget_secrets(os.environ)
     server.serve(
         spawn_target=serve_worker,
         target_loader=functools.partial(_start_worker, settings, os.getpid()),
@@ -143,6 +144,7 @@ def _start_worker(settings: Settings, server_pid: int) -> Edge:
     bodies = SlowBodies(at_once=max(1, (settings.threads - settings.parked_claims) // 4))
     keeper.start()
     bell.start()
+    threading.Thread(target=services_of(app).readiness.warn, name="role-watch", daemon=True).start()
     bodies.start()
     # What is there now stays: it need not be looked at again and again.
     gc.freeze()

@@ -8,6 +8,7 @@ secret may be read from a file instead: `DATABASE_URL_FILE`, `DIBS_SECRET_KEY_FI
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, MutableMapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
@@ -28,6 +29,9 @@ from pydantic import (
 # Setting -> environment variable, where it is not DIBS_ and the field's name.
 _PLAIN_NAMES = {"database_url": "DATABASE_URL", "log_level": "LOG_LEVEL"}
 _SECRETS = ("database_url", "secret_key")
+# Segments in which no dot-segment can hide; a prefix must not be taken for a path of ours.
+_PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
+_OWN_PATHS = frozenset({"v1", "ui", "docs", "healthz", "readyz", "metrics", "openapi.json"})
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 # Room for 500 executors that wait for runs. A thread is made when it is needed for the
 # first time, and takes 0.1 MB from then on.
@@ -56,6 +60,9 @@ class Settings(BaseModel):
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8420, ge=0, le=65535, description="port to listen on")
+    path_prefix: str = Field(
+        "", description="where a proxy mounts the service, like `/dibs`: links and cookies say so"
+    )
     workers: int = Field(1, ge=1, le=64, description="server processes")
     threads: int = Field(_THREADS, ge=4, le=1024, description="request threads of each process")
     parked_claims: int = Field(
@@ -79,7 +86,9 @@ class Settings(BaseModel):
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         (), description="proxies whose X-Forwarded-For says who is asking: addresses, networks"
     )
-    retention_days: int = Field(30, ge=0, description="days that over runs are kept; 0 keeps all")
+    retention_days: int = Field(
+        30, ge=0, description="days that over runs and acts are kept; 0 keeps all"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator("database_url")
@@ -109,6 +118,15 @@ class Settings(BaseModel):
         if value.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
+
+    @field_validator("path_prefix")
+    @classmethod
+    def _prefix_of_paths(cls, value: str) -> str:
+        if value and not _PATH_PREFIX.fullmatch(value):
+            raise ValueError("must look like /dibs, without a slash at its end")
+        if value and value.split("/")[1] in _OWN_PATHS:
+            raise ValueError("must not begin with a path of the service's own, like /v1 or /ui")
+        return value
 
     @model_validator(mode="after")
     def _some_threads_never_wait(self) -> Self:
@@ -205,7 +223,7 @@ def load(environment: Mapping[str, str] | None = None, **overrides: Any) -> Sett
 
 
 def forget_secrets(environment: MutableMapping[str, str]) -> None:
-    """Take the secrets out of an environment that was read: nothing that sees it needs them."""
+    """Take the secrets out of an environment that was read: nothing else needs them."""
     for field in _SECRETS:
         environment.pop(variable(field), None)
 

@@ -19,6 +19,9 @@ from tests.database import (
 )
 from tests.workers import Units
 
+# Its assertions are written as tests' own, and should say as much when they fail.
+pytest.register_assert_rewrite("tests.hostile")
+
 REQUIRE = "DIBS_TEST_REQUIRE"
 
 source_key = pytest.StashKey[Source]()

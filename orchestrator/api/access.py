@@ -15,13 +15,14 @@ from orchestrator.api.authentication import authenticate, spend
 from orchestrator.api.context import services
 from orchestrator.api.proper_http import require_proper_http
 from orchestrator.api.tokens import Caller
-from orchestrator.errors import InsufficientScope, NotFound, Unauthenticated
+from orchestrator.errors import DibsError, InsufficientScope, NotFound, Unauthenticated
 from orchestrator.lifecycle import Role
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 View = TypeVar("View", bound=Callable[..., Any])
+TellCaller = Callable[[Request], Caller]
 
 ON_BEHALF_OF: Final = "Dibs-On-Behalf-Of"
 
@@ -35,20 +36,35 @@ NO_TOKEN: Final[frozenset[Role]] = frozenset()
 
 _ROLES = "_roles_that_may"
 _BUDGETED = "_budgeted"
+_TOLD_BY = "_tells_its_callers"
 
 
-def allow(roles: frozenset[Role], *, budgeted: bool = True) -> Callable[[View], View]:
+def by_bearer(asked: Request) -> Caller:
+    """
+    Who sent a request, told by its `Authorization` and by nothing else.
+
+    Raises:
+        Unauthenticated, RateLimited: As `authenticate`.
+    """
+    return authenticate(asked.environ, asked.environ.get("HTTP_AUTHORIZATION"))
+
+
+def allow(
+    roles: frozenset[Role], *, budgeted: bool = True, told_by: TellCaller = by_bearer
+) -> Callable[[View], View]:
     """
     Declare who may use a view. `NO_TOKEN` opens it to whoever comes.
 
     Args:
         budgeted: Whether its requests count in the token's budget. What keeps leases alive
             and ends them does not: it is always served.
+        told_by: How the view's callers are told.
     """
 
     def declare(view: View) -> View:
         setattr(view, _ROLES, roles)
         setattr(view, _BUDGETED, budgeted)
+        setattr(view, _TOLD_BY, told_by)
         return view
 
     return declare
@@ -106,6 +122,15 @@ def on_behalf_of() -> Caller | None:
         ) from None
 
 
+def is_watcher() -> bool:
+    """Whether a viewer or an operator asks, on a route that is open to all; never refuses."""
+    try:
+        who = services().tokens.known_caller(request.headers.get("Authorization"))
+    except DibsError:
+        return False
+    return who is not None and who.role in WATCHERS
+
+
 def require_role(who: Caller, roles: frozenset[Role]) -> None:
     """
     Refuse a caller whose role is not among these.
@@ -132,7 +157,8 @@ def admit(app: Flask, asked: Request) -> None:
     roles = None if view is None else roles_of(view)
     if view is None or not roles:
         return
-    g.caller = who = authenticate(asked.environ)
+    told_by: TellCaller = getattr(view, _TOLD_BY)
+    g.caller = who = told_by(asked)
     structlog.contextvars.bind_contextvars(actor=who.name, key_id=who.key_id)
     if is_budgeted(view):
         spend(who)

@@ -9,8 +9,9 @@ from typing import Final
 
 Headers = list[tuple[str, str]]
 
-# What a run holds is never to be taken for a page, and no address of ours goes elsewhere.
-_OF_ALL: Final = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer")]
+# What a run holds is never to be taken for a page, and no address of ours goes elsewhere. (With
+# `no-referrer` browsers would send `Origin: null` with our own forms.)
+_OF_ALL: Final = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "same-origin")]
 # What the API answers is one caller's and of one moment.
 _OF_THE_API: Final = [*_OF_ALL, ("Cache-Control", "no-store")]
 _CLOSE: Final = ("Connection", "close")

@@ -30,21 +30,20 @@ def failed_credentials() -> RequestBudgets:
     return RequestBudgets(FAILURES_PER_SECOND, burst=FAILURES_AT_ONCE)
 
 
-def authenticate(environ: WSGIEnvironment) -> Caller:
+def authenticate(environ: WSGIEnvironment, credential: str | None) -> Caller:
     """
-    Who sent this request.
+    Who sent this request, by the credential that it brought, wherever in it that stood.
 
     Raises:
-        Unauthenticated: Its credential is not good.
+        Unauthenticated: It is not good.
         RateLimited: Nor is it, and too many bad ones came from its address.
     """
-    credential = environ.get("HTTP_AUTHORIZATION")
     return services().tokens.known_caller(credential) or identify(environ, credential)
 
 
 def identify(environ: WSGIEnvironment, credential: str | None) -> Caller:
     """
-    Whose credential this is, wherever in the request it stood; a bad one counts.
+    Whose credential this is, when it is not known to be good; a bad one counts.
 
     Raises:
         Unauthenticated, RateLimited: As `authenticate`.

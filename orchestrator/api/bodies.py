@@ -15,6 +15,12 @@ from orchestrator.store.steps import Step
 
 Body = dict[str, Any]
 
+_HOLDERS = {
+    "session": "session",
+    "slot": "replication slot",
+    "prepared": "prepared transaction",
+}
+
 
 def run_body(run: Run) -> Body:
     """A run as everyone who may see it sees it: no lease id."""
@@ -177,14 +183,22 @@ def operator_act_body(act: NotedAct) -> Body:
     }
 
 
-def snapshot_holder_body(old: OldSnapshot) -> Body:
-    """Somebody who has held an old snapshot for long."""
+def snapshot_holder_body(old: OldSnapshot, *, named: bool) -> Body:
+    """Somebody who has held an old snapshot for long; strangers are not told who."""
+    kind, seconds = old.holder.kind, int(old.seconds)
+    if not named:
+        text = (
+            f"A {_HOLDERS[kind]} has kept dead rows from being removed for {seconds} s at least."
+            " A viewer's token shows which."
+        )
+        nothing = dict.fromkeys(("name", "pid", "since", "transactions"))
+        return {"kind": kind, **nothing, "seconds": seconds, "text": text}
     return {
-        "kind": old.holder.kind,
+        "kind": kind,
         "name": old.holder.name,
         "pid": old.holder.pid,
         "since": old.holder.since,
-        "seconds": int(old.seconds),
+        "seconds": seconds,
         "transactions": old.holder.transactions,
         "text": old.text,
     }

@@ -16,6 +16,7 @@ from orchestrator.api.refusals import (
     UnsupportedMediaType,
 )
 from orchestrator.errors import ValidationFailed
+from orchestrator.store.patience import begin_anew
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -60,6 +61,22 @@ def read_object(environ: WSGIEnvironment, *, limit_bytes: int, required: bool) -
     return value
 
 
+def read_bytes(environ: WSGIEnvironment, *, limit_bytes: int) -> bytes:
+    """
+    A request's body as it came, of whatever kind it is.
+
+    Raises:
+        PayloadTooLarge: It is larger than the limit.
+        MalformedRequest: It ends before its Content-Length.
+    """
+    length = get_content_length(environ)
+    if length is not None and length > limit_bytes:
+        raise _too_large(limit_bytes)
+    if not length and "HTTP_TRANSFER_ENCODING" not in environ:
+        return b""
+    return _read(environ, length, limit_bytes)
+
+
 def _refuse_media_type(content_type: str) -> None:
     if content_type == _JSON:
         return
@@ -78,6 +95,8 @@ def _read(environ: WSGIEnvironment, length: int | None, limit_bytes: int) -> byt
     while remaining > 0 and (chunk := stream.read(min(remaining, _CHUNK_BYTES))):
         chunks.append(chunk)
         remaining -= len(chunk)
+    # The client's time is not the database's.
+    begin_anew()
     if length is None and remaining == 0:
         raise _too_large(limit_bytes)
     if length is not None and remaining > 0:

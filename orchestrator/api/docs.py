@@ -15,12 +15,12 @@ from flask import Response, current_app, render_template
 from orchestrator.api.access import NO_TOKEN, allow
 from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import blueprint
+from orchestrator.api.context import services
+from orchestrator.api.page_policy import DOCUMENTS, under_policy
 
 docs = blueprint("docs")
 
 _STYLE = Path(__file__).parent / "static" / "docs.css"
-
-_POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 @docs.get("/openapi.json")
@@ -43,8 +43,9 @@ def page() -> Response:
         operations=_operations(document),
         schemas=document["components"]["schemas"],
         shared_responses=document["components"]["responses"],
+        prefix=services().settings.path_prefix,
     )
-    return Response(html, mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
+    return under_policy(Response(html, mimetype="text/html"), DOCUMENTS)
 
 
 @docs.get("/docs/style.css")
@@ -52,7 +53,7 @@ def page() -> Response:
 @docs.doc(hide=True)
 def style() -> Response:
     """How the page looks."""
-    return Response(_STYLE.read_bytes(), mimetype="text/css")
+    return under_policy(Response(_STYLE.read_bytes(), mimetype="text/css"), DOCUMENTS)
 
 
 def _document() -> dict[str, Any]:

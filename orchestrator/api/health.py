@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from orchestrator.api.access import NO_TOKEN, allow
+from orchestrator.api.access import NO_TOKEN, allow, is_watcher
 from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import also, blueprint
 from orchestrator.api.bodies import snapshot_holder_body
@@ -29,14 +29,18 @@ def healthz() -> Response:
 def readyz() -> Response:
     """The database is there, its schema is this code's, and the process is not draining.
 
-    What will make claims slow, and somebody should end, is named beside.
+    What will make claims slow, and what the role may do too much, stands beside; who holds a
+    snapshot, and what the role may do, is told to a viewer's or an operator's token only. No
+    token is needed, and a bad one does no harm.
     """
     readiness = services().readiness
-    reasons = readiness.reasons()
+    reasons, old = readiness.reasons(), readiness.old_snapshots()
+    named = is_watcher()
     body = {
         "ready": not reasons,
         "reasons": reasons,
         "bell": "listening" if services().bell.hears_others else "polling",
-        "snapshotHolders": [snapshot_holder_body(each) for each in readiness.old_snapshots()],
+        "warnings": readiness.warnings() if named else [],
+        "snapshotHolders": [snapshot_holder_body(each, named=named) for each in old],
     }
     return answer(body, 503 if reasons else 200)

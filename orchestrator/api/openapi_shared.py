@@ -38,6 +38,15 @@ HEADERS: Final[Part] = {
         "required": True,
         "schema": {"type": "integer", "minimum": 1},
     },
+    "RateLimitLimit": {
+        "description": "requests a second, where it is a budget that is used up",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "RateLimitRemaining": {"schema": {"type": "integer", "const": 0}},
+    "RateLimitReset": {
+        "description": "seconds until there is budget again",
+        "schema": {"type": "integer", "minimum": 0},
+    },
     "Challenge": {"required": True, "schema": {"type": "string", "pattern": "^Bearer "}},
 }
 
@@ -46,24 +55,33 @@ def _header(name: str) -> Part:
     return {"$ref": f"#/components/headers/{name}"}
 
 
-def _problem(description: str, header: str, component: str) -> Part:
+def _problem(description: str, **components: str) -> Part:
+    """A problem whose headers, in the spelling of an argument, are described by these."""
+    headers = {name.replace("_", "-"): _header(part) for name, part in components.items()}
     return {
         "description": description,
-        "headers": {REQUEST_ID: _header("RequestId"), header: _header(component)},
+        "headers": {REQUEST_ID: _header("RequestId"), **headers},
         "content": {MEDIA_TYPE: {"schema": {"$ref": COMPONENT.format(model=Problem.__name__)}}},
     }
 
 
 RESPONSES: Final[Part] = {
-    "Problem": _problem("refused", "Retry-After", "RetryAfter"),
-    "NoCredentials": _problem("not known", "WWW-Authenticate", "Challenge"),
-    "NotNow": _problem("not now", "Retry-After", "RetryAfterAlways"),
+    "Problem": _problem("refused", Retry_After="RetryAfter"),
+    "NoCredentials": _problem("not known", WWW_Authenticate="Challenge"),
+    "NotNow": _problem("not now", Retry_After="RetryAfterAlways"),
+    "TooOften": _problem(
+        "asked too often",
+        Retry_After="RetryAfterAlways",
+        RateLimit_Limit="RateLimitLimit",
+        RateLimit_Remaining="RateLimitRemaining",
+        RateLimit_Reset="RateLimitReset",
+    ),
     "HeadTooLarge": {
         "description": "too many headers, or too long ones: by the server itself, without a body"
     },
 }
 
-_SHAPES: Final = {401: "NoCredentials", 429: "NotNow", 503: "NotNow"}
+_SHAPES: Final = {401: "NoCredentials", 429: "TooOften", 503: "NotNow"}
 
 _REQUEST_HEADERS: Final[dict[str, Part]] = {
     IDEMPOTENCY_KEY: {"type": "string", "pattern": KEY_PATTERN},

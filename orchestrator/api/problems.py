@@ -14,12 +14,14 @@ from urllib.parse import quote
 
 import structlog
 from flask import Flask, Request, Response, g, request
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from orchestrator import errors
 from orchestrator.api import refusals
 from orchestrator.api.answer import WholeAnswer, to_json
 from orchestrator.errors import DibsError
+from orchestrator.store.transaction import constraint_of, is_the_items_fault, sqlstate_of
 
 log = structlog.get_logger(__name__)
 
@@ -88,14 +90,19 @@ def register_problems(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def answer_problem(exception: Exception) -> Response:
-        error = as_dibs_error(exception)
-        if isinstance(error, refusals.InternalError):
-            _log_surprise(exception)
-        else:
-            log.info("request_refused", code=error.code, **_what_was_asked(request))
-        return problem_answer(error)
+        return problem_answer(logged(exception))
 
     app.register_error_handler(HTTPException, answer_problem)
+
+
+def logged(exception: Exception) -> DibsError:
+    """What the caller is told of an exception, once the log has it."""
+    error = as_dibs_error(exception)
+    if isinstance(error, refusals.InternalError):
+        _log_surprise(exception)
+    else:
+        log.info("request_refused", code=error.code, **_what_was_asked(request))
+    return error
 
 
 def as_dibs_error(exception: Exception) -> DibsError:
@@ -104,7 +111,20 @@ def as_dibs_error(exception: Exception) -> DibsError:
         return exception
     if isinstance(exception, HTTPException):
         return _from_router(exception)
+    if isinstance(exception, DBAPIError) and is_the_items_fault(exception):
+        return _cannot_be_stored(exception)
     return _internal()
+
+
+def _cannot_be_stored(error: DBAPIError) -> DibsError:
+    # Nothing that the edge lets through should come here, so it is logged as what it is:
+    # a check that is missing. The database's own words may hold the row; its names do not.
+    log.error(
+        "value_refused_by_database", sqlstate=sqlstate_of(error), constraint=constraint_of(error)
+    )
+    return errors.ValidationFailed(
+        [{"path": "", "message": "the database cannot store a value of it"}]
+    )
 
 
 def _from_router(exception: HTTPException) -> DibsError:
@@ -128,7 +148,7 @@ def _log_surprise(exception: BaseException) -> None:
     log.error(
         "request_failed",
         exception=type(exception).__name__,
-        sqlstate=getattr(getattr(exception, "orig", exception), "sqlstate", None),
+        sqlstate=sqlstate_of(exception) if isinstance(exception, DBAPIError) else None,
         frames=[
             f"{frame.filename}:{frame.lineno} {frame.name}"
             for frame in traceback.extract_tb(exception.__traceback__)[-12:]

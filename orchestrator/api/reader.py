@@ -35,10 +35,13 @@ MAX_NUMBER_DIGITS = 308
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _BRACKETS_ALIKE = bytes.maketrans(b"{}", b"[]")
+_TOO_DEEP = b"[" * (MAX_DEPTH + 1)
 _STEP = {ord("["): 1, ord("]"): -1}
 _DOUBTFUL_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _UNSUPPORTED = re.compile("[\0\ud800-\udfff]")
 _WHITE_SPACE = " \t\n\r"
+
+_CONTAINERS = frozenset({dict, list})
 
 # Nineteen digits fit into 64 bits; the fast parser makes doubles of longer integers.
 _MANY_DIGITS = b"0" * 19
@@ -68,17 +71,15 @@ def read_json(body: bytes) -> Any:
             return _read_strictly(body)
         # Without escapes a string has two quotes: of a member named twice one is lost.
         if orjson.dumps(value).count(b'"') == body.count(b'"'):
+            if body.count(b",") >= MAX_MEMBERS_OF_AN_OBJECT:
+                _refuse_large_objects(value)
             return value
     return _read_strictly(body)
 
 
 def _is_plain(body: bytes) -> bool:
-    """Whether it has no escapes, no integers beyond 64 bits and no objects too large."""
-    return (
-        b"\\" not in body
-        and _MANY_DIGITS not in body.translate(_DIGITS_ALIKE)
-        and body.count(b",") < MAX_MEMBERS_OF_AN_OBJECT
-    )
+    """Whether it has no escapes and no integers beyond 64 bits."""
+    return b"\\" not in body and _MANY_DIGITS not in body.translate(_DIGITS_ALIKE)
 
 
 def _read_strictly(body: bytes) -> Any:
@@ -118,10 +119,30 @@ def _refuse_complexity(body: bytes) -> None:
         raise JsonTooComplex(f"The body holds more than {MAX_VALUES} values.")
     # Each round takes away the innermost level; what is left is too deep, or no JSON.
     left, rounds = shape, 0
-    while left and rounds < MAX_DEPTH:
+    while left and rounds < MAX_DEPTH and _TOO_DEEP not in left:
         left, rounds = left.replace(b"[]", b""), rounds + 1
-    if left and max(accumulate(map(_STEP.__getitem__, shape))) > MAX_DEPTH:
+    # Looked at one by one, and no further than needed: no other thread works meanwhile.
+    if left and any(depth > MAX_DEPTH for depth in accumulate(map(_STEP.__getitem__, shape))):
         raise JsonTooComplex(f"The body is nested deeper than {MAX_DEPTH}.")
+
+
+def _refuse_large_objects(value: Any) -> None:
+    level = [value] if type(value) in _CONTAINERS else []
+    while level:
+        for one in level:
+            if type(one) is dict:
+                _refuse_many_members(one)
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if type(one) is dict else one)
+            if type(inner) in _CONTAINERS
+        ]
+
+
+def _refuse_many_members(read: dict[str, Any]) -> None:
+    if len(read) > MAX_MEMBERS_OF_AN_OBJECT:
+        raise JsonTooComplex(f"An object has more than {MAX_MEMBERS_OF_AN_OBJECT} members.")
 
 
 def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -129,8 +150,7 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(read) != len(members):
         [(name, _)] = Counter(name for name, _ in members).most_common(1)
         raise MalformedJson(f"The member {name!r} is there more than once.")
-    if len(read) > MAX_MEMBERS_OF_AN_OBJECT:
-        raise JsonTooComplex(f"An object has more than {MAX_MEMBERS_OF_AN_OBJECT} members.")
+    _refuse_many_members(read)
     return read
 
 

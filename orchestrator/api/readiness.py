@@ -8,19 +8,25 @@ from collections.abc import Sequence
 from typing import Final
 
 import psycopg
+import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator import schema
 from orchestrator.desk.snapshot_watch import OldSnapshot, SnapshotWatch
 from orchestrator.errors import DibsError
 from orchestrator.store.engine import open_engine
+from orchestrator.store.serving_role import Excess, excess
 from orchestrator.store.transaction import transact
 
 _KEPT_SECONDS: Final = 1.0
-_SNAPSHOTS_KEPT_SECONDS: Final = 5.0
+_LOOK_KEPT_SECONDS: Final = 5.0
+
+log = structlog.get_logger(__name__)
 
 DRAINING: Final = "draining"
 NO_DATABASE: Final = "database-unavailable"
+READ_ONLY: Final = "database-read-only"
 SCHEMA_BEHIND: Final = "schema-behind"
 
 
@@ -40,8 +46,10 @@ class Readiness:
         self._answer: list[str] = []
         self._engine = open_engine(url, connections=1, name="dibs-readiness")
         self._watch = SnapshotWatch()
-        self._looked_at = -_SNAPSHOTS_KEPT_SECONDS
+        self._looked_at = -_LOOK_KEPT_SECONDS
         self._old_snapshots: Sequence[OldSnapshot] = ()
+        self._has_looked = False
+        self._excess: Excess | None = None
 
     def reasons(self) -> list[str]:
         """Why not; empty when ready."""
@@ -62,23 +70,56 @@ class Readiness:
         if self.reasons():
             return ()
         with self._lock:
-            if time.monotonic() - self._looked_at >= _SNAPSHOTS_KEPT_SECONDS:
-                self._old_snapshots = self._look()
-                self._looked_at = time.monotonic()
+            self._look_again()
             return self._old_snapshots
+
+    def warnings(self) -> list[str]:
+        """
+        What somebody should change, as of a few seconds ago; no reason not to serve.
+
+        The role: as a superuser or the tables' owner the service works, but nothing in
+        the database keeps it from changing the ledger. It is no reason, because a login
+        that may make no roles has no other, and an upgrade must not end a service.
+        """
+        if self.reasons():
+            return []
+        with self._lock:
+            self._look_again()
+            return [self._excess] if self._excess else []
+
+    def warn(self) -> None:
+        """Log the warnings as soon as the database can be asked."""
+        while not self._draining.is_set():
+            self.warnings()
+            if self._has_looked:
+                return
+            self._draining.wait(_LOOK_KEPT_SECONDS)
 
     def _ask(self) -> list[str]:
         try:
             stands = schema.status(self._url)
         except psycopg.Error:
             return [NO_DATABASE]
+        if stands.is_read_only:
+            return [READ_ONLY]
         return [SCHEMA_BEHIND] if stands.is_behind else []
 
-    def _look(self) -> Sequence[OldSnapshot]:
+    def _look_again(self) -> None:
+        """Look, unless that was a few seconds ago; what cannot be seen now is not there."""
+        if time.monotonic() - self._looked_at < _LOOK_KEPT_SECONDS:
+            return
         try:
-            return transact(self._engine, self._watch.old)
+            self._old_snapshots, found = transact(self._engine, self._look)
         except (DibsError, DBAPIError):
-            return ()
+            self._old_snapshots = ()
+        else:
+            if found and found is not self._excess:
+                log.warning("role_may_do_too_much", why=found.value)
+            self._excess, self._has_looked = found, True
         finally:
             # Its one connection is not kept between looks.
             self._engine.dispose()
+        self._looked_at = time.monotonic()
+
+    def _look(self, connection: Connection) -> tuple[Sequence[OldSnapshot], Excess | None]:
+        return self._watch.old(connection), excess(connection)

@@ -63,7 +63,7 @@ def create_run(asked: RunCreation) -> Response:
     want = partial(NewRun, created_by=caller().name, request_id=request_id())
     wanted = _wanted(want, asked, idempotency_key(), "/input")
     [found] = services().create_desk.create([wanted])
-    location = {"Location": f"/v1/runs/{found.run.id}"}
+    location = {"Location": f"{services().settings.path_prefix}/v1/runs/{found.run.id}"}
     return answer(run_body(found.run), 201 if found.created else 200, location)
 
 

@@ -11,6 +11,7 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from orchestrator.api.refusals import RequestTimeout
@@ -48,11 +49,14 @@ class TimedBody:
         Raises:
             RequestTimeout: They did not come in time. Whatever came belongs to no request.
         """
-        if self._context is None:
-            self._context = contextvars.copy_context()
+        if not self.began_at:
             self.began_at = time.monotonic()
+        self._context = contextvars.copy_context()
         self._being_read.add(self)
         chunk = self._source.read(size)
+        # The context knows the request, and the request its body: a ring, which would
+        # be left to the collector.
+        self._context = None
         if not self.take_out():
             raise too_late()
         return chunk
@@ -68,9 +72,10 @@ class TimedBody:
         return True
 
     def cut_off(self) -> None:
-        """End the connection; its reader's request is the current one meanwhile."""
-        if self._context is not None:
-            self._context.run(self._cut_off)
+        """End the connection, unless the read is over; as part of its reader's request."""
+        # None when the read came to its end just now: then the reader answers.
+        if self.take_out() and (context := self._context) is not None:
+            context.run(self._cut_off)
 
 
 class SlowBodies:
@@ -107,7 +112,8 @@ class SlowBodies:
         while True:
             time.sleep(_LOOK_SECONDS)
             for body in self._overdue(time.monotonic()):
-                if body.take_out():
+                # Where no thread can be had there will be one at another look.
+                with suppress(RuntimeError):
                     threading.Thread(target=body.cut_off, name="late-body", daemon=True).start()
 
     def _overdue(self, now: float) -> list[TimedBody]:

@@ -59,12 +59,8 @@ class StoredToken:
     secret_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Presented:
-    """A well-formed credential; the secret itself is not kept."""
-
-    key_id: str
-    secret_hash: bytes
+# A well-formed credential: its key id, and the hash of its secret.
+_Presented = tuple[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +72,10 @@ class _Reading:
 
     def caller(self, presented: _Presented) -> Caller | None:
         """Who it is; the same work whether the id is unknown or the secret wrong."""
-        token = self.tokens.get(presented.key_id)
+        key_id, secret_hash = presented
+        token = self.tokens.get(key_id)
         known_hash = token.secret_hash if token else _NOBODYS_HASH
-        matches = hmac.compare_digest(presented.secret_hash, known_hash)
+        matches = hmac.compare_digest(secret_hash, known_hash)
         return token.caller if token and matches else None
 
 
@@ -139,6 +136,15 @@ class Tokens:
             raise _unauthenticated()
         return who
 
+    def holder(self, key_id: str) -> Caller | None:
+        """
+        Whom a key id stands for now; None when its token is revoked, expired or unknown.
+
+        Only for a key id whose secret was presented before, and that came here signed.
+        """
+        token = self._since(self._clock() - BELIEVED_SECONDS).tokens.get(key_id)
+        return token.caller if token else None
+
     def _judge_again(self, presented: _Presented, *, came_at: float) -> Caller | None:
         if not self._strangers.acquire(blocking=False):
             return None
@@ -171,7 +177,8 @@ def _read_bearer(credential: str | None) -> _Presented | None:
     found = _BEARER.fullmatch(credential) if credential else None
     if found is None:
         return None
-    return _Presented(found[1], hashlib.sha256(found[2].encode()).digest())
+    key_id, secret = found.groups()
+    return key_id, hashlib.sha256(secret.encode()).digest()
 
 
 def _unauthenticated() -> Unauthenticated:

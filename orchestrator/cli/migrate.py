@@ -5,7 +5,7 @@ import rich_click
 
 from orchestrator import schema
 from orchestrator.cli.database import database_from_environment
-from orchestrator.cli.failure import MISCONFIGURED, REFUSED, Failure
+from orchestrator.cli.failure import MISCONFIGURED, NOT_ALLOWED, REFUSED, Failure
 from orchestrator.cli.output import say
 
 
@@ -41,7 +41,7 @@ def status() -> None:
 @migrate.command()
 @click.option("--role", required=True, help="The login that `dibs serve` uses.")
 def grants(role: str) -> None:
-    """Give the service's login what serving needs, and no more."""
+    """Give the service's login what serving needs, and no more; exit 77 when it has more."""
     try:
         refused = schema.grant(database_from_environment(), role)
     except schema.RoleMissing as error:
@@ -49,3 +49,7 @@ def grants(role: str) -> None:
     for sentence in refused:
         say(sentence, err=True)
     say(f"{role} may serve")
+    if refused:
+        raise Failure(
+            f"{role} may serve, and not everything could be set as it should.", NOT_ALLOWED
+        )

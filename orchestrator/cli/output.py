@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.visible_text import visible
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
 
 
@@ -62,9 +64,4 @@ def printable(value: Any) -> str:
     """
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else repr(character)[1:-1] for character in text
-    )
+    return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

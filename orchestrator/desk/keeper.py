@@ -38,7 +38,7 @@ from orchestrator.store import (
 )
 from orchestrator.store.engine import Database
 from orchestrator.store.keeper import Tick
-from orchestrator.store.transaction import constraint_of, transact
+from orchestrator.store.transaction import constraint_of, transact, words_of
 from orchestrator.store.verdict import EndedLease
 
 Item = TypeVar("Item")
@@ -143,7 +143,9 @@ class Keeper:
                 self._away = False
             except DibsError as refusal:
                 if not self._away:
-                    log.warning("keeper_cannot_tick", reason=refusal.message)
+                    log.warning(
+                        "keeper_cannot_tick", reason=refusal.message, said=words_of(refusal)
+                    )
                 self._away = True
             except DBAPIError as error:
                 # The error's own text may hold a row: only its kind is logged.

@@ -9,7 +9,7 @@ left for its own request to wait for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from uuid import UUID
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.desk.arrivals import arrivals
 from orchestrator.desk.gathering import Gathering
+from orchestrator.desk.report_rounds import MOST_ROUNDS, rounds
 from orchestrator.errors import (
     DibsError,
     LeaseLost,
@@ -79,13 +80,18 @@ class ReportDesk:
         Store outcomes, each on its own.
 
         Returns:
-            An answer for each, in the order told.
+            An answer for each, in the order told. A copy of one before it is a replay; of
+            one run no more are judged than there are rounds.
         """
-        answers: dict[int, ReportAnswer] = {}
-        for batch in _rounds(told):
+        split = rounds(told)
+        answers = {place: _refused(told[place], _too_many()) for place in split.beyond}
+        for batch in split.batches:
             stored = self._gathering.ask(batch)
             left = {place: item for place, item in batch.items() if place not in stored}
             answers |= stored | (self._store(left) if left else {})
+        for place, original in split.copies.items():
+            answer = answers[original]
+            answers[place] = replace(answer, replayed=answer.problem is None)
         return [answers[place] for place in range(len(told))]
 
     def _store_together(
@@ -158,19 +164,6 @@ class ReportDesk:
         explained = _explain(connection, missed, skip_locked) if missed else {}
         arrived = arrivals(connection, done, briefly=skip_locked)
         return answers | explained, arrived + self._database.limits.freed(done)
-
-
-def _rounds(told: Sequence[Report]) -> list[dict[int, Report]]:
-    """Split so that no round has a run twice; a repeat in one batch is a replay."""
-    rounds: list[dict[int, Report]] = []
-    seen: dict[UUID, int] = {}
-    for place, item in enumerate(told):
-        number = seen.get(item.run_id, 0)
-        seen[item.run_id] = number + 1
-        if number == len(rounds):
-            rounds.append({})
-        rounds[number][place] = item
-    return rounds
 
 
 def _stored(
@@ -250,3 +243,8 @@ def _cannot_be_stored(error: DBAPIError) -> DibsError:
             }
         ]
     )
+
+
+def _too_many() -> DibsError:
+    message = f"is of a run of which this request has more than {MOST_ROUNDS} other reports"
+    return ValidationFailed([{"path": "/runId", "message": message}])

@@ -39,3 +39,16 @@ SELECT seq, kind, at, "fromState" AS from_state, "toState" AS to_state, fence, e
         {"run_id": run_id},
     )
     return [Event(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def newest_events(connection: Connection, run_id: UUID, *, limit: int) -> list[Event]:
+    """The last events of a run, newest first."""
+    rows = connection.execute(
+        text("""
+SELECT seq, kind, at, "fromState" AS from_state, "toState" AS to_state, fence, executor, actor,
+       "requestId" AS request_id, detail
+  FROM "runEvents" WHERE "runId" = :run_id ORDER BY seq DESC LIMIT :limit
+"""),
+        {"run_id": run_id, "limit": limit},
+    )
+    return [Event(**row._mapping) for row in rows]  # noqa: SLF001

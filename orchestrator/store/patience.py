@@ -25,6 +25,12 @@ def new_patience() -> Iterator[None]:
         _deadline.reset(token)
 
 
+def begin_anew() -> None:
+    """Begin the patience of the block around this anew: it went for something else."""
+    if _deadline.get() is not None:
+        _deadline.set(time.monotonic() + PATIENCE_SECONDS)
+
+
 @contextmanager
 def patience() -> Iterator[None]:
     """As `new_patience`, unless a block around this one has begun already."""

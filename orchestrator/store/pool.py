@@ -21,7 +21,7 @@ class PatientPool(QueuePool):
     _queue_class = _PatientQueue
 
 
-def give_up(connection: Connection, error: BaseException) -> None:
+def give_up(failed: Connection, error: BaseException) -> None:
     """
     Close this connection, and let its pool replace all others that are as old.
 
@@ -29,6 +29,6 @@ def give_up(connection: Connection, error: BaseException) -> None:
     again gets a connection that was opened since, not the next dead one. It is what
     SQLAlchemy does itself when a statement of Core's finds a connection dead.
     """
-    if not connection.invalidated:
-        connection.engine.pool._invalidate(connection.connection, error)  # noqa: SLF001
-        connection.invalidate(error)
+    if not failed.invalidated:
+        failed.engine.pool._invalidate(failed.connection, error)  # noqa: SLF001
+        failed.invalidate(error)

@@ -141,18 +141,18 @@ def _once(
             if vouching:
                 vouch(connection)
         except DBAPIError as error:
-            if _sqlstate(error) in _TRY_AGAIN_HERE or error.connection_invalidated:
+            if sqlstate_of(error) in _TRY_AGAIN_HERE or error.connection_invalidated:
                 raise _Again(_refusal(error)) from error
             if is_the_items_fault(error):
                 raise
-            if _sqlstate(error) == _READ_ONLY:
+            if sqlstate_of(error) == _READ_ONLY:
                 give_up(connection, error)
             raise _refusal(error) from error
         committing()
         try:
             _commit(connection)
         except DBAPIError as error:
-            if _sqlstate(error) in _TRY_AGAIN_HERE:
+            if sqlstate_of(error) in _TRY_AGAIN_HERE:
                 raise _Again(_refusal(error)) from error
             raise _unknown() from error
         return result
@@ -192,7 +192,7 @@ def _unknown() -> OutcomeUnknown:
 
 def is_the_items_fault(error: DBAPIError) -> bool:
     """Whether a value or a guard was refused (classes 22 and 23), not the transaction."""
-    return (_sqlstate(error) or "")[:2] in ("22", "23")
+    return (sqlstate_of(error) or "")[:2] in ("22", "23")
 
 
 def constraint_of(error: DBAPIError) -> str | None:
@@ -201,13 +201,22 @@ def constraint_of(error: DBAPIError) -> str | None:
     return original.diag.constraint_name if isinstance(original, psycopg.Error) else None
 
 
-def _sqlstate(error: DBAPIError) -> str | None:
+def sqlstate_of(error: DBAPIError) -> str | None:
+    """What the server called it; None when no server said anything."""
     original = error.orig
     return original.sqlstate if isinstance(original, psycopg.Error) else None
 
 
+def words_of(refusal: DibsError) -> str | None:
+    """What was said to a connection that could not be made, for a log; None of all else."""
+    cause = refusal.__cause__
+    if not isinstance(cause, DBAPIError) or sqlstate_of(cause) is not None:
+        return None
+    return str(cause.orig).strip().partition("\n")[0]
+
+
 def _refusal(error: DBAPIError, *, full: bool = False) -> DibsError:
-    state = _sqlstate(error)
+    state = sqlstate_of(error)
     if full or state in _BUSY:
         return Overloaded("The database is busy.", retry_after_seconds=1)
     if state is None or state.startswith(_AWAY_CLASSES) or state in _TRY_AGAIN_HERE:

@@ -17,6 +17,7 @@ from tests.acceptance.client import Client
 from tests.acceptance.waiting import eventually
 
 END_SECONDS = 15.0
+SECRET_KEY = "only for tests, the same for all"
 
 
 class Program:
@@ -113,7 +114,7 @@ class Orchestrator(Program):
         self.url = f"http://{LOOPBACK}:{port}"
         settings = {
             "DATABASE_URL": database_url,
-            "DIBS_SECRET_KEY": "only for tests, the same for all",
+            "DIBS_SECRET_KEY": SECRET_KEY,
             **variables,
         }
         super().__init__(
@@ -125,8 +126,12 @@ class Orchestrator(Program):
 
     def start(self) -> None:
         """Start, and wait until it is ready."""
-        super().start()
+        self.launch()
         eventually(self.is_ready, what=f"{self.name} is ready")
+
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
+        super().start()
 
     def is_ready(self) -> bool:
         assert self.exit_code() is None, f"{self.name} ended with {self.exit_code()}"

@@ -101,9 +101,14 @@ class Fleet:
 
 
 @contextmanager
-def stage_on(database: Database, log_directory: Path) -> Iterator[Stage]:
-    """A stage on this database; the orchestrator ends with the block."""
-    orchestrator = Orchestrator("orchestrator", database.service_url, log_directory)
+def stage_on(database: Database, log_directory: Path, **variables: str) -> Iterator[Stage]:
+    """
+    A stage on this database; the orchestrator ends with the block.
+
+    Args:
+        variables: Further ones of the orchestrator's environment.
+    """
+    orchestrator = Orchestrator("orchestrator", database.service_url, log_directory, **variables)
     try:
         orchestrator.start()
         yield Stage(

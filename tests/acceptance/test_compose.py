@@ -88,6 +88,18 @@ def test_nothing_runs_as_root_or_can_change_its_image(compose: Compose) -> None:
         assert touched.split() == ["no", "no"]
 
 
+def test_the_database_server_is_nobody_and_can_change_only_its_data(compose: Compose) -> None:
+    lines = compose.inside("postgres", "cat", "/proc/1/status").splitlines()
+    status = {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+
+    assert status["Name"] == ["postgres"]
+    assert "0" not in status["Uid"] + status["Gid"]
+    assert {int(status[name][0], 16) for name in ("CapEff", "CapPrm", "CapAmb")} == {0}
+    assert status["NoNewPrivs"] == ["1"]
+    touched = "for f in /x /usr/local/x /etc/x; do touch $f || echo no; done"
+    assert compose.inside("postgres", "sh", "-c", touched).split() == ["no"] * 3
+
+
 def test_an_executor_has_neither_a_driver_nor_a_way_to_the_database(compose: Compose) -> None:
     look = """
 import importlib.util, socket

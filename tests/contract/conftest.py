@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client, Json
 from tests.acceptance.stage import Stage, check_all_ledgers, stage_on
+from tests.contract.browser import Browser
 from tests.database import Template, fresh_database
 
 numbers = itertools.count(1)
@@ -67,6 +68,19 @@ def nobody(stage: Stage) -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture
+def browsers(stage: Stage) -> Iterator[Callable[[], Browser]]:
+    """Any number of browsers in which nobody has signed in."""
+    with ExitStack() as open_browsers:
+        yield lambda: open_browsers.enter_context(closing(Browser(stage.orchestrator.url)))
+
+
+@pytest.fixture
+def browser(browsers: Callable[[], Browser]) -> Browser:
+    """One of them."""
+    return browsers()
+
+
 @pytest.fixture(scope="session")
 def document(stage: Stage) -> Json:
     """The OpenAPI document as it is served."""
@@ -79,8 +93,3 @@ def owner(stage: Stage) -> Iterator[psycopg.Connection[Any]]:
     """The test's own way into the database, each statement a transaction."""
     with closing(psycopg.connect(stage.database.owner_url, autocommit=True)) as connection:
         yield connection
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register what only these tests use."""
-    config.addinivalue_line("markers", "writes: the test also sends what is right, and is stored")

@@ -12,9 +12,10 @@ import httpx2
 import pytest
 
 from orchestrator.api.authentication import FAILURES_AT_ONCE
+from orchestrator.dev.ports import LOOPBACK
 from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client, Json
-from tests.acceptance.processes import LOOPBACK, Orchestrator
+from tests.acceptance.processes import Orchestrator
 from tests.acceptance.stage import Stage
 from tests.acceptance.waiting import PATIENCE_SECONDS, eventually
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import chain, repeat
 from pathlib import Path
+from select import select
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ import pytest
 from orchestrator.api.slow_bodies import BODY_WITHIN_SECONDS
 from orchestrator.lifecycle import Role
 from orchestrator.server import HEADERS_WITHIN_MS
+from orchestrator.store.patience import PATIENCE_SECONDS
 from orchestrator.worker import UNREAD_WITHIN_MS
 from tests.acceptance.client import Client
 from tests.acceptance.processes import Orchestrator
@@ -27,6 +29,7 @@ from tests.contract.raw_http import Ended, until_closed
 PROMISED_SECONDS = 15.0
 MIB = 1024 * 1024
 RUN = b'{"workflow":"refund","queue":"slow"}'
+SURE = b'{"workflow":"refund","queue":"slow-but-sure"}'
 
 
 def head(stage: Stage, framing: bytes, path: bytes = b"/v1/runs") -> bytes:
@@ -41,6 +44,7 @@ def length(size: int) -> bytes:
     return b"Content-Length: %d\r\n" % size
 
 
+EXPECTING = length(100) + b"Expect: 100-continue\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
@@ -63,6 +67,11 @@ def slow(stage: Stage) -> dict[str, Ended]:
         "no last chunk": lambda: until_closed(url, [head(stage, CHUNKED), whole_chunk]),
         "byte by byte": lambda: trickle(head(stage, length(1000)), b" "),
         "chunk by chunk": lambda: trickle(head(stage, CHUNKED), b"1\r\n \r\n"),
+        "slow but sure": lambda: until_closed(
+            url,
+            [head(stage, length(len(SURE)) + b"Connection: close\r\n"), *SURE.partition(b",")],
+            pause_seconds=BODY_WITHIN_SECONDS / 5,
+        ),
         "silent": lambda: until_closed(url, []),
         "idle": lambda: until_closed(url, [asked]),
         "trickling head": lambda: trickle(asked[:-2], b"X: y\r\n"),
@@ -122,6 +131,11 @@ def test_a_body_that_is_cut_off_has_no_effect(
     assert created.fetchone() == (0,)
 
 
+def test_a_body_that_takes_less_than_it_may_is_taken(slow: dict[str, Ended]) -> None:
+    assert slow["slow but sure"].seconds > PATIENCE_SECONDS
+    assert slow["slow but sure"].status == 201
+
+
 def test_who_was_cut_off_is_in_the_log(stage: Stage, slow: dict[str, Ended]) -> None:
     assert slow
     refused = [
@@ -164,13 +178,13 @@ def serving(
 
 @contextmanager
 def stalled(one: Orchestrator, stage: Stage, count: int) -> Iterator[list[socket.socket]]:
-    """Connections on which a body does not come."""
+    """Connections on which a body does not come; they are told when it is waited for."""
     host, port = urlsplit(one.url).netloc.split(":")
     with ExitStack() as opened:
         connections = []
         for _ in range(count):
             connection = opened.enter_context(socket.create_connection((host, int(port)), 60))
-            connection.sendall(head(stage, length(100)))
+            connection.sendall(head(stage, EXPECTING))
             connections.append(connection)
         yield connections
 
@@ -178,8 +192,9 @@ def stalled(one: Orchestrator, stage: Stage, count: int) -> Iterator[list[socket
 def test_slow_bodies_never_hold_all_threads(stage: Stage, tmp_path: Path) -> None:
     with (
         serving(stage, tmp_path, DIBS_THREADS="8", DIBS_PARKED_CLAIMS="4") as (one, client),
-        stalled(one, stage, 12),
+        stalled(one, stage, 8) as connections,
     ):
+        eventually(lambda: len(select(connections, [], [], 0)[0]) == 8, what="all threads wait")
         began_at = time.monotonic()
         client.create("beside-slow-ones")
 
@@ -197,12 +212,20 @@ def test_hundreds_of_stalled_bodies_leave_nothing_behind(stage: Stage, tmp_path:
                 asked_at = time.monotonic()
                 client.create("beside-slow-ones")
                 assert time.monotonic() - asked_at < BODY_WITHIN_SECONDS / 2
-            told = [connection.recv(65536)[:12] for connection in connections]
+            told = [last_status(connection) for connection in connections]
 
         assert time.monotonic() - began_at < 2 * PROMISED_SECONDS
-        assert told.count(b"HTTP/1.1 408") == len(told)
+        # A process that has never seen the token looks it up, for so many at once not for all.
+        assert {one for one in told if one not in (408, 503)} == set()
+        assert told.count(408) > len(told) / 2
         eventually(lambda: open_files(one) <= open_before + 50, what="the connections are gone")
         assert one.said("request_failed") == []
+
+
+def last_status(connection: socket.socket) -> int:
+    """The status of the last answer on a connection, which is closed after it."""
+    received = b"".join(iter(lambda: connection.recv(65536), b""))
+    return int(received.rpartition(b"HTTP/1.1 ")[2][:3] or 0)
 
 
 def open_files(one: Orchestrator) -> int:
@@ -213,12 +236,11 @@ def open_files(one: Orchestrator) -> int:
 
 
 def test_a_slow_body_does_not_keep_a_server_from_ending(stage: Stage, tmp_path: Path) -> None:
-    expecting = b"Expect: 100-continue\r\n" + length(100)
     with serving(stage, tmp_path) as (one, _):
         ended = []
 
         def pieces() -> Iterator[bytes]:
-            yield head(stage, expecting)
+            yield head(stage, EXPECTING)
             one.ask_to_end()
             ended.append(one.wait_for_exit(BODY_WITHIN_SECONDS * 0.8))
 

@@ -121,6 +121,11 @@ SELECT seq, kind, at, "fromState" AS from_state, "toState" AS to_state, fence, e
        "requestId" AS request_id, detail
   FROM "runEvents" WHERE "runId" = %(run_id)s ORDER BY seq;
 
+-- events.newest_events
+SELECT seq, kind, at, "fromState" AS from_state, "toState" AS to_state, fence, executor, actor,
+       "requestId" AS request_id, detail
+  FROM "runEvents" WHERE "runId" = %(run_id)s ORDER BY seq DESC LIMIT %(limit)s;
+
 -- steps.steps_of
 SELECT "stepIndex" AS step_index, name, type, state, output, error, "startedAt" AS started_at,
        "finishedAt" AS finished_at
@@ -144,6 +149,21 @@ SELECT u."runId" AS run_id, jsonb_object_agg(u.name, u.output) AS outputs FROM (
               AND p."stepIndex" < r."stepIndex") END
    ORDER BY s."runId", s.name, s."stepIndex" DESC) u
  GROUP BY u."runId";
+
+-- excerpts.payload_excerpts
+SELECT left(jsonb_pretty(input), %(characters)s) AS input,
+       left(jsonb_pretty(output), %(characters)s) AS output,
+       left(jsonb_pretty(error), %(characters)s) AS error,
+       left(jsonb_pretty(progress), %(characters)s) AS progress,
+       left(jsonb_pretty("waitingFor"), %(characters)s) AS waiting_for
+  FROM "workflowRuns" WHERE id = %(run_id)s;
+
+-- excerpts.step_excerpts
+SELECT "stepIndex" AS step_index, name, type, state,
+       left(jsonb_pretty(output), %(characters)s) AS output,
+       left(jsonb_pretty(error), %(characters)s) AS error,
+       "startedAt" AS started_at, "finishedAt" AS finished_at
+  FROM "workflowSteps" WHERE "runId" = %(run_id)s ORDER BY "stepIndex" DESC LIMIT %(limit)s;
 
 -- claim_requests.lock
 SELECT pg_advisory_xact_lock(hashtextextended(q.token_name || '/' || q.request_id::text, 0))
@@ -1780,6 +1800,13 @@ SELECT h.kind, h.name, h.pid, h.horizon::text AS horizon, age(h.horizon) AS tran
      WHERE p.database = current_database()) h
  WHERE h.horizon IS NOT NULL
  ORDER BY age(h.horizon) DESC, h.kind, h.name, h.pid LIMIT 20;
+
+-- serving_role.excess
+        SELECT CASE WHEN r.rolsuper THEN 'serves-as-superuser'
+                    WHEN pg_has_role(r.oid, c.relowner, 'MEMBER') THEN 'serves-as-owner' END
+          FROM pg_roles r
+          LEFT JOIN pg_class c ON c.oid = to_regclass('"runEvents"')
+         WHERE r.rolname = session_user;
 
 -- replication.vouch
 SELECT pg_logical_emit_message(true, 'dibs', '');

@@ -205,6 +205,22 @@ def test_what_a_commit_ends_with_every_time_is_a_503(scene: Scene, said: str, co
     done_once(scene, request)
 
 
+@pytest.mark.parametrize("said", ["22003", "23514"])
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_value_that_the_database_refuses_is_refused_without_its_words(
+    scene: Scene, name: str, said: str
+) -> None:
+    """No known request comes so far: the edge refuses it before."""
+    request = scene.request(name)
+    with trouble(scene, request.kind, said, at_commit=False, times=ALWAYS):
+        answer = request.send()
+
+    assert problem_of(answer) == (422, "validation")
+    assert "made up" not in answer.text
+    assert request.effects(scene.owner) == 0
+    done_once(scene, request)
+
+
 @pytest.mark.parametrize("arrives", [True, False], ids=["answer-lost", "commit-lost"])
 @pytest.mark.parametrize("name", REQUESTS)
 def test_a_lost_commit_is_looked_up_and_done_once(scene: Scene, name: str, arrives: bool) -> None:

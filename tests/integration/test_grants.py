@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -9,7 +10,10 @@ import psycopg
 import pytest
 
 from orchestrator import schema
-from tests.database import Database
+from orchestrator.dev.provision import as_user, ensure_role
+from tests.command_line import CommandLine
+from tests.database import Database, Template
+from tests.integration.empty_database import empty_database
 from tests.integration.raw_rows import insert_run
 
 MAY = {
@@ -81,7 +85,32 @@ def test_the_service_has_these_rights_on_tables_and_no_others(
         "DELETE FROM workflows",
         'DELETE FROM "currentWorkflows"',
         "CREATE ROLE mine",
+        "DO $$BEGIN CREATE TABLE mine (id integer); END$$",
+        "CREATE SEQUENCE mine",
+        "CREATE TYPE mine AS (id integer)",
+        "CREATE EXTENSION pg_trgm",
+        "CREATE PUBLICATION mine FOR ALL TABLES",
+        'UPDATE "runEvents" SET kind = kind',
+        'DELETE FROM "runEvents"',
+        'TRUNCATE "runEvents"',
+        'ALTER TABLE "runEvents" DISABLE TRIGGER ALL',
+        'LOCK TABLE "runEvents" IN ACCESS EXCLUSIVE MODE',
+        'CREATE RULE mine AS ON INSERT TO "runEvents" DO INSTEAD NOTHING',
+        "SET ROLE pg_write_all_data",
+        "SET ROLE pg_read_server_files",
+        "SET ROLE pg_execute_server_program",
         "COPY queues TO PROGRAM 'true'",
+        "COPY queues FROM PROGRAM 'true'",
+        "COPY queues TO '/tmp/queues'",
+        "COPY queues FROM '/etc/passwd'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "SELECT pg_ls_dir('/')",
+        "SELECT pg_stat_file('/etc/passwd')",
+        "SELECT lo_import('/etc/passwd')",
+        "SELECT lo_export(1, '/tmp/one')",
+        "SELECT pg_reload_conf()",
+        "SELECT pg_switch_wal()",
+        "SELECT pg_create_physical_replication_slot('mine')",
     ],
 )
 def test_the_service_may_not(service: psycopg.Connection, statement: str) -> None:
@@ -146,3 +175,52 @@ def test_granting_again_changes_nothing(
 
     assert refused == []
     assert service.execute('SELECT count(*) FROM "workflowRuns"').fetchone() == (0,)
+
+
+@pytest.fixture
+def plain_owner(template: Template) -> Iterator[Database]:
+    """Tables whose owner owns neither the database nor the schema, nor may alter a role."""
+    role = f"plain_{secrets.token_hex(4)}"
+    ensure_role(template.owner_url, role, "plain")
+    try:
+        with empty_database(template.owner_url) as url:
+            with closing(psycopg.connect(url, autocommit=True)) as owner:
+                owner.execute(f'GRANT CREATE ON SCHEMA public TO "{role}", PUBLIC'.encode())
+            owner_url = as_user(url, role, "plain")
+            schema.upgrade(owner_url)
+            yield Database(owner_url, url, template.service_role)
+    finally:
+        with closing(psycopg.connect(template.owner_url, autocommit=True)) as owner:
+            owner.execute(f'DROP ROLE "{role}"'.encode())
+
+
+def test_what_cannot_be_revoked_is_named_and_is_the_exit_status(
+    plain_owner: Database, command_line: CommandLine
+) -> None:
+    """Postgres itself warns at most: the right is PUBLIC's, and somebody else gave it."""
+    role = plain_owner.service_role
+    with closing(psycopg.connect(plain_owner.owner_url, autocommit=True)) as owner:
+        owner.execute('GRANT DELETE ON "runEvents" TO PUBLIC')
+
+    ended = command_line.run(
+        "migrate", "grants", "--role", role, DATABASE_URL=plain_owner.owner_url
+    )
+
+    assert ended.code == 77
+    for left in (
+        "CREATE in the schema public",
+        "TEMPORARY in the database",
+        "DELETE on runEvents",
+    ):
+        assert f"{role} still may {left}" in ended.err
+    assert "statement_timeout" in ended.err
+    assert f"{role} may serve" in ended.out
+
+
+def test_a_role_that_nothing_binds_is_named(plain_owner: Database) -> None:
+    """The superuser, by whose URL the other's database was made."""
+    superuser = str(psycopg.conninfo.conninfo_to_dict(plain_owner.service_url)["user"])
+
+    assert schema.grant(plain_owner.service_url, superuser) == [
+        f"{superuser} is a superuser: no right binds it. Let another login serve."
+    ]

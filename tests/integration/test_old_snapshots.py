@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 from sqlalchemy import Engine
+from werkzeug.test import TestResponse
 
 from orchestrator.api.context import services_of
 from orchestrator.api.readiness import Readiness
@@ -19,10 +20,12 @@ from orchestrator.desk import snapshot_watch
 from orchestrator.desk.snapshot_watch import OldSnapshot, SnapshotWatch
 from orchestrator.dev.embedded import EmbeddedPostgres
 from orchestrator.dev.provision import create_database, ensure_role, provision
+from orchestrator.lifecycle import Role
 from orchestrator.settings import load
 from orchestrator.store.engine import open_engine
 from orchestrator.store.health import SnapshotHolder, snapshot_holders
 from orchestrator.store.transaction import transact
+from tests.acceptance.stage import make_token
 from tests.acceptance.waiting import eventually
 from tests.database import SERVICE_ROLE, Database
 from tests.integration.standby import standby
@@ -252,15 +255,25 @@ def test_a_snapshot_of_another_database_holds_nothing_back_here(
     assert "elsewhere" not in found
 
 
+def readiness(database: Database, *tokens: str) -> list[TestResponse]:
+    """What an orchestrator says of itself, to nobody or to whoever has such a token."""
+    app = create_app(load({"DATABASE_URL": database.service_url, "DIBS_SECRET_KEY": "s" * 32}))
+    with closing(services_of(app).database):
+        return [
+            app.test_client().get(
+                "/readyz", headers={"Authorization": f"Bearer {token}"} if token else {}
+            )
+            for token in tokens
+        ]
+
+
 @pytest.mark.usefixtures("at_once")
 def test_who_holds_a_snapshot_is_no_reason_not_to_be_ready(database: Database) -> None:
-    app = create_app(load({"DATABASE_URL": database.service_url, "DIBS_SECRET_KEY": "s" * 32}))
-    try:
-        with snapshot(database.owner_url, "report of the year") as holder:
-            answer = app.test_client().get("/readyz")
-            pid = holder.info.backend_pid
-    finally:
-        services_of(app).database.close()
+    viewer = make_token(database, "viewer", Role.VIEWER)
+
+    with snapshot(database.owner_url, "report of the year") as holder:
+        [answer] = readiness(database, viewer)
+        pid = holder.info.backend_pid
 
     assert (answer.status_code, answer.json["ready"], answer.json["reasons"]) == (200, True, [])
     (named,) = (
@@ -269,6 +282,27 @@ def test_who_holds_a_snapshot_is_no_reason_not_to_be_ready(database: Database) -
     assert named["kind"] == "session"
     assert named["pid"] == pid
     assert named["text"].startswith(f"Session {pid} (report of the year) has kept")
+
+
+@pytest.mark.usefixtures("at_once")
+def test_strangers_are_not_told_who_holds_a_snapshot(database: Database) -> None:
+    strangers = [
+        "",
+        "dibs_0123456789abcdef_bad",
+        make_token(database, "web", Role.CLIENT),
+        make_token(database, "fleet", Role.EXECUTOR),
+    ]
+
+    with snapshot(database.owner_url, "report of the year"):
+        answers = readiness(database, *strangers)
+
+    for answer in answers:
+        assert (answer.status_code, answer.json["ready"]) == (200, True)
+        assert "report of the year" not in answer.text
+        for each in answer.json["snapshotHolders"]:
+            assert [each[name] for name in ("name", "pid", "since", "transactions")] == [None] * 4
+            assert "has kept dead rows" in each["text"]
+        assert answer.json["snapshotHolders"]
 
 
 @pytest.mark.usefixtures("at_once")

@@ -69,6 +69,19 @@ def test_they_are_fetched_again_only_when_one_has_changed(dibs: Dibs, database: 
     assert "two" not in stored.read()
 
 
+def test_a_role_that_this_version_does_not_know_is_nobodys_failure(
+    dibs: Dibs, database: Database
+) -> None:
+    make(database, "one", "two")
+    dibs.sql('ALTER TABLE "accessTokens" DROP CONSTRAINT "accessTokens_role_known"')
+    dibs.sql("UPDATE \"accessTokens\" SET role = 'gardener' WHERE name = 'two'")
+
+    found = StoredTokens(dibs.database, development=False).read()
+
+    assert "one" in found
+    assert "two" not in found
+
+
 def test_a_token_expires_without_a_change(dibs: Dibs, database: Database) -> None:
     stored = StoredTokens(dibs.database, development=False)
     make(database, "brief", lasts=timedelta(seconds=2))

@@ -11,7 +11,10 @@ from orchestrator.api.wire.queries import RunsFilter
 class BulkAct(Body):
     """Which runs, and whether to act on them or only to count them."""
 
-    filter: RunsFilter = Field(description="as the list's; at least one member")
+    filter: RunsFilter = Field(
+        description="as the list's; at least one member",
+        examples=[{"queue": "billing", "state": "pending,scheduled"}],
+    )
     dry_run: bool = Field(default=False, description="count what matches, and change nothing")
 
     @field_validator("filter")

@@ -15,8 +15,10 @@ class ScheduleDefinition(Body):
     """A workflow that the clock runs."""
 
     workflow: Name
-    cron: Annotated[str, Field(min_length=1, max_length=200)]
-    time_zone: Annotated[str, Field(min_length=1, max_length=100)] = "UTC"
+    cron: Annotated[str, Field(min_length=1, max_length=200, examples=["30 3 * * mon-fri"])]
+    time_zone: Annotated[str, Field(min_length=1, max_length=100, examples=["Europe/Berlin"])] = (
+        "UTC"
+    )
     input: Json = Field(default_factory=dict)
     queue: Name = "default"
     overlap: Literal["skip", "queue"] = Field(

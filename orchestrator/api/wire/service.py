@@ -27,10 +27,14 @@ class Health(View):
 
 
 class SnapshotHolder(View):
-    """Who has kept dead rows from being removed for more than a minute: claims get slower."""
+    """
+    Who has kept dead rows from being removed for more than a minute: claims get slower.
+
+    Without a viewer's or an operator's token `name`, `pid`, `since` and `transactions` are null.
+    """
 
     kind: Literal["session", "slot", "prepared"]
-    name: str = Field(
+    name: str | None = Field(
         description="the session's application_name, the replication slot's name, or the prepared"
         " transaction's gid"
     )
@@ -40,7 +44,7 @@ class SnapshotHolder(View):
         " a member of pg_read_all_stats"
     )
     seconds: int = Field(description="for so long; at least, without `since`")
-    transactions: int = Field(description="how many have begun since")
+    transactions: int | None = Field(description="how many have begun since")
     text: str
 
 
@@ -52,6 +56,9 @@ class Readiness(View):
     bell: Literal["listening", "polling"] = Field(
         description="how runs that come through another process reach claims that wait here: at"
         " once, or by a look each second"
+    )
+    warnings: list[Literal["serves-as-superuser", "serves-as-owner"]] = Field(
+        description="no reason not to be ready: the service's role could change the ledger"
     )
     snapshot_holders: list[SnapshotHolder] = Field(
         description="the oldest first; no reason not to be ready"

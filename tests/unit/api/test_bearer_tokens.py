@@ -133,6 +133,24 @@ def test_strangers_have_the_tokens_read_twenty_times_a_second_at_most(tokens, wo
     assert len(world.read_at) <= 1 + seconds / STRANGERS_EVERY_SECONDS
 
 
+@pytest.mark.parametrize(("reading_takes", "next_after"), [(0.04, 0.4), (3, 1)])
+def test_a_slow_reading_is_repeated_for_strangers_less_often(world, reading_takes, next_after):
+    """It takes a tenth of the time; but nobody waits longer than what is known is believed."""
+
+    def read():
+        world.now += reading_takes
+        return world.read()
+
+    tokens = Tokens(read, lambda: world.now, world.sleep)
+    tokens.caller(GOOD)
+    began_at = world.now - reading_takes
+    with pytest.raises(Unauthenticated):
+        tokens.caller(UNKNOWN_ID)
+
+    assert world.read_at[-1] - reading_takes >= began_at + next_after - 1e-9
+    assert sum(world.slept) <= 1
+
+
 def test_an_unknown_id_and_a_wrong_secret_are_the_same_work(world, monkeypatch):
     """Neither is known by what was read, so both wait for what is read after they came."""
     compared = []

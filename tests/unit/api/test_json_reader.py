@@ -54,6 +54,10 @@ TOO_COMPLEX = {
     "100,000 objects deep": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
     "deep behind a string of brackets": b'{"a":"' + b"]" * 99 + b'","b":' + b"[" * 40,
     "100,000 names": b"{" + b",".join(b'"%d":0' % n for n in range(100_000)) + b"}",
+    "50,001 names within": b'[[1],{"a":[{%s}]}]' % b",".join(b'"%d":0' % n for n in range(50_001)),
+    "50,001 names and an escape": (
+        b'{"\\n":1,%s}' % b",".join(b'"%d":0' % n for n in range(50_000))
+    ),
     "a million items": b"[" + b"1," * 999_999 + b"1]",
     "brackets without end": b"[]" * 3_000_000,
 }

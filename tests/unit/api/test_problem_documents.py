@@ -27,6 +27,7 @@ STATUSES = {
     "json-number-out-of-range": 400,
     "idempotency-key-invalid": 400,
     "malformed-request": 400,
+    "request-timeout": 408,
     "payload-too-large": 413,
     "unsupported-media-type": 415,
     "unsupported-encoding": 415,

@@ -69,6 +69,8 @@ def test_every_route_declares_what_the_contract_says(app):
         f"{method} {rule.rule}": set(roles_of(app.view_functions[rule.endpoint]))
         for rule in app.url_map.iter_rules()
         for method in rule.methods - {"HEAD"}
+        # People's routes have a table of their own: test_page_declarations.py.
+        if rule.endpoint.split(".")[0] not in ("pages", "front_door")
     }
 
     assert declared == MAY
@@ -108,7 +110,7 @@ def test_nobody_gets_in_without_a_good_token(client, route, headers):
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v1", "/v1/", "/v1/runs/", "/v1//runs", "/v2/runs", "/V1/runs", "/static/docs.css",
+    ["/v1", "/v1/", "/v1/runs/", "/v1//runs", "/v2/runs", "/V1/runs", "/static/docs.css",
      "/docs/../docs", "/v1/runs/%2e%2e", "/v1/queues/a%2fb/pause", "/.env"],
 )  # fmt: skip
 def test_an_unknown_path_is_a_problem(client, path, bearer):

@@ -1,0 +1,22 @@
+"""All pages, put into an application."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+# Each has its routes in the blueprint once it is imported.
+from orchestrator.pages import access, assets, refused, run, sign_in  # noqa: F401
+from orchestrator.pages.blueprint import pages, require_page_declarations
+from orchestrator.pages.home import front_door
+
+
+def register_pages(app: Flask) -> None:
+    """
+    Serve the pages.
+
+    Raises:
+        RuntimeError: A route below theirs is not declared as a page, form or asset.
+    """
+    app.register_blueprint(front_door)
+    app.register_blueprint(pages)
+    require_page_declarations(app)

@@ -1,0 +1,91 @@
+"""A body is either read or cut off, never both."""
+
+import contextvars
+import gc
+import weakref
+
+import pytest
+
+from orchestrator.api.refusals import RequestTimeout
+from orchestrator.api.slow_bodies import TimedBody
+
+
+class Body:
+    """A server's body, of which the last bytes come while the watch looks."""
+
+    def __init__(self, while_it_is_read=lambda: None):
+        self.while_it_is_read = while_it_is_read
+
+    def read(self, size):
+        self.while_it_is_read()
+        return b" " * size
+
+
+def never():
+    raise AssertionError("it was cut off")
+
+
+def test_what_was_read_in_time_is_not_cut_off():
+    being_read = set()
+    body = TimedBody(Body(), never, being_read)
+
+    assert body.read(2) == b"  "
+    assert not being_read
+    assert not body.take_out()
+
+
+def test_what_comes_when_it_is_cut_off_belongs_to_no_request():
+    source = Body()
+    body = TimedBody(source, never, set())
+    source.while_it_is_read = body.take_out
+
+    with pytest.raises(RequestTimeout):
+        body.read(2)
+
+
+def test_a_body_is_timed_from_its_first_read_on():
+    source = Body()
+    body = TimedBody(source, never, set())
+    body.read(1)
+    first = body.began_at
+    body.read(1)
+
+    assert body.began_at == first > 0
+
+
+def test_a_request_whose_body_was_read_is_gone_with_its_last_reference():
+    class Request:
+        pass
+
+    request, current = Request(), contextvars.ContextVar("request")
+    request.body = TimedBody(Body(), never, set())
+    gone = weakref.ref(request)
+    token = current.set(request)
+    request.body.read(1)
+    current.reset(token)
+    gc.disable()
+    try:
+        del request
+
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_what_was_read_is_not_cut_off_by_a_watch_that_comes_late():
+    body = TimedBody(Body(), never, set())
+    body.read(1)
+
+    body.cut_off()
+
+
+def test_a_body_is_cut_off_as_part_of_its_request():
+    source, seen = Body(), []
+    current = contextvars.ContextVar("request")
+    body = TimedBody(source, lambda: seen.append(current.get()), set())
+    source.while_it_is_read = lambda: contextvars.Context().run(body.cut_off)
+    current.set("mine")
+
+    with pytest.raises(RequestTimeout):
+        body.read(1)
+    assert seen == ["mine"]
