@@ -275,6 +275,8 @@ def executor(hostile_fleet: Fleet) -> Executor:
         lease_seconds=30,
         LOG_LEVEL="debug",
         EXECUTOR_STRANGERS_PER_SECOND="1000",
+        # What is freed is to be seen: with one for each thread, each keeps the most it ever held.
+        MALLOC_ARENA_MAX="1",
     )
 
 

@@ -113,8 +113,10 @@ def test_a_connection_that_was_served_begins_to_wait_anew(start):
     peers = start(NEVER)
     old = peers.connect(REQUEST)
     assert is_served(old)
-    for _ in range(MOST_CONNECTIONS - 1):
+    for _ in range(MOST_CONNECTIONS - 2):
         peers.connect()
+    # Connections are accepted in their order: all before this one are.
+    assert is_served(peers.connect(REQUEST))
     old.sendall(REQUEST)
     assert is_served(old)
     for _ in range(MOST_CONNECTIONS // 2):

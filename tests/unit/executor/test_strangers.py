@@ -81,6 +81,18 @@ def test_a_rate_remembers_a_bounded_number_of_keys_the_latest():
     assert rate.take(str(3 * MOST_KEYS - 1), 100.0) > 0
 
 
+def test_who_took_something_lately_is_not_forgotten():
+    rate = Rate(per_second=1.0, at_first=2)
+    rate.take("busy", 100.0)
+    for number in range(MOST_KEYS - 1):
+        rate.take(str(number), 100.0)
+    rate.take("busy", 100.0)
+
+    rate.take("one more", 100.0)
+
+    assert rate.take("busy", 100.0) > 0
+
+
 @pytest.mark.parametrize(
     ("address", "stands"),
     [
@@ -175,6 +187,20 @@ def test_many_requests_with_one_new_token_are_all_let_in(make_callers, answers):
     assert len(answers.bodies("whoami")) <= QUESTIONS_AT_ONCE
 
 
+def test_all_addresses_together_have_one_rate_for_questions(make_callers, answers, monkeypatch):
+    monkeypatch.setattr("executor.strangers.QUESTIONS_PER_SECOND", SLOW_RATE)
+    monkeypatch.setattr("executor.strangers.QUESTIONS_AT_FIRST", 3)
+    answers.say("whoami", REFUSED, 401)
+    callers = make_callers()
+    for number in range(3):
+        with pytest.raises(NotAuthenticatedError):
+            callers.identify(f"dibs_c_{number}", f"192.0.2.{number}")
+
+    with pytest.raises(TooManyStrangersError):
+        callers.identify("dibs_c_another", "192.0.2.99")
+    assert len(answers.bodies("whoami")) == 3
+
+
 def test_no_more_questions_are_asked_at_once_than_there_are_places(make_callers, answers):
     let_go = threading.Event()
 
@@ -199,7 +225,8 @@ def test_no_more_questions_are_asked_at_once_than_there_are_places(make_callers,
     assert {type(error) for error in gave_up} == {TooManyStrangersError}
 
 
-def test_while_nobody_answers_no_stranger_waits_for_a_place(make_callers, answers):
+def test_while_nobody_answers_no_stranger_waits_for_a_place(make_callers, answers, monkeypatch):
+    monkeypatch.setattr("executor.strangers.PLACE_SECONDS", 3600.0)
     answers.say("whoami", {}, 503)
     callers = make_callers()
     with pytest.raises(UnansweredError):
