@@ -31,9 +31,14 @@ class Source(Protocol):
 
 
 class TimedBody:
-    """A body as one request's thread reads it, by `read` only; the first read begins its time."""
+    """
+    A body as one request's thread reads it, by `read` only; the first read begins its time.
 
-    __slots__ = ("_being_read", "_context", "_cut_off", "_source", "began_at")
+    Attributes:
+        within_seconds: How long it may take as a whole; to be set before it is read.
+    """
+
+    __slots__ = ("_being_read", "_context", "_cut_off", "_source", "began_at", "within_seconds")
 
     def __init__(self, source: Source, cut_off: Callable[[], None], being_read: set[TimedBody]):
         self._source = source
@@ -41,6 +46,7 @@ class TimedBody:
         self._being_read = being_read
         self._context: contextvars.Context | None = None
         self.began_at = 0.0
+        self.within_seconds = BODY_WITHIN_SECONDS
 
     def read(self, size: int) -> bytes:
         """
@@ -125,7 +131,7 @@ class SlowBodies:
         return [
             body
             for place, body in enumerate(slow)
-            if place < too_many or now - body.began_at >= BODY_WITHIN_SECONDS
+            if place < too_many or now - body.began_at >= body.within_seconds
         ]
 
 

@@ -16,7 +16,7 @@ from flask import Blueprint, Flask, Response, request
 from orchestrator.api.access import NO_TOKEN, allow
 from orchestrator.api.page_policy import KEPT_FOR_GOOD, PAGES, under_policy
 from orchestrator.lifecycle import Role
-from orchestrator.pages.form import Form, read_form, require_form_token
+from orchestrator.pages.form import read_form, read_strangers_form, require_form_token
 from orchestrator.pages.origin import require_same_origin
 from orchestrator.pages.session import current_session, signed_in
 
@@ -56,9 +56,11 @@ def form(roles: frozenset[Role]) -> Callable[[View], View]:
         @wraps(view)
         def do(**parts: Any) -> Response:
             require_same_origin(request)
-            sent: Form = read_form(request.environ)
             if roles:
+                sent = read_form(request.environ)
                 require_form_token(sent, current_session())
+            else:
+                sent = read_strangers_form(request.environ)
             return under_policy(view(sent, **parts), PAGES)
 
         return _declared(do, roles, _SENDING)

@@ -54,7 +54,7 @@ def test_hostile_input_gets_what_the_list_says(
 def test_nothing_that_was_sent_as_a_credential_is_in_the_log(stage: Stage, place: Place) -> None:
     log = stage.orchestrator.log_file.read_text()
 
-    secrets = [token.rpartition("_")[2] for token in place.tokens.values()]
+    secrets = [token.split("_", 2)[2] for token in place.tokens.values()]
     assert "request_refused" in log
     assert [secret for secret in (CANARY, *secrets) if secret in log] == []
 

@@ -40,6 +40,13 @@ def head(stage: Stage, framing: bytes, path: bytes = b"/v1/runs") -> bytes:
     )
 
 
+# Of whoever comes: the only route that reads a body before it knows who sends it.
+SIGN_IN = (
+    b"POST /ui/sign-in HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\n"
+    b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntok"
+)
+
+
 def length(size: int) -> bytes:
     return b"Content-Length: %d\r\n" % size
 
@@ -72,6 +79,7 @@ def slow(stage: Stage) -> dict[str, Ended]:
             [head(stage, length(len(SURE)) + b"Connection: close\r\n"), *SURE.partition(b",")],
             pause_seconds=BODY_WITHIN_SECONDS / 5,
         ),
+        "sign-in": lambda: until_closed(url, [SIGN_IN]),
         "silent": lambda: until_closed(url, []),
         "idle": lambda: until_closed(url, [asked]),
         "trickling head": lambda: trickle(asked[:-2], b"X: y\r\n"),
@@ -113,6 +121,11 @@ def test_a_body_that_stalls_is_told_so_and_its_connection_closed(
     assert answer.headers["x-request-id"].encode() in answer.body
 
 
+def test_a_stranger_has_no_time_for_a_form(slow: dict[str, Ended]) -> None:
+    assert slow["sign-in"].status == 408
+    assert slow["sign-in"].seconds < BODY_WITHIN_SECONDS / 2
+
+
 @pytest.mark.parametrize("name", ["byte by byte", "chunk by chunk"])
 def test_a_body_that_trickles_is_cut_off_at_the_same_time(
     slow: dict[str, Ended], name: str
@@ -144,7 +157,7 @@ def test_who_was_cut_off_is_in_the_log(stage: Stage, slow: dict[str, Ended]) -> 
         if one["code"] == "request-timeout"
     ]
 
-    assert len(refused) == 6
+    assert len(refused) == 7
     assert {one["actor"] for one in refused} == {Role.CLIENT.value}
     assert stage.orchestrator.said("request_failed") == []
 
