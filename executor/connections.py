@@ -25,6 +25,9 @@ REQUEST_SECONDS = 10.0
 MOST_CONNECTIONS = 100
 MOST_HEADERS = 100
 
+MOST_WAITING_REQUESTS = 4
+"""Of one connection, beside the one that is served: more sends only who awaits no answers."""
+
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """Reads a request whose end can be seen in one way only."""
@@ -70,6 +73,15 @@ class Connection(HTTPChannel):  # type: ignore[misc]
     def __init__(self, *args: Any, **named: Any) -> None:
         self.waits_since = monotonic_seconds()
         super().__init__(*args, **named)
+
+    def received(self, data: bytes) -> bool:
+        taken: bool = super().received(data)
+        with self.requests_lock:
+            if len(self.requests) > 1 + MOST_WAITING_REQUESTS:
+                # The first is being served; its own thread takes it out.
+                del self.requests[1:]
+                self.will_close = True
+        return taken
 
     def service(self) -> None:
         # Also before: whoever has his answer already has not waited since his last one.

@@ -13,7 +13,7 @@ from orchestrator.api.client_address import client_address
 from orchestrator.api.context import services
 from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Caller
-from orchestrator.errors import RateLimited, Unauthenticated
+from orchestrator.errors import Overloaded, RateLimited, Unauthenticated
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -36,6 +36,7 @@ def authenticate(environ: WSGIEnvironment, credential: str | None) -> Caller:
 
     Raises:
         Unauthenticated: It is not good.
+        Overloaded: It is not known to be good, and too many like it are looked up.
         RateLimited: Nor is it, and too many bad ones came from its address.
     """
     return services().tokens.known_caller(credential) or identify(environ, credential)
@@ -46,7 +47,7 @@ def identify(environ: WSGIEnvironment, credential: str | None) -> Caller:
     Whose credential this is, when it is not known to be good; a bad one counts.
 
     Raises:
-        Unauthenticated, RateLimited: As `authenticate`.
+        Unauthenticated, Overloaded, RateLimited: As `authenticate`.
     """
     failed = services().failed_credentials
     address = client_address(environ, services().settings.trusted_proxies)
@@ -58,7 +59,7 @@ def identify(environ: WSGIEnvironment, credential: str | None) -> Caller:
         )
     try:
         return services().tokens.caller(credential)
-    except Unauthenticated:
+    except (Unauthenticated, Overloaded):
         failed.take(address)
         raise
 

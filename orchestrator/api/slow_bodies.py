@@ -123,16 +123,16 @@ class SlowBodies:
                     threading.Thread(target=body.cut_off, name="late-body", daemon=True).start()
 
     def _overdue(self, now: float) -> list[TimedBody]:
-        slow = sorted(
-            (body for body in tuple(self._being_read) if now - body.began_at >= CROWDED_SECONDS),
-            key=lambda body: body.began_at,
-        )
-        too_many = len(slow) - self._at_once
-        return [
+        being_read = tuple(self._being_read)
+        late = [body for body in being_read if now - body.began_at >= body.within_seconds]
+        # A stranger, who is late so soon, is never the one too many that somebody else pays for.
+        slow = [
             body
-            for place, body in enumerate(slow)
-            if place < too_many or now - body.began_at >= body.within_seconds
+            for body in being_read
+            if CROWDED_SECONDS <= now - body.began_at < body.within_seconds
         ]
+        slow.sort(key=lambda body: body.began_at)
+        return late + slow[: max(0, len(slow) - self._at_once)]
 
 
 def too_late() -> RequestTimeout:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from orchestrator.errors import Unauthenticated, Unavailable
+from orchestrator.errors import Overloaded, Unauthenticated, Unavailable
 from orchestrator.lifecycle import Role
 from orchestrator.store.patience import seconds_left
 
@@ -124,6 +124,8 @@ class Tokens:
         Raises:
             Unauthenticated: There is none, or it is not exactly one good bearer
                 token. One sentence for every reason.
+            Overloaded: Too many that are not known wait to be looked up; of this one
+                nothing is said.
         """
         presented = _read_bearer(credential)
         if presented is None:
@@ -147,7 +149,7 @@ class Tokens:
 
     def _judge_again(self, presented: _Presented, *, came_at: float) -> Caller | None:
         if not self._strangers.acquire(blocking=False):
-            return None
+            raise Overloaded("Too many unknown tokens are looked up.", retry_after_seconds=1)
         try:
             every_seconds = max(STRANGERS_EVERY_SECONDS, self._took_seconds / STRANGERS_SHARE)
             pause_seconds = self._tried_at + min(every_seconds, BELIEVED_SECONDS) - came_at

@@ -273,9 +273,9 @@ def _claim(
     without = [each.asked.wish for each in rounds if not each.got]
     if without:
         full = {
-            each.asked.wish.process: known.slots.full(each.asked.wish.process)
-            for each in rounds
-            if not each.most
+            process: why
+            for process in {each.asked.wish.process for each in rounds if not each.most}
+            if (why := known.slots.full(process))
         }
         answers |= _empty_answers(connection, without, freeing, full)
     if not got:

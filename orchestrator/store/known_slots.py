@@ -70,15 +70,15 @@ class KnownSlots:
             self._being_given += taken
         return taken
 
-    def full(self, process: Process) -> OutOfService:
+    def full(self, process: Process) -> OutOfService | None:
         """As `Taking.full`."""
         counted = self._counted.get(process)
+        if counted is None or counted.runs < (most := TIMES_ITS_SLOTS * counted.slots):
+            return None
         return OutOfService(
             FULL,
-            f"It held {counted.runs} runs when they were counted last; with slots: {counted.slots}"
-            f" it is given {TIMES_ITS_SLOTS * counted.slots} at most."
-            if counted
-            else None,
+            f"It held {counted.runs} runs when they were counted last; with slots:"
+            f" {counted.slots} it is given {most} at most.",
         )
 
     def _give_back(self, left: Mapping[Process, int]) -> None:
@@ -149,6 +149,10 @@ class Taking:
         """So many were given to it."""
         self.left[process] -= runs
 
-    def full(self, process: Process) -> OutOfService:
-        """Why one is given nothing for which nothing could be taken."""
+    def full(self, process: Process) -> OutOfService | None:
+        """
+        Why one is given nothing for which nothing could be taken.
+
+        None while that is only because of what others of its requests are being given.
+        """
         return self._known.full(process)

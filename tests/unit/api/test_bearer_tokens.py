@@ -15,7 +15,7 @@ from orchestrator.api.tokens import (
     StoredToken,
     Tokens,
 )
-from orchestrator.errors import Unauthenticated, Unavailable
+from orchestrator.errors import Overloaded, Unauthenticated, Unavailable
 from orchestrator.lifecycle import Role
 from tests.acceptance.waiting import eventually
 
@@ -196,7 +196,7 @@ def test_nobody_who_is_known_waits_for_a_reading_that_strangers_cause(world):
             stranger.result(30)
 
 
-def test_only_so_many_strangers_wait_and_the_others_are_judged_at_once(world):
+def test_only_so_many_strangers_wait_and_of_the_others_nothing_is_said(world):
     hangs, go_on = threading.Event(), threading.Event()
 
     def read():
@@ -212,7 +212,7 @@ def test_only_so_many_strangers_wait_and_the_others_are_judged_at_once(world):
         assert hangs.wait(30)
         eventually(lambda: tokens._strangers._value == 0)
         for credential in (UNKNOWN_ID, WRONG_SECRET):
-            with pytest.raises(Unauthenticated):
+            with pytest.raises(Overloaded):
                 tokens.caller(credential)
         assert not any(each.done() for each in waiting)
         go_on.set()

@@ -7,7 +7,12 @@ import weakref
 import pytest
 
 from orchestrator.api.refusals import RequestTimeout
-from orchestrator.api.slow_bodies import TimedBody
+from orchestrator.api.slow_bodies import (
+    BODY_WITHIN_SECONDS,
+    CROWDED_SECONDS,
+    SlowBodies,
+    TimedBody,
+)
 
 
 class Body:
@@ -89,3 +94,27 @@ def test_a_body_is_cut_off_as_part_of_its_request():
     with pytest.raises(RequestTimeout):
         body.read(1)
     assert seen == ["mine"]
+
+
+def reading(bodies, began_at, within_seconds=BODY_WITHIN_SECONDS):
+    body = bodies.timed(Body(), never)
+    body.began_at, body.within_seconds = began_at, within_seconds
+    bodies._being_read.add(body)
+    return body
+
+
+def test_of_too_many_slow_bodies_those_that_began_first_are_late():
+    bodies = SlowBodies(at_once=2)
+    slow = [reading(bodies, began_at) for began_at in (1.0, 2.0, 3.0)]
+    reading(bodies, 5.0 - CROWDED_SECONDS / 2)
+
+    assert bodies._overdue(5.0) == slow[:1]
+
+
+def test_a_strangers_body_is_late_before_anybody_elses():
+    bodies = SlowBodies(at_once=2)
+    reading(bodies, 1.0)
+    reading(bodies, 2.0)
+    strangers = [reading(bodies, 3.0, within_seconds=1.0) for _ in range(10)]
+
+    assert set(bodies._overdue(5.0)) == set(strangers)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from flask import Flask
 
-from executor.connections import MOST_CONNECTIONS
+from executor.connections import MOST_CONNECTIONS, MOST_WAITING_REQUESTS
 from executor.face import CannotListenError, Face
 from tests.acceptance.waiting import eventually
 
@@ -173,3 +173,20 @@ def test_a_name_with_several_addresses_is_served_at_one():
 def test_a_host_that_is_none_is_named():
     with pytest.raises(CannotListenError, match="EXECUTOR_HTTP_HOST no host"):
         Face(Flask("face"), "no host", 0)
+
+
+@pytest.mark.parametrize(("sent", "is_kept"), [(1 + MOST_WAITING_REQUESTS, True), (200, False)])
+def test_whoever_awaits_no_answers_is_closed(start, sent, is_kept):
+    peers = start(NEVER)
+    busy = peers.connect(REQUEST.replace(b"/now", b"/later") + REQUEST * (sent - 1))
+
+    if is_kept:
+        assert peers.is_served.wait(PATIENCE_SECONDS)
+        assert is_served(peers.connect(REQUEST))
+        assert not is_closed(busy)
+        busy.setblocking(True)
+        peers.let_go.set()
+        assert is_served(busy)
+    else:
+        eventually(lambda: is_closed(busy))
+        assert is_served(peers.connect(REQUEST))
