@@ -71,14 +71,16 @@ class Edge:
         else:
             connection.response_iter(answered.status, headers, iter(body))
 
-    def _cut_off(self, connection: Connection) -> None:
+    def _cut_off(self, connection: Connection, politely: bool) -> None:
         answered = self._application.process_response(problem_answer(too_late()))
         # One byte more than will ever come. An answer that breaks off is what makes the
         # server drop a connection whose request it has not read to the end; a whole one
         # would leave it, and the thread that reads, to the client.
         answered.content_length = len(answered.data) + 1
         headers = complete(answered.headers.to_wsgi_list(), request.path, close=True)
-        connection.response_iter(answered.status_code, headers, _broken_off(answered.data))
+        connection.response_iter(
+            answered.status_code, headers, _broken_off(answered.data, politely)
+        )
 
 
 class _Answered:
@@ -98,7 +100,8 @@ def _written(_: bytes) -> None:
     raise NotImplementedError("Nothing here writes a body by `write`.")
 
 
-def _broken_off(body: bytes) -> Iterator[bytes]:
-    """An answer's body that ends too early, once what there is of it has been sent."""
+def _broken_off(body: bytes, politely: bool) -> Iterator[bytes]:
+    """An answer's body that ends too early; politely once what there is of it has been sent."""
     yield body
-    time.sleep(_SENT_SECONDS)
+    if politely:
+        time.sleep(_SENT_SECONDS)

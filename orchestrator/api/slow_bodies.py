@@ -40,7 +40,7 @@ class TimedBody:
 
     __slots__ = ("_being_read", "_context", "_cut_off", "_source", "began_at", "within_seconds")
 
-    def __init__(self, source: Source, cut_off: Callable[[], None], being_read: set[TimedBody]):
+    def __init__(self, source: Source, cut_off: Callable[[bool], None], being_read: set[TimedBody]):
         self._source = source
         self._cut_off = cut_off
         self._being_read = being_read
@@ -77,11 +77,16 @@ class TimedBody:
             return False
         return True
 
-    def cut_off(self) -> None:
-        """End the connection, unless the read is over; as part of its reader's request."""
+    def cut_off(self, *, politely: bool = True) -> None:
+        """
+        End the connection, unless the read is over; as part of its reader's request.
+
+        Args:
+            politely: Wait until its client can have read why.
+        """
         # None when the read came to its end just now: then the reader answers.
         if self.take_out() and (context := self._context) is not None:
-            context.run(self._cut_off)
+            context.run(self._cut_off, politely)
 
 
 class SlowBodies:
@@ -96,13 +101,13 @@ class SlowBodies:
         self._at_once = at_once
         self._being_read: set[TimedBody] = set()
 
-    def timed(self, source: Source, cut_off: Callable[[], None]) -> TimedBody:
+    def timed(self, source: Source, cut_off: Callable[[bool], None]) -> TimedBody:
         """
         The body of one request.
 
         Args:
-            cut_off: Answers in the reader's place, and ends the connection. Called at most
-                once, in a thread of its own and with the reader's context.
+            cut_off: Answers in the reader's place, and ends the connection; politely or
+                not. Called at most once, in another thread and with the reader's context.
         """
         return TimedBody(source, cut_off, self._being_read)
 

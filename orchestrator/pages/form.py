@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -10,10 +9,10 @@ from orchestrator.api.body import read_bytes
 from orchestrator.api.context import services
 from orchestrator.api.refusals import MalformedRequest, UnsupportedCharacter
 from orchestrator.api.slow_bodies import TimedBody
-from orchestrator.errors import Overloaded
 from orchestrator.pages.refusals import FormRefused
 from orchestrator.pages.seal import Seal
 from orchestrator.pages.session import Session
+from orchestrator.pages.strangers import Strangers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -26,12 +25,7 @@ MOST_FIELDS: Final = 32
 FORM_SECONDS: Final = 4 * 60 * 60
 TOKEN_FIELD: Final = "form-token"  # noqa: S105 - a field's name
 
-# Whoever has no session yet may send one form, of one line: it fits into one packet. Of
-# those that trickle in all the same no more hold a thread than this, and none for long.
-STRANGERS_AT_ONCE: Final = 32
-STRANGERS_WITHIN_SECONDS: Final = 1.0
-
-strangers = threading.BoundedSemaphore(STRANGERS_AT_ONCE)
+strangers = Strangers()
 
 _MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
 
@@ -74,18 +68,13 @@ def read_strangers_form(environ: WSGIEnvironment) -> Form:
     The fields of a form that somebody sends who has no session.
 
     Raises:
-        Overloaded: Too many send one at once.
-        And as `read_form`.
+        As `read_form`.
     """
-    if not strangers.acquire(blocking=False):
-        raise Overloaded("Too many sign in at once: try again.", retry_after_seconds=1)
-    try:
-        source = environ["wsgi.input"]
-        if isinstance(source, TimedBody):
-            source.within_seconds = STRANGERS_WITHIN_SECONDS
+    source = environ["wsgi.input"]
+    if not isinstance(source, TimedBody):
         return read_form(environ)
-    finally:
-        strangers.release()
+    with strangers.place(source):
+        return read_form(environ)
 
 
 def form_token(session: Session) -> str:

@@ -8,7 +8,6 @@ from orchestrator.api.context import EXTENSION, services_of
 from orchestrator.api.page_policy import PAGES
 from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Tokens
-from orchestrator.pages.form import STRANGERS_AT_ONCE, strangers
 from orchestrator.pages.seal import Seal
 from orchestrator.pages.session import COOKIE, SESSION_SECONDS
 
@@ -123,18 +122,3 @@ def test_without_a_session_a_page_is_the_way_in(client):
     assert (answer.status_code, answer.mimetype) == (401, "text/html")
     assert "WWW-Authenticate" in answer.headers
     assert 'action="/ui/sign-in?next=/ui/access"' in answer.text
-
-
-def test_no_more_strangers_send_a_form_at_once_than_there_are_places(client):
-    form = {"token": "nonsense"}
-    for _ in range(STRANGERS_AT_ONCE):
-        assert strangers.acquire(blocking=False)
-    try:
-        refused = client.post("/ui/sign-in", data=form, headers=BROWSER)
-    finally:
-        strangers.release(STRANGERS_AT_ONCE)
-    for _ in range(STRANGERS_AT_ONCE + 1):
-        answered = client.post("/ui/sign-in", data="no form at all", headers=BROWSER)
-
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
-    assert answered.status_code == 400

@@ -26,7 +26,7 @@ class Body:
         return b" " * size
 
 
-def never():
+def never(_politely):
     raise AssertionError("it was cut off")
 
 
@@ -87,7 +87,7 @@ def test_what_was_read_is_not_cut_off_by_a_watch_that_comes_late():
 def test_a_body_is_cut_off_as_part_of_its_request():
     source, seen = Body(), []
     current = contextvars.ContextVar("request")
-    body = TimedBody(source, lambda: seen.append(current.get()), set())
+    body = TimedBody(source, lambda _politely: seen.append(current.get()), set())
     source.while_it_is_read = lambda: contextvars.Context().run(body.cut_off)
     current.set("mine")
 
