@@ -72,7 +72,7 @@ def serve(settings: Settings) -> None:
     Raises:
         ListenError: The address is in use, or is none of this machine's.
     """
-    # Settings have them; no process that is started from here does.
+    # Settings have them; nothing else that runs here needs them.
     forget_secrets(os.environ)
     _require_free(settings.host, settings.port)
     server = MPServer(
