@@ -114,9 +114,14 @@ MAX_BACKOFF_SECONDS = 300
 PRIORITY_SECONDS = 60
 
 
+# The pattern of a token that is for all queues.
+EVERY_QUEUE = "*"
+
+
 def covers(patterns: frozenset[str] | tuple[str, ...], queue: str) -> bool:
     """Whether a token's queue patterns cover this queue."""
     return any(
-        pattern in ("*", queue) or (pattern.endswith(".*") and queue.startswith(pattern[:-1]))
+        pattern in (EVERY_QUEUE, queue)
+        or (pattern.endswith(".*") and queue.startswith(pattern[:-1]))
         for pattern in patterns
     )

@@ -13,7 +13,7 @@ from orchestrator.api.access import EXECUTORS, OPERATORS, WATCHERS, allow, calle
 from orchestrator.api.answer import answer
 from orchestrator.api.asked_act import asked_act
 from orchestrator.api.blueprint import blueprint, refuses
-from orchestrator.api.bodies import executor_body
+from orchestrator.api.bodies import Body, executor_body
 from orchestrator.api.context import services
 from orchestrator.api.parameters import full_name, name_of, request_id
 from orchestrator.api.payload import json_text
@@ -21,8 +21,8 @@ from orchestrator.api.queue_access import require_queues
 from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.executors import Act, ExecutorList, Registered, Registration
 from orchestrator.desk.arrivals import arrivals
-from orchestrator.errors import NotFound
-from orchestrator.lifecycle import ActKind, covers
+from orchestrator.errors import InsufficientScope, NotFound
+from orchestrator.lifecycle import EVERY_QUEUE, ActKind, covers
 from orchestrator.store import executors as store
 from orchestrator.store import operator_acts
 from orchestrator.store.endings import release_replaced
@@ -86,10 +86,12 @@ def register(instance: str, asked: Registration) -> Response:
 @allow(WATCHERS)
 @executors.output(ExecutorList)
 def list_all() -> Response:
-    """Every known session that serves the token's queues, the last seen first."""
+    """Every known session that serves one of the token's queues, the last seen first.
+
+    Of the queues that it serves it shows those that the token is for.
+    """
     found = transact(services().database.work, store.list_executors)
-    seen = [executor for executor in found if _is_visible(executor, caller().queues)]
-    return answer({"items": [executor_body(executor) for executor in seen]})
+    return answer({"items": _bodies(found, caller().queues)})
 
 
 @executors.post("/v1/executors/<name>/drain")
@@ -129,21 +131,29 @@ def _set_state(name: str, state: str, reason: str | None) -> Response:
     queues, line = caller().queues, asked_act(_KINDS[state], name, reason=reason)
 
     def change(connection: Connection) -> list[store.Executor]:
-        if not (sessions := _named(connection, name, queues)):
+        sessions = _named(connection, name)
+        if not any(_is_visible(session, queues) for session in sessions):
             raise NotFound("There is no executor of this name among the queues of this token.")
+        if not all(_is_within(session, queues) for session in sessions):
+            raise InsufficientScope(f"{name} serves queues that this token is not for.")
         store.set_state(connection, name, state, reason=reason)
         operator_acts.note(connection, replace(line, queue=_only_queue(sessions)))
-        return _named(connection, name, queues)
+        return _named(connection, name)
 
     changed = transact(services().database.work, change)
-    return answer({"items": [executor_body(executor) for executor in changed]})
+    return answer({"items": _bodies(changed, queues)})
 
 
-def _named(connection: Connection, name: str, queues: tuple[str, ...]) -> list[store.Executor]:
+def _named(connection: Connection, name: str) -> list[store.Executor]:
+    return [each for each in store.list_executors(connection) if each.full_name == name]
+
+
+def _bodies(sessions: list[store.Executor], queues: tuple[str, ...]) -> list[Body]:
+    """Those that somebody sees whose token is for these queues, as he sees them."""
     return [
-        executor
-        for executor in store.list_executors(connection)
-        if executor.full_name == name and _is_visible(executor, queues)
+        executor_body(replace(each, queues=[one for one in each.queues if covers(queues, one)]))
+        for each in sessions
+        if _is_visible(each, queues)
     ]
 
 
@@ -154,5 +164,12 @@ def _only_queue(sessions: list[store.Executor]) -> str | None:
 
 
 def _is_visible(executor: store.Executor, queues: tuple[str, ...]) -> bool:
-    # One that serves no queue belongs to nobody in particular.
+    # One that does not say what it serves belongs to nobody in particular.
     return not executor.queues or any(covers(queues, queue) for queue in executor.queues)
+
+
+def _is_within(executor: store.Executor, queues: tuple[str, ...]) -> bool:
+    """Whether it is nobody else's, so that these queues' operators may act on it."""
+    if not executor.queues:
+        return EVERY_QUEUE in queues
+    return all(covers(queues, queue) for queue in executor.queues)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from orchestrator.api.tokens import Caller
 from orchestrator.errors import InsufficientScope
-from orchestrator.lifecycle import covers
+from orchestrator.lifecycle import EVERY_QUEUE, covers
 
 
 def require_queues(who: Caller, queues: Iterable[str]) -> None:
@@ -19,6 +19,17 @@ def require_queues(who: Caller, queues: Iterable[str]) -> None:
     for queue in queues:
         if not covers(who.queues, queue):
             raise InsufficientScope(f"This token is not for the queue {queue}.")
+
+
+def require_all_queues(who: Caller, why: str) -> None:
+    """
+    Refuse a caller whose token is for some queues only.
+
+    Raises:
+        InsufficientScope: It is; with the reason why that is not enough.
+    """
+    if EVERY_QUEUE not in who.queues:
+        raise InsufficientScope(f"{why}: use a token for all queues.")
 
 
 def common_patterns(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:

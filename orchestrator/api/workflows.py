@@ -17,7 +17,7 @@ from orchestrator.api.blueprint import blueprint, refuses
 from orchestrator.api.context import services
 from orchestrator.api.parameters import name_of
 from orchestrator.api.payload import body_hash, payload_text
-from orchestrator.api.queue_access import require_queues
+from orchestrator.api.queue_access import require_all_queues
 from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.queries import WorkflowQuery
 from orchestrator.api.wire.workflows import (
@@ -45,9 +45,10 @@ workflows = blueprint("workflows")
 def put(name: str, asked: Definition) -> Response:
     """Make a definition the current one; the same content is the same version.
 
-    A step type that no executor serves yet is a warning, not a fault.
+    A step type that no executor serves yet is a warning, not a fault. Only for tokens for
+    all queues: runs of every queue follow it, and go where its steps say.
     """
-    require_queues(caller(), [step.queue for step in asked.steps if step.queue is not None])
+    require_all_queues(caller(), "Runs of every queue follow a definition")
     content = asked.model_dump(mode="json", by_alias=True)
     steps = content["steps"]
     if faults := rules.faults(steps):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import unquote
 
 import structlog
 from flask import Response, request
@@ -97,4 +98,6 @@ def _wanted() -> str:
         asked = request.full_path.rstrip("?")
     else:
         asked = ROOT
-    return asked if _OUR_ADDRESS.fullmatch(asked) else ROOT
+    path = unquote(asked.partition("?")[0])
+    # A browser takes `..` away together with what stands before it: the prefix, too.
+    return asked if _OUR_ADDRESS.fullmatch(asked) and ".." not in path else ROOT

@@ -4,13 +4,14 @@ An executor holds what it executes and what it has claimed ahead. One that takes
 than twice what it can execute is broken, or not what it says, and starves the others.
 What it holds is counted when it first claims here, and again when what it was given
 since might be too much: an executor that keeps to its slots costs a count every few
-claims, and one that has not said none. What other orchestrators give it meanwhile
+claims, and one that has not said one in five seconds. What other orchestrators give it meanwhile
 is seen with the next count.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from orchestrator.store.incidents import Process
 TIMES_ITS_SLOTS = 2
 # Sessions are free to choose.
 REMEMBERED_PROCESSES = 10_000
+# How long one is believed not to have said how many slots it has.
+ASKED_AGAIN_SECONDS = 5.0
 
 FULL = "full"
 
@@ -34,6 +37,7 @@ class KnownSlots:
     def __init__(self) -> None:
         # None: it has not said, and may have whatever it asks for.
         self._room: dict[Process, int | None] = {}
+        self._unsaid_at: dict[Process, float] = {}
         self._counted: dict[Process, Holding] = {}
         # By transactions that have not ended: a count may not see that yet.
         self._being_given: Counter[Process] = Counter()
@@ -96,15 +100,20 @@ class KnownSlots:
         if process not in self._room:
             return False
         room = self._room[process]
-        return room is None or room >= runs
+        if room is None:
+            # It may have said it to another orchestrator since.
+            return time.monotonic() - self._unsaid_at[process] < ASKED_AGAIN_SECONDS
+        return room >= runs
 
     def _note(self, processes: Iterable[Process], counted: Mapping[Process, Holding]) -> None:
         if len(self._room) >= REMEMBERED_PROCESSES:
             self._room.clear()
             self._counted.clear()
+            self._unsaid_at.clear()
         for process in processes:
             held = counted.get(process)
             if held is None:
+                self._unsaid_at[process] = time.monotonic()
                 self._room[process] = None
                 continue
             self._counted[process] = held

@@ -205,6 +205,8 @@ def test_signing_out_takes_the_cookie_away(browser: Browser, stage: Stage) -> No
         ("/ui/sign-in?next=/\\evil.example", "/ui"),
         ("/ui/sign-in?next=/ui\\..\\..\\x", "/ui"),
         ("/ui/sign-in?next=/uix.example", "/ui"),
+        ("/ui/sign-in?next=/ui/../../x", "/ui"),
+        ("/ui/sign-in?next=/ui/%252e%252E/x", "/ui"),
         ("/ui/sign-in?next=/ui/%0d%0aSet-Cookie:x", "/ui"),
         ("/ui/sign-in?next=javascript:alert(1)", "/ui"),
     ],

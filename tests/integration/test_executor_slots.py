@@ -205,3 +205,16 @@ def test_no_more_sessions_are_remembered_than_there_is_room_for(
 
     assert len(dibs.database.slots._room) <= 3
     assert dibs.claim(registered, limit=MOST).dispatches == ()
+
+
+def test_one_that_has_registered_elsewhere_is_bounded_soon(
+    dibs: Dibs, executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(dibs, 2 * MOST)
+    dibs.claim(executor)
+    dibs.register(executor)
+    assert len(dibs.claim(executor, limit=2).dispatches) == 2
+
+    monkeypatch.setattr(known_slots, "ASKED_AGAIN_SECONDS", 0.0)
+
+    assert len(dibs.claim(executor, limit=2 * MOST).dispatches) == MOST - 3

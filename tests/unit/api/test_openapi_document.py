@@ -2,7 +2,11 @@
 
 import re
 from functools import reduce
+from pathlib import Path
 
+import pytest
+
+from orchestrator.api import docs
 from orchestrator.api.access import roles_of
 
 
@@ -150,3 +154,13 @@ def test_the_page_needs_nothing_from_elsewhere(client):
     assert re.findall(r"(?:src|href)=\"(?!/|#)[^\"]*", page.text) == []
     assert "<script" not in page.text
     assert client.get("/docs/style.css").mimetype == "text/css"
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/docs/style.css"])
+def test_what_anybody_may_ask_for_is_made_once(client, monkeypatch, path):
+    first = client.get(path)
+    for maker in ("render_template", "to_json"):
+        monkeypatch.delattr(docs, maker)
+    monkeypatch.setattr(docs, "_STYLE", Path("nowhere"))
+
+    assert client.get(path).data == first.data != b""
