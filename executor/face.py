@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask
@@ -71,8 +72,10 @@ class Face:
 
     def close(self) -> None:
         """Stop listening and close every connection."""
-        # On the loop's own thread: closed under it, a socket would be its error.
-        self._server.trigger.pull_trigger(lambda: close_all(self._sockets, ignore_all=True))
+        # On the loop's own thread: closed under it, a socket would be its error. That thread
+        # may be awake, and have done it before it is woken for it.
+        with suppress(OSError):
+            self._server.trigger.pull_trigger(lambda: close_all(self._sockets, ignore_all=True))
         if self._thread.is_alive():
             self._thread.join(CLOSE_SECONDS)
         self._server.task_dispatcher.shutdown()

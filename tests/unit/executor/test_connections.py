@@ -190,3 +190,13 @@ def test_whoever_awaits_no_answers_is_closed(start, sent, is_kept):
     else:
         eventually(lambda: is_closed(busy))
         assert is_served(peers.connect(REQUEST))
+
+
+def test_a_face_that_is_closed_already_is_closed(start):
+    peers = start(NEVER)
+    connected = peers.connect()
+
+    peers.face.close()
+    peers.face.close()
+
+    assert connected.recv(1) == b""
