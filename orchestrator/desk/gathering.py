@@ -31,9 +31,8 @@ class Alone(Enum):
 
 ALONE: Final = Alone.ALONE
 
-# Batches whose COMMIT is on its way while the next is being served. On a disk that takes
-# 3 ms for a COMMIT, 2 of them are worth a third more claims; on one that takes 0.3 ms
-# they cost nothing that can be seen (docs/performance.md).
+# Batches whose COMMIT is on its way while the next is being served: measured in turns
+# (docs/performance.md, "A COMMIT on its way").
 COMMITS_AT_ONCE = 2
 
 
