@@ -5,15 +5,12 @@ from __future__ import annotations
 from flask import Response
 
 from orchestrator.api.access import WATCHERS, allow, caller
-from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import blueprint, refuses
 from orchestrator.api.bodies import operator_act_body
-from orchestrator.api.context import services
-from orchestrator.api.cursor import make_cursor, read_cursor
+from orchestrator.api.paging import page_answer
 from orchestrator.api.wire.audit import ActPage, ActsQuery
 from orchestrator.errors import InvalidCursor
 from orchestrator.store.operator_acts import ActFilter, list_acts
-from orchestrator.store.transaction import transact
 
 audit = blueprint("audit")
 
@@ -29,24 +26,15 @@ def list_all(asked: ActsQuery) -> Response:
     What concerns no single queue is shown to tokens for all queues. Creates, and what
     executors do, are in the runs' own events.
     """
-    shared, who = services(), caller()
-    key, filters = shared.settings.secret_key.get_secret_value().encode(), asked.filters()
-    before = None
-    if asked.cursor is not None:
-        before = read_cursor(key, asked.cursor, token_name=who.name, filters=filters)
-    # One more than asked tells whether there is another page.
-    found = transact(
-        shared.database.work,
-        lambda connection: list_acts(
+    queues = caller().queues
+    return page_answer(
+        asked,
+        lambda connection, before, limit: list_acts(
             connection,
-            queue_patterns=who.queues,
+            queue_patterns=queues,
             wanted=ActFilter(asked.actor, asked.kind),
             before=before,
-            limit=asked.limit + 1,
+            limit=limit,
         ),
+        operator_act_body,
     )
-    page, has_more = found[: asked.limit], len(found) > asked.limit
-    cursor = None
-    if has_more:
-        cursor = make_cursor(key, page[-1].id, token_name=who.name, filters=filters)
-    return answer({"items": [operator_act_body(act) for act in page], "nextCursor": cursor})

@@ -1,4 +1,4 @@
-"""Cursors: where a page of runs ended, signed.
+"""Cursors: where a page ended, signed.
 
 A cursor is good for the token's name and the filters it was made for, and for
 nothing else: it says what was seen, so nobody may make one up.

@@ -12,7 +12,7 @@ from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import also, blueprint, refuses, takes
 from orchestrator.api.bodies import event_body, run_body, step_body
 from orchestrator.api.context import services
-from orchestrator.api.cursor import make_cursor, read_cursor
+from orchestrator.api.paging import page_answer
 from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, request_id, run_id_of
 from orchestrator.api.payload import body_hash, payload_text
 from orchestrator.api.queue_access import require_queues
@@ -125,28 +125,15 @@ def _wanted(want: partial[NewRun], asked: RunCreation, key: str | None, path: st
 @runs.output(RunPage)
 def list_all(asked: RunsQuery) -> Response:
     """Runs of the token's queues, newest first."""
-    shared, who = services(), caller()
-    key, filters = shared.settings.secret_key.get_secret_value().encode(), asked.filters()
-    before = None
-    if asked.cursor is not None:
-        before = read_cursor(key, asked.cursor, token_name=who.name, filters=filters)
     wanted = run_filter(asked)
-    # One more than asked tells whether there is another page.
-    found = transact(
-        shared.database.work,
-        lambda connection: list_runs(
-            connection,
-            queue_patterns=who.queues,
-            wanted=wanted,
-            before=before,
-            limit=asked.limit + 1,
+    queues = caller().queues
+    return page_answer(
+        asked,
+        lambda connection, before, limit: list_runs(
+            connection, queue_patterns=queues, wanted=wanted, before=before, limit=limit
         ),
+        run_body,
     )
-    page, has_more = found[: asked.limit], len(found) > asked.limit
-    cursor = None
-    if has_more:
-        cursor = make_cursor(key, page[-1].id, token_name=who.name, filters=filters)
-    return answer({"items": [run_body(run) for run in page], "nextCursor": cursor})
 
 
 @runs.get("/v1/runs/<run_id>")
