@@ -35,12 +35,14 @@ def readyz() -> Response:
     """
     readiness = services().readiness
     reasons, old = readiness.reasons(), readiness.old_snapshots()
-    named = is_watcher()
+    warnings = readiness.warnings()
+    # Asked only where it makes a difference: looking a token up may wait for the database.
+    named = bool(old or warnings) and is_watcher()
     body = {
         "ready": not reasons,
         "reasons": reasons,
         "bell": "listening" if services().bell.hears_others else "polling",
-        "warnings": readiness.warnings() if named else [],
+        "warnings": warnings if named else [],
         "snapshotHolders": [snapshot_holder_body(each, named=named) for each in old],
     }
     return answer(body, 503 if reasons else 200)
