@@ -52,6 +52,26 @@ def world():
     return World()
 
 
+class Stuck:
+    """Readings of a world that hang, but for the first, until they may go on."""
+
+    def __init__(self, world):
+        self._world = world
+        self.hangs = threading.Event()
+        self.go_on = threading.Event()
+
+    def read(self):
+        if self._world.read_at:
+            self.hangs.set()
+            assert self.go_on.wait(30)
+        return self._world.read()
+
+
+@pytest.fixture
+def stuck(world):
+    return Stuck(world)
+
+
 @pytest.fixture
 def tokens(world):
     return Tokens(world.read, lambda: world.now, world.sleep)
@@ -173,49 +193,33 @@ def test_an_unknown_id_and_a_wrong_secret_are_the_same_work(world, monkeypatch):
     assert work[UNKNOWN_ID] == ([(32, 32)] * 4, [100.0, 100.05], [pytest.approx(0.05)])
 
 
-def test_nobody_who_is_known_waits_for_a_reading_that_strangers_cause(world):
+def test_nobody_who_is_known_waits_for_a_reading_that_strangers_cause(world, stuck):
     """The reading hangs; a good token is served from the one before as long as that is believed."""
-    hangs, go_on = threading.Event(), threading.Event()
-
-    def read():
-        if world.read_at:
-            hangs.set()
-            assert go_on.wait(30)
-        return world.read()
-
-    tokens = Tokens(read, lambda: world.now, world.sleep)
+    tokens = Tokens(stuck.read, lambda: world.now, world.sleep)
     tokens.caller(GOOD)
     with ThreadPoolExecutor(1) as pool:
         stranger = pool.submit(tokens.caller, UNKNOWN_ID)
-        assert hangs.wait(30)
+        assert stuck.hangs.wait(30)
         known = [tokens.caller(GOOD) for _ in range(3)]
-        go_on.set()
+        stuck.go_on.set()
 
         assert known == [SOMEONE] * 3
         with pytest.raises(Unauthenticated):
             stranger.result(30)
 
 
-def test_only_so_many_strangers_wait_and_of_the_others_nothing_is_said(world):
-    hangs, go_on = threading.Event(), threading.Event()
-
-    def read():
-        if world.read_at:
-            hangs.set()
-            assert go_on.wait(30)
-        return world.read()
-
-    tokens = Tokens(read, lambda: world.now, lambda _seconds: None)
+def test_only_so_many_strangers_wait_and_of_the_others_nothing_is_said(world, stuck):
+    tokens = Tokens(stuck.read, lambda: world.now, lambda _seconds: None)
     tokens.caller(GOOD)
     with ThreadPoolExecutor(MOST_STRANGERS_WAITING) as pool:
         waiting = [pool.submit(tokens.caller, UNKNOWN_ID) for _ in range(MOST_STRANGERS_WAITING)]
-        assert hangs.wait(30)
+        assert stuck.hangs.wait(30)
         eventually(lambda: tokens._strangers._value == 0)
         for credential in (UNKNOWN_ID, WRONG_SECRET):
             with pytest.raises(Overloaded):
                 tokens.caller(credential)
         assert not any(each.done() for each in waiting)
-        go_on.set()
+        stuck.go_on.set()
 
         for each in waiting:
             with pytest.raises(Unauthenticated):
@@ -223,23 +227,15 @@ def test_only_so_many_strangers_wait_and_of_the_others_nothing_is_said(world):
     assert tokens._strangers._value == MOST_STRANGERS_WAITING
 
 
-def test_threads_that_find_the_reading_too_old_together_share_one(world):
-    begun, go_on = threading.Event(), threading.Event()
-
-    def read():
-        if world.read_at:
-            begun.set()
-            assert go_on.wait(30)
-        return world.read()
-
-    tokens = Tokens(read, lambda: world.now)
+def test_threads_that_find_the_reading_too_old_together_share_one(world, stuck):
+    tokens = Tokens(stuck.read, lambda: world.now)
     tokens.caller(GOOD)
     world.now += BELIEVED_SECONDS
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(tokens.caller, GOOD)
-        assert begun.wait(30)
+        assert stuck.hangs.wait(30)
         others = [pool.submit(tokens.caller, GOOD) for _ in range(3)]
-        go_on.set()
+        stuck.go_on.set()
 
         assert [each.result(30) for each in (first, *others)] == [SOMEONE] * 4
     assert world.read_at == [100.0, 101.0]
