@@ -117,7 +117,9 @@ def test_a_second_copy_that_waits_too_long_is_told_to_come_again(both: Both, nam
         took_seconds = time.monotonic() - began
         before = request.effects(both.owner)
 
-    assert (second.status_code, second.json()["code"]) == (503, "overloaded")
+    # Whose clock ends it, the server's or ours, is four seconds against four and a half.
+    assert second.status_code == 503, second.text
+    assert second.json()["code"] in ("overloaded", "unavailable")
     assert int(second.headers["Retry-After"]) >= 1
     assert took_seconds < LONGEST_ANSWER_SECONDS
     assert before == 0

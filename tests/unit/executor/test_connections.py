@@ -199,4 +199,4 @@ def test_a_face_that_is_closed_already_is_closed(start):
     peers.face.close()
     peers.face.close()
 
-    assert connected.recv(1) == b""
+    eventually(lambda: is_closed(connected))
