@@ -110,7 +110,7 @@ def count(
     while before is not None:
         scanned = _scan(database, wanted, queue_patterns, before)
         matched += len(scanned.run_ids)
-        before = scanned.reached
+        before = scanned.reached if scanned.looked_at == STRETCH else None
         if matched > MOST_COUNTED or time.monotonic() > until:
             break
     return BulkAnswer(min(matched, MOST_COUNTED), changed=0, refused=0, more=before is not None)
