@@ -16,7 +16,15 @@ from sqlalchemy import Connection
 from orchestrator.store import census
 from orchestrator.store.engine import Database
 from orchestrator.store.run_filter import RunFilter
-from orchestrator.store.run_search import RunLine, Scanned, find_by_word, lines_of, scan_runs
+from orchestrator.store.run_search import (
+    INDEXED,
+    RunLine,
+    Scanned,
+    find_by_word,
+    find_in_states,
+    lines_of,
+    scan_runs,
+)
 from orchestrator.store.transaction import transact
 
 # Mostly the first of them are enough for a page.
@@ -69,7 +77,8 @@ def search(
         if scanned.looked_at < reach or scanned.reached is None:
             return Found(lines_of(connection, run_ids), None)
         if before is None:
-            run_ids += _known(connection, wanted, queue_patterns, limit)
+            known = _known(connection, wanted, queue_patterns, limit)
+            run_ids = sorted({*run_ids, *known}, reverse=True)[:limit]
         return Found(
             lines_of(connection, run_ids),
             scanned.reached,
@@ -102,14 +111,18 @@ def _scan(
 def _known(
     connection: Connection, wanted: RunFilter, queue_patterns: Sequence[str], limit: int
 ) -> list[UUID]:
-    """Those that match of what indexes know of the words that are sought."""
+    """Those that match of what indexes know of the states and words that are sought."""
+    known: list[UUID] = []
+    if wanted.states and INDEXED.issuperset(wanted.states):
+        known += find_in_states(
+            connection, queue_patterns=queue_patterns, wanted=wanted, reach=FAR, limit=limit
+        )
     words = [*wanted.words, *([wanted.dedup_key] if wanted.dedup_key is not None else [])]
-    known = {run_id for word in words for run_id in find_by_word(connection, word, limit=limit)}
-    if not known:
-        return []
-    among = replace(wanted, ids=tuple(known))
-    scanned = _scan(connection, among, queue_patterns, None, len(known), limit)
-    return [*scanned.run_ids[:limit]]
+    found = {run_id for word in words for run_id in find_by_word(connection, word, limit=limit)}
+    if found:
+        among = replace(wanted, ids=tuple(found))
+        known += _scan(connection, among, queue_patterns, None, len(found), limit).run_ids
+    return known
 
 
 def _created_at(run_id: UUID) -> datetime:

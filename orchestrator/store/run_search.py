@@ -136,6 +136,33 @@ UNION (SELECT r.id FROM "workflowRuns" r
     return list(rows.scalars())
 
 
+def find_in_states(
+    connection: Connection,
+    *,
+    queue_patterns: Sequence[str],
+    wanted: RunFilter,
+    reach: int,
+    limit: int,
+) -> list[UUID]:
+    """
+    Some of the runs that match, the newest first, of those that the indexes of their states
+    lead to first: the next to be claimed, of pending ones.
+
+    Args:
+        wanted: Its states are of `INDEXED`.
+        reach: So many of each state are looked at.
+    """
+    some = union_all(*_of_each(wanted.states, reach)).subquery("some")
+    return list(
+        connection.execute(
+            select(some.c.id)
+            .where(matching(some.c, queue_patterns, wanted))
+            .order_by(some.c.id.desc())
+            .limit(limit)
+        ).scalars()
+    )
+
+
 def lines_of(connection: Connection, run_ids: Sequence[UUID]) -> list[RunLine]:
     """These runs, the newest first."""
     rows = connection.execute(
@@ -192,19 +219,22 @@ def _few_or_else(
 
     Otherwise a few of them below many others would not be found for a long time.
     """
-    columns = workflow_runs.c
-    of_each = (
-        select(*(columns[name].label(name) for name in FILTERED))
-        .where(columns.run_state == _literal(state), *_leased_if(state))
-        .limit(limit + 1)
-        for state in states
-    )
-    few = select(union_all(*of_each).subquery("few_of_each")).cte("few")
+    few = select(union_all(*_of_each(states, limit + 1)).subquery("few_of_each")).cte("few")
     number = select(func.count()).select_from(few).scalar_subquery()
     each = union_all(*otherwise).subquery("otherwise")
     return [
         select(few).where(few.c.id < before, number <= limit),
         select(each).where(number > limit),
+    ]
+
+
+def _of_each(states: Sequence[str], limit: int) -> list[Select[tuple[UUID]]]:
+    columns = workflow_runs.c
+    return [
+        select(*(columns[name].label(name) for name in FILTERED))
+        .where(columns.run_state == _literal(state), *_leased_if(state))
+        .limit(limit)
+        for state in states
     ]
 
 

@@ -250,6 +250,18 @@ UNION (SELECT r.id FROM "workflowRuns" r
 UNION (SELECT r.id FROM "workflowRuns" r
         WHERE r.queue = %(word)s ORDER BY r.queue DESC, r.id DESC LIMIT %(limit)s);
 
+-- run_search.find_in_states
+SELECT "some".id
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'pending'
+ LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'failed'
+ LIMIT %(param_4)s::INTEGER)) AS "some"
+WHERE %(param_5)s AND ("some".queue = %(queue_1)s::VARCHAR OR ("some".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "some".run_state IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "some".queue = %(queue_3)s::VARCHAR AND "some".workflow = %(workflow_1)s::VARCHAR AND "some".locked_by = %(locked_by_1)s::VARCHAR AND "some".created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY "some".id DESC
+ LIMIT %(param_6)s::INTEGER;
+
 -- run_search.lines_of
 SELECT r.id, r.workflow, r.queue, r."runState" AS run_state,
        r."waitingFor"->>'reason' AS waiting_reason,

@@ -123,6 +123,9 @@ CALLS: dict[str, Callable[[Connection], object]] = {
         for most_found in ((None, 10) if wanted is SOUGHT[0] else (10,))
     ],
     "run_search.find_by_word": lambda c: run_search.find_by_word(c, "refund", limit=50),
+    "run_search.find_in_states": lambda c: run_search.find_in_states(
+        c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, reach=50, limit=10
+    ),
     "run_search.lines_of": lambda c: run_search.lines_of(c, [ID]),
     "events.events_of": lambda c: events.events_of(c, ID),
     "events.newest_events": lambda c: events.newest_events(c, ID, limit=50),
