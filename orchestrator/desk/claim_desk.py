@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -34,6 +35,7 @@ from orchestrator.desk.parking import Parking, Rings
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.store import parked
+from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.patience import new_patience, seconds_left
 from orchestrator.store.transaction import transact
@@ -246,12 +248,28 @@ class ClaimDesk:
             break
         wanted = sum(each.wish.limit for each in asked)
         self._pace.served(len(asked), wanted, time.monotonic() - began)
-        return [outcomes[id(each)] for each in asked]
+        answers = [outcomes[id(each)] for each in asked]
+        self._database.tally.add(
+            Counter(
+                (dispatch.run.step_queue, Counted.CLAIMED)
+                for answer in answers
+                if isinstance(answer, ClaimAnswer)
+                for dispatch in answer.dispatches
+            )
+        )
+        return answers
 
     def _serve_alone(self, asked: Asked) -> ClaimAnswer:
         while True:
             with suppress(LimitsFoundError), self._known() as known:
-                return transact(self._database.work, partial(claim_alone, asked=asked, known=known))
+                answer = transact(
+                    self._database.work, partial(claim_alone, asked=asked, known=known)
+                )
+                counted = Counted.REPLAYED if answer.replayed else Counted.CLAIMED
+                self._database.tally.add(
+                    Counter((dispatch.run.step_queue, counted) for dispatch in answer.dispatches)
+                )
+                return answer
 
     @contextmanager
     def _known(self) -> Iterator[Known]:
