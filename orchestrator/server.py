@@ -139,16 +139,12 @@ def _start_worker(settings: Settings, server_pid: int) -> Edge:
     configure_logs(settings.log_level)
     draining = threading.Event()
     app = create_app(settings, draining=draining)
-    keeper, bell, activity = (
-        services_of(app).keeper,
-        services_of(app).bell,
-        services_of(app).activity,
-    )
+    keeper, bell = services_of(app).keeper, services_of(app).bell
     # Renewals find a thread however many requests wait and however many bodies are slow.
     bodies = SlowBodies(at_once=max(1, (settings.threads - settings.parked_claims) // 4))
     keeper.start()
     bell.start()
-    activity.start()
+    services_of(app).activity.start()
     threading.Thread(target=services_of(app).readiness.warn, name="role-watch", daemon=True).start()
     bodies.start()
     # What is there now stays: it need not be looked at again and again.
@@ -160,7 +156,6 @@ def _start_worker(settings: Settings, server_pid: int) -> Edge:
         bodies.hurry()
         keeper.stop()
         bell.stop()
-        activity.stop()
 
     on_end(end, parent=server_pid)
     return Edge(app, bodies)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -38,6 +37,7 @@ from orchestrator.store import parked
 from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.patience import new_patience, seconds_left
+from orchestrator.store.tally import of_queues
 from orchestrator.store.transaction import transact
 
 # How often all that are parked look by themselves: while rings from other processes
@@ -250,11 +250,14 @@ class ClaimDesk:
         self._pace.served(len(asked), wanted, time.monotonic() - began)
         answers = [outcomes[id(each)] for each in asked]
         self._database.tally.add(
-            Counter(
-                (dispatch.run.step_queue, Counted.CLAIMED)
-                for answer in answers
-                if isinstance(answer, ClaimAnswer)
-                for dispatch in answer.dispatches
+            of_queues(
+                Counted.CLAIMED,
+                [
+                    dispatch.run.step_queue
+                    for answer in answers
+                    if isinstance(answer, ClaimAnswer)
+                    for dispatch in answer.dispatches
+                ],
             )
         )
         return answers
@@ -267,7 +270,7 @@ class ClaimDesk:
                 )
                 counted = Counted.REPLAYED if answer.replayed else Counted.CLAIMED
                 self._database.tally.add(
-                    Counter((dispatch.run.step_queue, counted) for dispatch in answer.dispatches)
+                    of_queues(counted, [each.run.step_queue for each in answer.dispatches])
                 )
                 return answer
 

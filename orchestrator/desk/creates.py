@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from orchestrator.store.lock_waits import wait_briefly
 from orchestrator.store.records import Run
 from orchestrator.store.replication import vouch
 from orchestrator.store.runs import NewRun
+from orchestrator.store.tally import of_queues
 from orchestrator.store.transaction import transact
 
 TRIES = 3
@@ -110,7 +110,7 @@ class CreateDesk:
 
     def _note(self, outcomes: Sequence[Created | DibsError | Alone]) -> None:
         self._database.tally.add(
-            Counter((run.step_queue, Counted.CREATED) for run in _created(outcomes))
+            of_queues(Counted.CREATED, [run.step_queue for run in _created(outcomes)])
         )
 
 

@@ -168,7 +168,7 @@ class ReportDesk:
         explained = _explain(connection, missed, skip_locked) if missed else {}
         arrived = arrivals(connection, done, briefly=skip_locked)
         happened = reported(
-            (items[one.place].status, one.run_state, one.held_queue) for one in done
+            [(items[one.place].status, one.run_state, one.held_queue) for one in done]
         )
         return answers | explained, happened, arrived + self._database.limits.freed(done)
 

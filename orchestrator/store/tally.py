@@ -27,9 +27,9 @@ Happened = Mapping[tuple[str, Counted], int]
 """How often each thing happened, by queue."""
 
 _OVER: Final[dict[str, Counted]] = {
-    RunState.FINISHED: Counted.FINISHED,
-    RunState.FAILED: Counted.FAILED,
-    RunState.ABORTED: Counted.ABORTED,
+    RunState.FINISHED.value: Counted.FINISHED,
+    RunState.FAILED.value: Counted.FAILED,
+    RunState.ABORTED.value: Counted.ABORTED,
 }
 
 
@@ -43,7 +43,17 @@ class Moved(Protocol):
     def step_queue(self) -> str: ...
 
 
-def moved(runs: Iterable[Moved], counted: Counted | None = None) -> Counter[tuple[str, Counted]]:
+def of_queues(counted: Counted, queues: Iterable[str]) -> Happened:
+    """The same in each of these queues, as often as it is named."""
+    # A plain dict: to make a Counter takes longer than to count what is mostly one.
+    happened: dict[tuple[str, Counted], int] = {}
+    for queue in queues:
+        key = (queue, counted)
+        happened[key] = happened.get(key, 0) + 1
+    return happened
+
+
+def moved(runs: Iterable[Moved], counted: Counted | None = None) -> Happened:
     """
     What became of these runs, where it is their end.
 
@@ -59,7 +69,7 @@ def moved(runs: Iterable[Moved], counted: Counted | None = None) -> Counter[tupl
     return happened
 
 
-def reported(outcomes: Iterable[tuple[str, str, str]]) -> Counter[tuple[str, Counted]]:
+def reported(outcomes: Iterable[tuple[str, str, str]]) -> Happened:
     """
     What these outcomes of steps did.
 
@@ -67,13 +77,18 @@ def reported(outcomes: Iterable[tuple[str, str, str]]) -> Counter[tuple[str, Cou
         outcomes: Of each what was told, the run's state now, and the queue that it had been
             claimed from.
     """
-    happened: Counter[tuple[str, Counted]] = Counter()
-    for (status, run_state, queue), number in Counter(outcomes).items():
-        happened[queue, Counted.REPORTED] += number
+    alike: dict[tuple[str, str, str], int] = {}
+    for outcome in outcomes:
+        alike[outcome] = alike.get(outcome, 0) + 1
+    happened: dict[tuple[str, Counted], int] = {}
+    for (status, run_state, queue), number in alike.items():
+        whats = [Counted.REPORTED]
         if (over := _OVER.get(run_state)) is not None:
-            happened[queue, over] += number
-        elif status == "error" and run_state == RunState.SCHEDULED:
-            happened[queue, Counted.RETRIED] += number
+            whats.append(over)
+        elif status == "error" and run_state == RunState.SCHEDULED.value:
+            whats.append(Counted.RETRIED)
+        for what in whats:
+            happened[queue, what] = happened.get((queue, what), 0) + number
     return happened
 
 
@@ -104,19 +119,19 @@ class Tally:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[str, Counter[Counted]] = {}
+        self._counts: dict[str, dict[Counted, int]] = {}
         self._refused: dict[UUID, _Refused] = {}
 
     def count(self, counted: Counted, queue: str, number: int = 1) -> None:
         """Something has happened, and is committed."""
-        with self._lock:
-            self._of(queue)[counted] += number
+        self.add({(queue, counted): number})
 
     def add(self, happened: Happened) -> None:
         """Several things have."""
         with self._lock:
             for (queue, counted), number in happened.items():
-                self._of(queue)[counted] += number
+                counts = self._counts.get(queue) or self._of(queue)
+                counts[counted] = counts.get(counted, 0) + number
 
     def refuse(
         self,
@@ -133,7 +148,8 @@ class Tally:
             refused = self._refused.get(run_id)
             if refused is None:
                 if len(self._refused) >= MOST_RUNS:
-                    self._of(OTHERS)[Counted.REFUSED] += 1
+                    others = self._of(OTHERS)
+                    others[Counted.REFUSED] = others.get(Counted.REFUSED, 0) + 1
                     return
                 refused = self._refused[run_id] = _Refused()
             refused.number += 1
@@ -155,16 +171,13 @@ class Tally:
 
     def put_back(self, tallied: Tallied) -> None:
         """It could not be written down, and counts with what comes next; not who was refused."""
-        with self._lock:
-            for queue, numbers in tallied.counts.items():
-                self._of(queue).update(numbers)
-            for refused in tallied.refused.values():
-                self._of(OTHERS)[Counted.REFUSED] += refused.number
+        for queue, numbers in tallied.counts.items():
+            self.add({(queue, counted): number for counted, number in numbers.items()})
+        refused = sum(each.number for each in tallied.refused.values())
+        if refused:
+            self.count(Counted.REFUSED, OTHERS, refused)
 
-    def _of(self, queue: str) -> Counter[Counted]:
-        counts = self._counts.get(queue)
-        if counts is None:
-            if len(self._counts) >= MOST_QUEUES:
-                queue = OTHERS
-            counts = self._counts.setdefault(queue, Counter())
-        return counts
+    def _of(self, queue: str) -> dict[Counted, int]:
+        if queue not in self._counts and len(self._counts) >= MOST_QUEUES:
+            queue = OTHERS
+        return self._counts.setdefault(queue, {})
