@@ -110,6 +110,7 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
         arrived=bell.ring,
     )
     signs, points = SignsOfLife(), StartingPoints()
+    census = CensusDesk(database)
     claim_desk = ClaimDesk(
         database,
         signs,
@@ -137,8 +138,8 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
             limit=(settings.threads - settings.parked_claims) // 2,
             draining=draining,
         ),
-        census=CensusDesk(database),
-        activity=Activity(database),
+        census=census,
+        activity=Activity(database, census),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),

@@ -2148,15 +2148,29 @@ SELECT count(*) AS executors, coalesce(sum(e.slots), 0) AS slots,
 -- activity.add
 SET LOCAL synchronous_commit = off;
 INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, created, claimed, replayed, refused, reported, retried, released, expired, finished, failed, aborted)
-SELECT s.seconds, to_timestamp(floor(extract(epoch FROM n.now) / s.seconds) * s.seconds) AS began,
-       c.queue, coalesce(c.created, 0), coalesce(c.claimed, 0), coalesce(c.replayed, 0), coalesce(c.refused, 0), coalesce(c.reported, 0), coalesce(c.retried, 0), coalesce(c.released, 0), coalesce(c.expired, 0), coalesce(c.finished, 0), coalesce(c.failed, 0), coalesce(c.aborted, 0)
+SELECT s.seconds, s.began, c.queue, coalesce(c.created, 0), coalesce(c.claimed, 0), coalesce(c.replayed, 0), coalesce(c.refused, 0), coalesce(c.reported, 0), coalesce(c.retried, 0), coalesce(c.released, 0), coalesce(c.expired, 0), coalesce(c.finished, 0), coalesce(c.failed, 0), coalesce(c.aborted, 0)
   FROM jsonb_to_recordset(CAST(%(counts)s AS jsonb)) AS c(queue text,
          created bigint, claimed bigint, replayed bigint, refused bigint, reported bigint, retried bigint, released bigint, expired bigint, finished bigint, failed bigint, aborted bigint)
- CROSS JOIN (VALUES (60), (3600), (86400)) AS s(seconds)
- CROSS JOIN (SELECT clock_timestamp() AS now) n
- ORDER BY s.seconds, began, c.queue
+ CROSS JOIN (
+  SELECT v.seconds, to_timestamp(floor(extract(epoch FROM n.now) / v.seconds) * v.seconds) AS began
+    FROM (VALUES (60), (3600), (86400)) AS v(seconds)
+   CROSS JOIN (SELECT clock_timestamp() AS now) n) s
+ ORDER BY s.seconds, s.began, c.queue
 ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE SET
   created = a.created + excluded.created, claimed = a.claimed + excluded.claimed, replayed = a.replayed + excluded.replayed, refused = a.refused + excluded.refused, reported = a.reported + excluded.reported, retried = a.retried + excluded.retried, released = a.released + excluded.released, expired = a.expired + excluded.expired, finished = a.finished + excluded.finished, failed = a.failed + excluded.failed, aborted = a.aborted + excluded.aborted;
+
+-- activity.note_pending
+SET LOCAL synchronous_commit = off;
+INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, "mostPending")
+SELECT s.seconds, s.began, p.queue, p.number
+  FROM unnest(CAST(%(queues)s AS text[]), CAST(%(numbers)s AS bigint[])) AS p(queue, number)
+ CROSS JOIN (
+  SELECT v.seconds, to_timestamp(floor(extract(epoch FROM n.now) / v.seconds) * v.seconds) AS began
+    FROM (VALUES (60), (3600), (86400)) AS v(seconds)
+   CROSS JOIN (SELECT clock_timestamp() AS now) n) s
+ ORDER BY s.seconds, s.began, p.queue
+ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE
+  SET "mostPending" = excluded."mostPending" WHERE a."mostPending" < excluded."mostPending";
 
 -- activity.series
 SELECT s.began, t.*
@@ -2165,7 +2179,8 @@ SELECT s.began, t.*
                       * %(span_seconds)s) AS began
     FROM generate_series(0, %(points)s - 1) AS back) s
  CROSS JOIN LATERAL (
-   SELECT coalesce(sum(a.created), 0)::bigint, coalesce(sum(a.claimed), 0)::bigint, coalesce(sum(a.replayed), 0)::bigint, coalesce(sum(a.refused), 0)::bigint, coalesce(sum(a.reported), 0)::bigint, coalesce(sum(a.retried), 0)::bigint, coalesce(sum(a.released), 0)::bigint, coalesce(sum(a.expired), 0)::bigint, coalesce(sum(a.finished), 0)::bigint, coalesce(sum(a.failed), 0)::bigint, coalesce(sum(a.aborted), 0)::bigint
+   SELECT coalesce(sum(a.created), 0)::bigint, coalesce(sum(a.claimed), 0)::bigint, coalesce(sum(a.replayed), 0)::bigint, coalesce(sum(a.refused), 0)::bigint, coalesce(sum(a.reported), 0)::bigint, coalesce(sum(a.retried), 0)::bigint, coalesce(sum(a.released), 0)::bigint, coalesce(sum(a.expired), 0)::bigint, coalesce(sum(a.finished), 0)::bigint, coalesce(sum(a.failed), 0)::bigint, coalesce(sum(a.aborted), 0)::bigint,
+          coalesce(sum(a."mostPending"), 0)::bigint
      FROM activity a
     WHERE a."spanSeconds" = %(span_seconds)s AND a."beganAt" = s.began
       AND (CAST(%(queue)s AS text) IS NULL OR a.queue = %(queue)s)

@@ -181,6 +181,18 @@ def test_everything_is_counted_along_its_index(
         assert len(looked_up) == (count is census.pending)
 
 
+def test_a_census_begins_by_ruling_the_other_plans_out(dibs: Dibs) -> None:
+    with (
+        captured(dibs.database.work) as alone,
+        dibs.database.work.connect() as connection,
+    ):
+        census.walk_indexes(connection)
+    with captured(dibs.database.work) as sent:
+        CensusDesk(dibs.database).now()
+
+    assert sent[0].text == alone[0].text
+
+
 def test_who_asks_within_the_time_is_given_what_was_counted(dibs: Dibs) -> None:
     counts = CensusDesk(dibs.database)
     first = counts.now(within_seconds=WAIT_SECONDS)
