@@ -32,7 +32,7 @@ from orchestrator.store.patience import new_patience
 from orchestrator.store.records import Run
 from orchestrator.store.replication import vouch
 from orchestrator.store.run_filter import RunFilter
-from orchestrator.store.run_search import Scanned, scan_runs
+from orchestrator.store.run_search import EVERY_RUN, Scanned, scan_runs
 from orchestrator.store.transaction import is_the_items_fault, transact
 
 MOST_SECONDS = 10.0
@@ -40,7 +40,6 @@ MOST_COUNTED = 100_000
 STRETCH = 5_000
 
 _NOTHING = UUID(int=0)
-_EVERYTHING = UUID(int=2**128 - 1)
 _REFUSALS = (Missing, Conflict, Gone, Overloaded)
 
 log = structlog.get_logger(__name__)
@@ -106,7 +105,7 @@ def count(
     """How many runs a bulk act would pass now; `more`: it stopped counting."""
     until = time.monotonic() + most_seconds
     matched = 0
-    before: UUID | None = _EVERYTHING
+    before: UUID | None = EVERY_RUN
     while before is not None:
         scanned = _scan(database, wanted, queue_patterns, before)
         matched += len(scanned.run_ids)

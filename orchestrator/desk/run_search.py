@@ -17,6 +17,7 @@ from orchestrator.store import census
 from orchestrator.store.engine import Database
 from orchestrator.store.run_filter import RunFilter
 from orchestrator.store.run_search import (
+    EVERY_RUN,
     INDEXED,
     RunLine,
     Scanned,
@@ -30,7 +31,6 @@ from orchestrator.store.transaction import transact
 # Mostly the first of them are enough for a page.
 NEAR, FAR = 200, 10_000
 
-_EVERYTHING = UUID(int=2**128 - 1)
 _MILLISECONDS_BEGIN_AT_BIT = 80
 
 
@@ -102,7 +102,7 @@ def _scan(
         connection,
         queue_patterns=queue_patterns,
         wanted=wanted,
-        before=before or _EVERYTHING,
+        before=before or EVERY_RUN,
         limit=reach,
         most_found=limit + 1,
     )

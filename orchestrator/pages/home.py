@@ -1,11 +1,11 @@
-"""The ways in."""
+"""The way in."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from orchestrator.api.access import NO_TOKEN, WATCHERS
-from orchestrator.pages.blueprint import ROOT, page, pages
+from orchestrator.api.access import NO_TOKEN
+from orchestrator.pages.blueprint import ROOT, page
 from orchestrator.pages.template import address_of, go_to
 
 front_door = Blueprint("front_door", __name__)
@@ -16,11 +16,4 @@ front_door = Blueprint("front_door", __name__)
 @page(NO_TOKEN)
 def enter() -> Response:
     """To the pages."""
-    return go_to(address_of("show_home"))
-
-
-@pages.get("")
-@page(WATCHERS)
-def show_home() -> Response:
-    """The first page there is."""
-    return go_to(address_of("show_access"))
+    return go_to(address_of("show_overview"))

@@ -5,7 +5,16 @@ from __future__ import annotations
 from flask import Flask
 
 # Each has its routes in the blueprint once it is imported.
-from orchestrator.pages import access, assets, bulk, refused, run, runs, sign_in  # noqa: F401
+from orchestrator.pages import (  # noqa: F401
+    access,
+    assets,
+    bulk,
+    overview,
+    refused,
+    run,
+    runs,
+    sign_in,
+)
 from orchestrator.pages.blueprint import pages, require_page_declarations
 from orchestrator.pages.home import front_door
 

@@ -12,10 +12,12 @@ from sqlalchemy import Connection
 from orchestrator.store import incidents
 from orchestrator.store.incidents import Process
 from orchestrator.store.records import Json
+from orchestrator.store.serving import SERVING_SECONDS
 from orchestrator.store.sql import text
 from orchestrator.store.tables import columns, executors
 
 KEEP_UNSEEN_DAYS = 7
+MOST_QUARANTINED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,16 @@ class Executor:
     registered_at: datetime
     seen_at: datetime
     in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An executor that gets nothing until an operator resumes it, and why, if anyone said."""
+
+    full_name: str
+    queues: list[str]
+    reason: str | None
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +136,21 @@ SELECT {columns(executors, "e")},
 """)
     )
     return [Executor(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def list_quarantined(connection: Connection) -> list[Quarantined]:
+    """Executors that live and are in quarantine, by name; `MOST_QUARANTINED` at most."""
+    rows = connection.execute(
+        text(f"""
+SELECT DISTINCT ON (e."fullName") e."fullName" AS full_name, e.queues, e.reason,
+       e."seenAt" AS seen_at
+  FROM executors e
+ WHERE e.state = 'quarantined'
+   AND e."seenAt" > clock_timestamp() - interval '{SERVING_SECONDS} seconds'
+ ORDER BY e."fullName", e."seenAt" DESC LIMIT {MOST_QUARANTINED}
+""")
+    )
+    return [Quarantined(**row._mapping) for row in rows]  # noqa: SLF001
 
 
 def set_state(connection: Connection, full_name: str, state: str, *, reason: str | None) -> int:

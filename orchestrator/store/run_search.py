@@ -18,6 +18,8 @@ from orchestrator.store.tables import workflow_runs
 ATTENTION = frozenset({RunState.WAITING, RunState.FAILED, RunState.ABORTED})
 # All of these are in one index or another; of runs that are finished there is none.
 INDEXED = frozenset(RunState) - {RunState.FINISHED}
+# Before it are all runs.
+EVERY_RUN = UUID(int=2**128 - 1)
 # So many pairs of a queue and a workflow are looked at for a dedupKey.
 MOST_PAIRS = 1_000
 

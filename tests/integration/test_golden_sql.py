@@ -211,6 +211,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "replication.vouch": replication.vouch,
     "executors.register": lambda c: executors.register(c, REGISTRATION),
     "executors.list_executors": executors.list_executors,
+    "executors.list_quarantined": executors.list_quarantined,
     "executors.set_state": lambda c: executors.set_state(c, "fleet", "draining", reason=None),
     "executors.out_of_service": lambda c: executors.out_of_service(c, [("fleet:one", ID)]),
     "executors.holdings": lambda c: executors.holdings(c, [("fleet:one", ID)]),

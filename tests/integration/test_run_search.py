@@ -22,7 +22,8 @@ OF_EACH = 3
 LIMIT = 50
 
 # From the oldest up: a few in each state, 300,000 pending ones, as many finished ones; in the
-# table the newest come first, so that who looks through it finds them last. Guards are skipped (replica) to fill the table quickly; constraints are not.
+# table the newest come first, so that who looks through it finds them last. Guards are skipped
+# (replica) to fill the table quickly; constraints are not.
 FILL = f"""
 SET session_replication_role = replica;
 INSERT INTO "workflowRuns" (id, workflow, queue, "stepQueue", "runState", priority, "availableAt",
