@@ -58,12 +58,12 @@ class RunQuery:
 
 def read_query(said: MultiDict[str, str]) -> RunQuery:
     """
-    The query of an address or a form.
+    The query of an address or a form: what is searched for, and terms by their names.
 
     Raises:
         MalformedRequest, UnsupportedCharacter: No page of ours asks for that.
     """
-    text = " ".join(said.get("search", "").split())
+    text = " ".join([*said.get("search", "").split(), *_named(said)])
     if len(text) > MOST_CHARACTERS:
         raise MalformedRequest(f"Search for at most {MOST_CHARACTERS} characters.")
     if "\0" in text:
@@ -76,6 +76,14 @@ def read_query(said: MultiDict[str, str]) -> RunQuery:
         return _query(text, states, chosen)
     except _Mistake as mistake:
         return RunQuery(text, states, RunFilter(), mistake=str(mistake))
+
+
+def _named(said: MultiDict[str, str]) -> list[str]:
+    """What other pages lead here with: terms of their own, as they stand in the search box."""
+    given = {name: said[name] for name in _NAMES.values() if name != "state" and said.get(name)}
+    return [
+        f'{name}:"{value}"' if " " in value else f"{name}:{value}" for name, value in given.items()
+    ]
 
 
 class _Mistake(Exception):

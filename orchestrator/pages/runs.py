@@ -55,7 +55,7 @@ def show_runs() -> Response:
     if query.run_id is not None:
         return go_to(address_of("show_run", run_id=query.run_id))
     state = ",".join(query.states)
-    if query.text != request.args.get("search", query.text).strip() and not query.mistake:
+    if query.text != request.args.get("search", "").strip() and not query.mistake:
         return go_to(address_of("show_runs", search=query.text or None, state=state or None))
     before = request.args.get("before")
     if query.mistake is None:

@@ -99,6 +99,18 @@ def test_what_is_said_of_states_moves_into_the_address(operator: Browser, queue:
     assert 'aria-current="true">Failed' not in operator.open(where).text
 
 
+def test_other_pages_lead_here_by_the_names_of_terms(
+    operator: Browser, web: Client, queue: str
+) -> None:
+    run_id = web.create(queue, f"w-{queue}")
+    answer = operator.open(address(queue=queue, workflow=f"w-{queue}", state="pending"))
+    where = answer.headers["Location"]
+
+    assert answer.status_code == 303
+    assert where == f"/ui/runs?search=queue:{queue}+workflow:w-{queue}&state=pending"
+    assert f'<tr id="run-{run_id}"' in operator.open(where).text
+
+
 @pytest.mark.parametrize(
     ("search", "said"),
     [
