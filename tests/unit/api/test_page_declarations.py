@@ -28,6 +28,8 @@ MAY = {
     "GET /ui/assets/<name>": OPEN,
     "GET /ui/runs": PEOPLE,
     "GET /ui/runs/<run_id>": PEOPLE,
+    "GET /ui/runs/bulk": {Role.OPERATOR},
+    "POST /ui/runs/bulk": {Role.OPERATOR},
     "POST /ui/runs/<run_id>/abort": {Role.OPERATOR},
     "GET /ui/sign-in": OPEN,
     "POST /ui/sign-in": OPEN,
