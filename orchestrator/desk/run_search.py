@@ -30,6 +30,8 @@ from orchestrator.store.transaction import transact
 
 # Mostly the first of them are enough for a page.
 NEAR, FAR = 200, 10_000
+# Of a state with more runs than that, so many that its index leads to are looked at.
+SOME = 1_000
 
 _MILLISECONDS_BEGIN_AT_BIT = 80
 
@@ -115,7 +117,7 @@ def _known(
     known: list[UUID] = []
     if wanted.states and INDEXED.issuperset(wanted.states):
         known += find_in_states(
-            connection, queue_patterns=queue_patterns, wanted=wanted, reach=FAR, limit=limit
+            connection, queue_patterns=queue_patterns, wanted=wanted, reach=SOME, limit=limit
         )
     words = [*wanted.words, *([wanted.dedup_key] if wanted.dedup_key is not None else [])]
     found = {run_id for word in words for run_id in find_by_word(connection, word, limit=limit)}

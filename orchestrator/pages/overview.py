@@ -61,7 +61,7 @@ def show_overview() -> Response:
         span_seconds=span.seconds,
         points=span.points,
     )
-    hour = seen.figures.hour
+    hour, charts = seen.figures.hour, _charts(seen.charted)
     return screen(
         "overview.html",
         figures=seen.figures,
@@ -70,7 +70,8 @@ def show_overview() -> Response:
         late_seconds=LATE_SECONDS,
         executors_address=_address_of("show_executors"),
         contention_address=_address_of("show_contention"),
-        charts=_charts(seen.charted),
+        charts=charts,
+        rows=_rows(charts),
         chart_width=WIDTH,
         chart_height=HEIGHT,
         span=span,
@@ -85,6 +86,13 @@ def show_overview() -> Response:
         line_height=LINE_HEIGHT,
         line_width=STEP * (len(hour) - 1),
     )
+
+
+def _rows(charts: Sequence[Chart]) -> list[tuple[datetime, tuple[str, ...]]]:
+    """The numbers of all charts beside each other, the newest first."""
+    columns = [line.numbers for chart in charts for line in chart.lines]
+    rows = zip(charts[0].moments, zip(*columns, strict=True), strict=True)
+    return [(at, tuple(f"{number:,}" for number in numbers)) for at, numbers in rows][::-1]
 
 
 def _address_of(view: str) -> str | None:

@@ -38,10 +38,10 @@ def test_the_charts_show_what_happened_as_lines_and_as_a_table(
     throughput = page.locator("#chart-throughput")
 
     assert throughput.locator("polyline").count() == 3
-    throughput.get_by_text("As a table").click()
-    expect(throughput.locator("tbody tr")).to_have_count(24)
-    expect(throughput.get_by_role("columnheader")).to_have_text(
-        ["From (UTC)", "Created", "Finished", "Failed"]
+    page.get_by_text("As a table").click()
+    expect(page.locator("#numbers tbody tr")).to_have_count(24)
+    expect(page.get_by_role("columnheader")).to_have_text(
+        ["From (UTC)", "Created", "Finished", "Failed", "Pending, at most"]
     )
     page.get_by_role("link", name="7 d").click()
     expect(page).to_have_url(re.compile("span=week$"))
