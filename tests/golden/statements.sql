@@ -1962,9 +1962,10 @@ SELECT l."stepQueue", count(*) FILTER (WHERE l."runState" = 'loading'),
   FROM leases l GROUP BY l."stepQueue";
 
 -- serving.serving
-WITH held AS (
-  SELECT "lockedBy" AS full_name, "lockedSession" AS session, count(*) AS runs
-    FROM "workflowRuns" WHERE "leaseId" IS NOT NULL GROUP BY "lockedBy", "lockedSession"),
+WITH leases AS MATERIALIZED (
+  SELECT "lockedBy" AS full_name, "lockedSession" AS session FROM "workflowRuns"
+   WHERE "leaseId" IS NOT NULL LIMIT 20000),
+held AS (SELECT full_name, session, count(*) AS runs FROM leases GROUP BY full_name, session),
 known AS (
   SELECT q.name, e.slots, h.runs, e.state = 'active'
          AND e."seenAt" > clock_timestamp() - interval '90 seconds' AS serves,
@@ -1979,9 +1980,10 @@ SELECT name, count(*) FILTER (WHERE serves), coalesce(sum(slots) FILTER (WHERE s
   FROM known GROUP BY name;
 
 -- serving.fleet
-WITH held AS (
-  SELECT "lockedBy" AS full_name, "lockedSession" AS session, count(*) AS runs
-    FROM "workflowRuns" WHERE "leaseId" IS NOT NULL GROUP BY "lockedBy", "lockedSession")
+WITH leases AS MATERIALIZED (
+  SELECT "lockedBy" AS full_name, "lockedSession" AS session FROM "workflowRuns"
+   WHERE "leaseId" IS NOT NULL LIMIT 20000),
+held AS (SELECT full_name, session, count(*) AS runs FROM leases GROUP BY full_name, session)
 SELECT count(*) AS executors, coalesce(sum(e.slots), 0) AS slots,
        coalesce(sum(h.runs) FILTER (WHERE e.slots IS NOT NULL), 0)::bigint AS slots_busy
   FROM executors e

@@ -127,6 +127,16 @@ def test_no_more_is_counted_than_is_told(deep: Dibs) -> None:
     assert queue.leases == Count(0)
 
 
+def test_leases_without_end_are_not_counted_to_the_end(
+    dibs: Dibs, executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(census, "MOST_LEASES", 1)
+    for _ in range(3):
+        dibs.dispatch(executor)
+
+    assert CensusDesk(dibs.database).now().queues[QUEUE].leases == Count(2, is_capped=True)
+
+
 def test_with_many_queues_fewer_are_counted_of_each_and_small_ones_wholly(deep: Dibs) -> None:
     queues = CensusDesk(deep.database).now().queues
 
