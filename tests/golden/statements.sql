@@ -1909,18 +1909,23 @@ WITH RECURSIVE names AS (
      WHERE r."runState" = 'pending' AND r."stepQueue" > w.name
      ORDER BY r."stepQueue" LIMIT 1) n
    WHERE w.number < 1000),
+few AS MATERIALIZED (
+  SELECT n.name, c.number FROM names n
+   CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
+      SELECT FROM "workflowRuns" r
+       WHERE r."runState" = 'pending' AND r."stepQueue" = n.name
+       LIMIT 101) seen) c),
 bounds AS MATERIALIZED (
-  SELECT least(10000, greatest(100,
-           200000 / greatest(1, count(*)) / 100 * 100)) AS most,
+  SELECT least(10000, greatest(100, 100000 / greatest(1, count(*) FILTER (WHERE number > 100)) / 100 * 100)) AS most,
          least(100, greatest(1, 5000 / greatest(1, count(*)))) AS next
-    FROM names)
-SELECT n.name, least(c.number, b.most), c.number > b.most, least(g.number, b.most),
-       g.number > b.most,
+    FROM few)
+SELECT n.name, least(greatest(n.number, c.number), b.most), c.number > b.most,
+       least(g.number, b.most), g.number > b.most,
        greatest(0, extract(epoch FROM clock_timestamp() - o.oldest))::double precision
-  FROM names n CROSS JOIN bounds b
+  FROM few n CROSS JOIN bounds b
  CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
     SELECT FROM "workflowRuns" r
-     WHERE r."runState" = 'pending' AND r."stepQueue" = n.name
+     WHERE r."runState" = 'pending' AND r."stepQueue" = n.name AND n.number > 100
      LIMIT (SELECT most + 1 FROM bounds)) seen) c
  CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
     SELECT FROM "workflowRuns" r
@@ -1943,13 +1948,19 @@ WITH RECURSIVE names AS (
      WHERE r."runState" IN ('scheduled', 'waiting', 'failed', 'aborted') AND (r."runState", r."stepQueue") > (w.state, w.name)
      ORDER BY r."runState", r."stepQueue" LIMIT 1) n
    WHERE w.number < 4 * 1000),
-bounds AS MATERIALIZED (SELECT least(10000, greatest(100,
-           200000 / greatest(1, count(*)) / 100 * 100)) AS most FROM names)
-SELECT n.name, n.state, least(c.number, b.most), c.number > b.most
-  FROM names n CROSS JOIN bounds b
+few AS MATERIALIZED (
+  SELECT n.state, n.name, c.number FROM names n
+   CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
+      SELECT FROM "workflowRuns" r
+       WHERE r."runState" IN ('scheduled', 'waiting', 'failed', 'aborted') AND r."runState" = n.state AND r."stepQueue" = n.name
+       LIMIT 101) seen) c),
+bounds AS MATERIALIZED (SELECT least(10000, greatest(100, 100000 / greatest(1, count(*) FILTER (WHERE number > 100)) / 100 * 100)) AS most FROM few)
+SELECT n.name, n.state, least(greatest(n.number, c.number), b.most), c.number > b.most
+  FROM few n CROSS JOIN bounds b
  CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
     SELECT FROM "workflowRuns" r
      WHERE r."runState" IN ('scheduled', 'waiting', 'failed', 'aborted') AND r."runState" = n.state AND r."stepQueue" = n.name
+       AND n.number > 100
      LIMIT (SELECT most + 1 FROM bounds)) seen) c;
 
 -- census.leased
