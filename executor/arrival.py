@@ -69,7 +69,7 @@ class Arrival:
         except (RefusedError, UnansweredError) as error:
             # An attempt may have confirmed the runs, which keeps them from being orphans:
             # were they dropped here, nothing would free them before their leases' end.
-            log.warning("claim-not-confirmed", reason=str(error))
+            log.warning("claim_not_confirmed", reason=str(error))
             return
         renewed = {renewal.lease_id for renewal in answer.renewed}
         self._leases.extend(renewed, sent_at)

@@ -75,8 +75,8 @@ class Ending:
         """Report the outcome of a step that the caller has decided."""
         step = execution.dispatch.step
         log.info(
-            "step-ended",
-            run=execution.entry.run_id,
+            "step_ended",
+            run_id=execution.entry.run_id,
             step=step.name,
             index=step.index,
             outcome=outcome["status"],
@@ -103,7 +103,7 @@ class Ending:
             execution: Its step is decided: nobody else goes on with it.
             go_on: Called when the lease has been renewed; never when it is lost.
         """
-        log.info("suspended", run=execution.entry.run_id)
+        log.info("suspended", run_id=execution.entry.run_id)
         self._suspended[execution.lease.id] = go_on
         # Looked at again: both may have come true before anybody waited.
         if self._process_ends:
@@ -161,7 +161,7 @@ class Ending:
             or following.step.index <= now.step.index
             or execution.handler_running
         ):
-            log.error("dispatch-refused", run=now.run.id, step=following.step.name)
+            log.error("dispatch_refused", run_id=now.run.id, step=following.step.name)
             self.release(execution, "bad-dispatch")
         else:
             # What the last step said of itself is not true of the next one.
@@ -171,7 +171,7 @@ class Ending:
 
     def _unwritten(self, execution: Execution, refusal: RefusedError | None) -> None:
         reason = "it failed here" if refusal is None else str(refusal)
-        log.warning("report-not-written", run=execution.entry.run_id, reason=reason)
+        log.warning("report_not_written", run_id=execution.entry.run_id, reason=reason)
         if refusal is None:
             self.settle(execution)
         else:
@@ -179,7 +179,7 @@ class Ending:
 
     def _refused(self, execution: Execution, result: ReportResult) -> None:
         code = result.problem.code if result.problem else "unknown"
-        log.warning("report-refused", run=execution.entry.run_id, code=code)
+        log.warning("report_refused", run_id=execution.entry.run_id, code=code)
         if code in ("lease-lost", "outcome-conflict"):
             self.settle(execution)
         else:

@@ -82,12 +82,12 @@ class Poller:
         try:
             return self.poll(room)
         except RefusedError as refusal:
-            log.error("claim-refused", status=refusal.status, code=refusal.code)
+            log.error("claim_refused", status=refusal.status, code=refusal.code)
             return refusal.retry_after_seconds or self._poll_interval_seconds
         except UnansweredError as unanswered:
-            log.warning("claim-given-up", reason=str(unanswered))
+            log.warning("claim_given_up", reason=str(unanswered))
         except Exception:  # A poller that dies at a surprise would leave an idle executor.
-            log.exception("poll-failed")
+            log.exception("poll_failed")
         return self._poll_interval_seconds
 
     def poll(self, room: int) -> float:
@@ -124,7 +124,7 @@ class Poller:
             self._backlog = len(claimed.dispatches) >= limit
             arrival = Arrival(self._leases, claimed.dispatches, sent_at=claim.sent_at)
         for dispatch, lease in arrival.confirmed(self._orchestrator):
-            log.debug("claimed", run=dispatch.run.id)
+            log.debug("claimed", run_id=dispatch.run.id)
             self._runner.begin(dispatch, lease)
         self._note_service(claimed.out_of_service)
         if not claimed.dispatches and (monotonic_seconds() - began_at < SHORT_PAUSE_SECONDS):
@@ -136,7 +136,7 @@ class Poller:
         """Say it once when the orchestrator takes this executor out of service or puts it back."""
         if out != self._out_of_service:
             if out:
-                log.warning("out-of-service", state=out.state, reason=out.reason)
+                log.warning("out_of_service", state=out.state, reason=out.reason)
             else:
-                log.info("in-service-again")
+                log.info("in_service_again")
             self._out_of_service = out

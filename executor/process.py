@@ -132,7 +132,7 @@ class Executor:
         for part in self._threads:
             part.start()
         self._poller.start()
-        log.info("executor-started", session=self.session, url=self.url)
+        log.info("executor_started", session=self.session, url=self.url)
 
     def drain(self, hurry: threading.Event) -> None:
         """
@@ -157,7 +157,7 @@ class Executor:
         self._registration.wait(1.0)
         for pool in self._pools:
             pool.close()
-        log.info("executor-stopped", ignoring=len(self.in_flight))
+        log.info("executor_stopped", ignoring=len(self.in_flight))
 
     def health(self, may_see: Callable[[str], bool] = lambda _queue: True) -> dict[str, Any]:
         """

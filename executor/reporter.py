@@ -101,7 +101,7 @@ class Reporter:
             try:
                 self._send(batch)
             except Exception:  # The next batch must still be sent.
-                log.exception("report-failed", runs=[report.lease.run_id for report in batch])
+                log.exception("report_failed", run_ids=[report.lease.run_id for report in batch])
                 for report in batch:
                     report.on_answer(Unwritten(None))
 
@@ -159,6 +159,6 @@ class Reporter:
         if len(batch) == 1:
             batch[0].on_answer(Unwritten(refusal))
             return
-        log.error("reports-refused", status=refusal.status, code=refusal.code, reports=len(batch))
+        log.error("reports_refused", status=refusal.status, code=refusal.code, reports=len(batch))
         for report in batch:
             self._send([report])

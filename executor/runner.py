@@ -140,7 +140,7 @@ class Runner:
             if cause is Cancellation.LOST:
                 self._ending.lost(execution)
             return
-        log.info("cancelled", run=execution.entry.run_id, cause=cause.value)
+        log.info("cancelled", run_id=execution.entry.run_id, cause=cause.value)
         if cause is Cancellation.LOST:
             self._ending.settle(execution)
         elif self._turns.is_waiting(execution):
@@ -155,8 +155,8 @@ class Runner:
         execution.ignoring = True
         cause = execution.cancellation
         log.warning(
-            "handler-ignores-cancellation",
-            run=execution.entry.run_id,
+            "handler_ignores_cancellation",
+            run_id=execution.entry.run_id,
             step=execution.dispatch.step.name,
             cause=cause.value if cause else None,
         )
@@ -206,7 +206,7 @@ class Runner:
             held = refused.held
         if held.queue is not None:
             # An earlier lease's handler that does not stop: this one is not ours to begin.
-            log.warning("claimed-while-in-flight", run=run.id)
+            log.warning("claimed_while_in_flight", run_id=run.id)
             self._releaser.submit(
                 Release(lease, "in-flight-here", on_answer=lambda: self._leases.drop(lease.id))
             )

@@ -104,11 +104,11 @@ class Stepper:
                 give_up=give_up,
             )
         except RefusedError as refusal:
-            log.warning("step-start-refused", run=dispatch.run.id, code=refusal.code)
+            log.warning("step_start_refused", run_id=dispatch.run.id, code=refusal.code)
             self._ending.give_back(execution, "step-start-refused")
             return False
         except UnansweredError as unanswered:
-            log.warning("step-start-unanswered", run=dispatch.run.id, reason=str(unanswered))
+            log.warning("step_start_unanswered", run_id=dispatch.run.id, reason=str(unanswered))
             self._suspend(execution)
             return False
         if execution.cancellation is not None and execution.decide():
@@ -135,7 +135,7 @@ class Stepper:
     ) -> None:
         execution.handler_ended()
         if not execution.decide():
-            log.info("late-result-not-written", run=execution.entry.run_id)
+            log.info("late_result_not_written", run_id=execution.entry.run_id)
             self._ending.leave_if_over(execution)
             return
         outcome = self._outcome(execution, result, raised)
@@ -164,7 +164,7 @@ class Stepper:
         try:
             return verdict.outcome_of(result, raised, cause, mutating=mutating)
         except Exception:  # A handler's own classes may raise wherever they are touched.
-            log.exception("handler-broke-its-contract", run=execution.entry.run_id)
+            log.exception("handler_broke_its_contract", run_id=execution.entry.run_id)
             message = "the handler's result cannot be read"
             if mutating:
                 return outcomes.unknown(message)

@@ -124,12 +124,12 @@ class Transport:
     def _note_away(self, path: str, reason: str) -> None:
         if not self._away.is_set():
             self._away.set()
-            log.warning("orchestrator-away", path=path, reason=reason)
+            log.warning("orchestrator_away", path=path, reason=reason)
 
     def _note_back(self, path: str) -> None:
         if self._away.is_set():
             self._away.clear()
-            log.info("orchestrator-back", path=path)
+            log.info("orchestrator_back", path=path)
 
 
 def _problem_of(response: httpx2.Response) -> Problem:

@@ -135,7 +135,7 @@ class Trigger:
         by_same_caller = held.queue is None and held.reserved_for == digest
         if by_same_caller or (held.queue is not None and caller.may_see(held.queue)):
             refused = RunAlreadyInFlightError(held)
-            log.info("trigger-refused", run=held.run_id, code=refused.code)
+            log.info("trigger_refused", run_id=held.run_id, code=refused.code)
             raise TriggerRefusedError(self.in_flight_status, refused.code, str(refused))
 
     def _claim(
@@ -164,14 +164,14 @@ class Trigger:
         confirmed = arrival.confirmed(self.orchestrator)
         if not confirmed:
             raise UnansweredError("the claim's answer came too late")
-        log.info("triggered", run=run_id)
+        log.info("triggered", run_id=run_id)
         self.runner.begin(*confirmed[0], entry)
 
 
 def _refused(refusal: RefusedError) -> TriggerRefusedError:
     if refusal.status == 401 and not refusal.blames_caller:
         # This executor's own token: whoever triggers can do nothing about it, here.
-        log.error("trigger-unanswered", reason=str(refusal))
+        log.error("trigger_unanswered", reason=str(refusal))
         return TriggerRefusedError(
             503, "orchestrator_unavailable", "The orchestrator does not know this executor.", 1.0
         )
@@ -183,7 +183,7 @@ def _refused(refusal: RefusedError) -> TriggerRefusedError:
 
 
 def _away(unanswered: UnansweredError) -> TriggerRefusedError:
-    log.warning("trigger-unanswered", reason=str(unanswered))
+    log.warning("trigger_unanswered", reason=str(unanswered))
     retry_after = unanswered.retry_after_seconds or 1.0
     return TriggerRefusedError(
         503, "orchestrator_unavailable", "The orchestrator does not answer.", retry_after
