@@ -13,6 +13,7 @@ from executor.deadline import monotonic_seconds
 from executor.leases import HeldLeases
 from executor.retry import until_answered
 from executor.runner import Runner
+from executor.tracing import Tracing, within
 from executor.transport import RefusedError, UnansweredError
 from executor.wire import Claimed, OutOfService
 
@@ -41,6 +42,7 @@ class Poller:
         queues: Sequence[str],
         lease_seconds: int,
         poll_interval_seconds: float,
+        tracing: Tracing,
     ) -> None:
         self._orchestrator = orchestrator
         self._leases = leases
@@ -48,6 +50,7 @@ class Poller:
         self._queues = queues
         self._lease_seconds = lease_seconds
         self._poll_interval_seconds = poll_interval_seconds
+        self._tracing = tracing
         self._out_of_service: OutOfService | None = None
         # Whether the last claim got all it asked for. Without a backlog nothing is claimed
         # ahead: it would be kept from another executor's free slot.
@@ -104,6 +107,7 @@ class Poller:
         request_id = str(uuid4())
         limit = min(room, RUNS_PER_CLAIM)
         began_at = monotonic_seconds()
+        claim_trace = self._tracing.claim()
 
         def attempt() -> Claimed:
             claim.note_attempt()
@@ -115,16 +119,24 @@ class Poller:
                 wait_seconds=WAIT_SECONDS,
             )
 
-        with self._leases.claiming(request_id) as claim:
+        with (
+            self._leases.claiming(request_id) as claim,
+            within(claim_trace.span if claim_trace else None),
+        ):
             claimed = until_answered(
                 attempt,
                 give_up=self._stopped.is_set,
                 longest_pause_seconds=self._poll_interval_seconds,
             )
             self._backlog = len(claimed.dispatches) >= limit
-            arrival = Arrival(self._leases, claimed.dispatches, sent_at=claim.sent_at)
+            arrival = Arrival(
+                self._leases,
+                claimed.dispatches,
+                sent_at=claim.sent_at,
+                claim_trace=claim_trace,
+            )
         for dispatch, lease in arrival.confirmed(self._orchestrator):
-            log.debug("claimed", run_id=dispatch.run.id)
+            log.debug("claimed", run_id=dispatch.run.id, lease_id=lease.id)
             self._runner.begin(dispatch, lease)
         self._note_service(claimed.out_of_service)
         if not claimed.dispatches and (monotonic_seconds() - began_at < SHORT_PAUSE_SECONDS):

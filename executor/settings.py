@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     chain_limit: int = Field(default=50, ge=0, validation_alias="EXECUTOR_CHAIN_LIMIT")
     http_host: str = Field(default="127.0.0.1", validation_alias="EXECUTOR_HTTP_HOST")
     http_port: int = Field(default=3400, ge=0, le=65535, validation_alias="EXECUTOR_HTTP_PORT")
+    url: Annotated[str, AfterValidator(_url)] | None = Field(
+        default=None, validation_alias="EXECUTOR_URL"
+    )
     in_flight_status: Annotated[int, AfterValidator(_in_flight_status)] = Field(
         default=400, validation_alias="EXECUTOR_IN_FLIGHT_STATUS"
     )

@@ -13,6 +13,7 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
+from executor.tracing import traceparent
 from executor.wire import Problem
 
 log = structlog.get_logger()
@@ -96,6 +97,8 @@ class Transport:
         sent_headers = {"X-Request-Id": request_id, **(headers or {})}
         if body is not None:
             sent_headers["Content-Type"] = "application/json"
+        if (within := traceparent()) is not None:
+            sent_headers["traceparent"] = within
         try:
             response = self._http.request(
                 method,

@@ -19,7 +19,7 @@ SECRET = "not to be shown"
 def fail(token):
     raise ValueError(NASTY)
 
-configure_logs("debug")
+configure_logs("debug", executor="web-1")
 log = structlog.get_logger()
 log.warning("refused", run=NASTY, reason="it said " + NASTY, held=[NASTY], status=409)
 try:
