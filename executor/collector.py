@@ -68,7 +68,8 @@ def open_collector(environment: Mapping[str, str], *, session: str) -> Collector
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ModuleNotFoundError as missing:
         log.warning(
-            "traces_off", reason=f"{missing.name} is not installed: pip install 'dibs[traces]'"
+            "traces_off",
+            reason=f"{missing.name} is not installed: pip install 'dibs[executor,traces]'",
         )
         return None
     _speak_rarely()
