@@ -178,7 +178,11 @@ class Execution:
     def ids(self) -> dict[str, str]:
         """What a log line about it says of whom it is about."""
         ids = {"run_id": self.entry.run_id, "lease_id": self.lease.id}
-        return ids if self.step_trace is None else {**ids, **ids_of(self.step_trace.span)}
+        if self.step_trace is not None:
+            return {**ids, **ids_of(self.step_trace.span)}
+        traceparent = self.dispatch.run.traceparent
+        # Nothing is sent from here, but who created the run may look for his trace.
+        return ids if traceparent is None else {**ids, "trace_id": traceparent[3:35]}
 
     def end_trace(self, outcome: str) -> None:
         """Say how the step ended, unless that has been said."""

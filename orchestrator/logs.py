@@ -6,10 +6,6 @@ import logging
 import sys
 
 import structlog
-from opentelemetry.trace import get_current_span
-from structlog.typing import EventDict, WrappedLogger
-
-from orchestrator.tracing import ids_of
 
 
 def configure_logs(level: str) -> None:
@@ -22,7 +18,6 @@ def configure_logs(level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            _say_which_span,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
@@ -31,7 +26,3 @@ def configure_logs(level: str) -> None:
         # One write for each event: those of several processes would mix otherwise.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
     )
-
-
-def _say_which_span(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    return {**event, **ids_of(get_current_span())}

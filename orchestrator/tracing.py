@@ -34,7 +34,7 @@ _TRACER: Final[ContextVar[Tracer | None]] = ContextVar("tracer_of_the_request", 
 
 @contextmanager
 def within(tracer: Tracer, span: Span) -> Iterator[None]:
-    """Let what is done, and logged, be a part of a span, and end it."""
+    """Let what is done be a part of a span, and end it."""
     token = _TRACER.set(tracer)
     try:
         # An exception's text may hold what was sent.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, Final, TypeVar
 
+import structlog
 from flask import request
 from opentelemetry.trace import Link, SpanKind, StatusCode, get_current_span
 from opentelemetry.util.types import AttributeValue
@@ -14,7 +15,7 @@ from orchestrator.api.context import services
 from orchestrator.api.problems import status_of
 from orchestrator.errors import DibsError
 from orchestrator.store.records import Dispatch
-from orchestrator.tracing import MOST_LINKS, below, span_context_of, traceparent_of, within
+from orchestrator.tracing import MOST_LINKS, below, ids_of, span_context_of, traceparent_of, within
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -39,6 +40,8 @@ def traced(*, parent: Callable[[Any], str | None] = lambda _: None) -> Callable[
             span = tracer.start_span(
                 _name(), below(span_context_of(came_with)), SpanKind.SERVER, _about_the_request()
             )
+            # What is logged of a refusal is logged when the span is over.
+            structlog.contextvars.bind_contextvars(**ids_of(span))
             with within(tracer, span):
                 try:
                     answered = view(*arguments, **named)
