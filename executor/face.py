@@ -64,7 +64,7 @@ class Face:
             raise CannotListenError(
                 f"Cannot listen on EXECUTOR_HTTP_HOST {host}, EXECUTOR_HTTP_PORT {port}: {reason}."
             ) from None
-        self.url = f"http://{_shown(host)}:{self._server.effective_port}"
+        self.url = f"http://{shown_host(host)}:{self._server.effective_port}"
         self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
 
     def start(self) -> None:
@@ -81,7 +81,7 @@ class Face:
         self._server.task_dispatcher.shutdown()
 
 
-def _shown(host: str) -> str:
+def shown_host(host: str) -> str:
     """A host as others may find it in a URL."""
     if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not listened on
         # Every address of this machine: by its name it can be asked for.
