@@ -26,6 +26,7 @@ class Span:
     Attributes:
         parent: The span's id above it; empty for the root of a trace.
         links: Traces and spans that it is linked to.
+        events: What happened within it; an exception is one, with its text.
     """
 
     service: str
@@ -36,6 +37,7 @@ class Span:
     parent: str
     links: frozenset[tuple[str, str]]
     attributes: dict[str, object]
+    events: tuple[str, ...]
     has_failed: bool
 
     @property
@@ -60,6 +62,8 @@ class Collector:
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.url,
             "OTEL_BSP_SCHEDULE_DELAY": "50",
+            # Beyond any bound of ours.
+            "OTEL_SPAN_LINK_COUNT_LIMIT": "1000",
             "NO_PROXY": "127.0.0.1",
         }
 
@@ -126,6 +130,7 @@ def _read(service: str, sent: SentSpan) -> Span:
         parent=sent.parent_span_id.hex(),
         links=frozenset((link.trace_id.hex(), link.span_id.hex()) for link in sent.links),
         attributes=_plain(sent.attributes),
+        events=tuple(event.name for event in sent.events),
         has_failed=sent.status.code == FAILED,
     )
 

@@ -8,6 +8,7 @@ from secrets import token_hex
 import pytest
 
 from orchestrator.lifecycle import Role
+from orchestrator.tracing import MOST_LINKS
 from tests.acceptance.client import Client, outcome_of
 from tests.acceptance.collector import Collector, Span, collector
 from tests.acceptance.processes import Executor
@@ -242,6 +243,18 @@ def test_each_run_of_a_batch_keeps_its_own_span_or_the_request_s(
     assert (span.parent, span.links) == (caller.id, {own.context})
 
 
+def test_a_large_batch_is_linked_to_the_first_of_its_runs_spans(
+    web: Client, queue: str, caller: Caller, traces: Collector
+) -> None:
+    owns = [Caller() for _ in range(MOST_LINKS + 2)]
+    runs = [{"workflow": "record", "queue": queue, "traceparent": own.traceparent} for own in owns]
+
+    web.ask("POST", "/v1/runs/batch", {"runs": runs}, traceparent=caller.traceparent)
+
+    span = traces.wait_for_one(name="POST /v1/runs/batch", trace_id=caller.trace_id)
+    assert span.links == {own.context for own in owns[:MOST_LINKS]}
+
+
 def test_a_mutating_step_is_written_ahead_within_its_span(
     web: Client, queue: str, caller: Caller, traces: Collector, fleet: Fleet, executor: Executor
 ) -> None:
@@ -312,6 +325,8 @@ def test_a_refusal_is_told_by_its_code(
     assert refused.status_code == span.attributes["http.response.status_code"] == 409
     assert span.attributes["error.type"] == "run-already-active"
     assert not span.has_failed
+    # An exception's text may hold what was sent.
+    assert span.events == ()
 
 
 def test_log_lines_say_of_which_run_lease_executor_and_span_they_are(
@@ -337,6 +352,7 @@ def test_log_lines_say_of_which_run_lease_executor_and_span_they_are(
         what="a refused create in the log",
     )
     assert refused[0]["code"] == "run-already-active"
+    assert executor.said("traces_not_sent") == stage.orchestrator.said("traces_not_sent") == []
 
 
 def test_what_an_end_finds_is_sent(
