@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 SERVICE_NAME = "dibs-executor"
 """What the spans' service is called unless the environment says otherwise."""
-END_SECONDS = 2.0
+END_SECONDS = 4.0
 """How long the end waits for the last spans to be sent."""
 COMPLAINT_SECONDS = 60.0
 """The SDK complains of a collector that is away at every attempt; so often it is heard."""

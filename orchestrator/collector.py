@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 # What the spans' service is called unless the environment says otherwise.
 SERVICE_NAME: Final = "dibs-orchestrator"
 # How long the end waits for the last spans to be sent.
-END_SECONDS: Final = 2.0
+END_SECONDS: Final = 4.0
 # The SDK complains of a collector that is away at every attempt; so often it is heard.
 COMPLAINT_SECONDS: Final = 60.0
 

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from secrets import token_hex
+from uuid import uuid4
 
 import pytest
 
+from executor.collector import COMPLAINT_SECONDS
 from orchestrator.lifecycle import Role
 from orchestrator.tracing import MOST_LINKS
 from tests.acceptance.client import Client, outcome_of
@@ -330,8 +334,15 @@ def test_a_refusal_is_told_by_its_code(
 
 
 def test_log_lines_say_of_which_run_lease_executor_and_span_they_are(
-    stage: Stage, web: Client, queue: str, caller: Caller, traces: Collector, executor: Executor
+    stage: Stage,
+    web: Client,
+    holder: Client,
+    queue: str,
+    caller: Caller,
+    traces: Collector,
+    executor: Executor,
 ) -> None:
+    whoever = Caller()
     run_id = web.create(queue, traceparent=caller.traceparent)
     web.wait_for(run_id)
     step = traces.wait_for_one(name="step record", trace_id=caller.trace_id)
@@ -339,19 +350,22 @@ def test_log_lines_say_of_which_run_lease_executor_and_span_they_are(
     web.ask("POST", "/v1/runs", taken)
     web.send("POST", "/v1/runs", taken, headers={"traceparent": caller.traceparent})
 
+    over = holder.send(
+        "POST",
+        f"/v1/runs/{run_id}/claim",
+        {"session": str(uuid4()), "requestId": str(uuid4()), "leaseSeconds": 30, "executor": "two"},
+        headers={"traceparent": whoever.traceparent},
+    )
+
+    assert over.json()["code"] == "run-over"
     (ended,) = [line for line in executor.said("step_ended") if line["run_id"] == run_id]
     assert (ended["trace_id"], ended["span_id"]) == step.context
     assert ended["executor"] == "one"
     assert ended["lease_id"]
-    refused = eventually(
-        lambda: [
-            line
-            for line in stage.orchestrator.said("request_refused")
-            if line.get("trace_id") == caller.trace_id
-        ],
-        what="a refused create in the log",
-    )
-    assert refused[0]["code"] == "run-already-active"
+    refused = {line.get("trace_id"): line for line in stage.orchestrator.said("request_refused")}
+    assert refused[caller.trace_id]["code"] == "run-already-active"
+    assert refused[whoever.trace_id]["run_id"] == run_id
+    assert refused[whoever.trace_id]["executor"] == "executor:two"
     assert executor.said("traces_not_sent") == stage.orchestrator.said("traces_not_sent") == []
 
 
@@ -406,7 +420,7 @@ def test_without_an_endpoint_nothing_is_sent_or_said(
     assert traces.spans(trace_id=caller.trace_id) == []
 
 
-def test_a_collector_that_is_away_is_complained_of_once_and_holds_nothing_up(
+def test_a_collector_that_is_away_is_complained_of_now_and_then_and_holds_nothing_up(
     web: Client, queue: str, fleet: Fleet
 ) -> None:
     away = {
@@ -425,4 +439,8 @@ def test_a_collector_that_is_away_is_complained_of_once_and_holds_nothing_up(
     executor.ask_to_end()
 
     assert executor.wait_for_exit() == 0
-    assert len(executor.said("traces_not_sent")) == 1
+    said_at = [
+        datetime.fromisoformat(line["timestamp"]) for line in executor.said("traces_not_sent")
+    ]
+    for earlier, later in pairwise(said_at):
+        assert later - earlier > timedelta(seconds=COMPLAINT_SECONDS / 2)
