@@ -346,7 +346,8 @@ def test_log_lines_say_of_which_run_lease_executor_and_span_they_are(
     run_id = web.create(queue, traceparent=caller.traceparent)
     web.wait_for(run_id)
     step = traces.wait_for_one(name="step record", trace_id=caller.trace_id)
-    taken = {"workflow": "record", "queue": queue, "dedupKey": "only-one"}
+    # Nobody claims from there: it stays taken.
+    taken = {"workflow": "record", "queue": f"{queue}-idle", "dedupKey": "only-one"}
     web.ask("POST", "/v1/runs", taken)
     web.send("POST", "/v1/runs", taken, headers={"traceparent": caller.traceparent})
 
