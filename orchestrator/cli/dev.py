@@ -52,6 +52,9 @@ def dev(port: int | None, executors: int, data: Path, seed_runs: int) -> None:
 
     The database is an embedded PostgreSQL, or the one in DATABASE_URL (its
     owner's URL). Everything listens on 127.0.0.1 only.
+
+    \b
+    dibs dev --executors 4 --seed-runs 1000
     """
     given_url = database_from_environment() if database_is_given() else None
     try:

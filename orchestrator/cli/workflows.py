@@ -16,7 +16,15 @@ from orchestrator.cli.workflow_files import files_of, read_file
 
 @click.group(cls=rich_click.RichGroup)
 def workflows() -> None:
-    """Define workflows and look at them, over the API at DIBS_URL with the token in DIBS_TOKEN."""
+    """
+    Define workflows and look at them.
+
+    Over the API at DIBS_URL, with the token in DIBS_TOKEN.
+
+    \b
+    dibs workflows apply refund.json
+    dibs workflows list
+    """
 
 
 @workflows.command()
@@ -34,6 +42,9 @@ def apply(places: tuple[Path, ...], as_json: bool) -> None:
 
     A workflow is named like its file, or by the member "name" beside "steps".
     The same content is the same version. Every file is tried; exits 1 if one is bad.
+
+    \b
+    dibs workflows apply refund.json workflows/
     """
     applied: list[dict[str, Any]] = []
     bad = 0
@@ -62,7 +73,12 @@ def apply(places: tuple[Path, ...], as_json: bool) -> None:
 @workflows.command("list")
 @as_json
 def list_workflows(as_json: bool) -> None:
-    """List the current version of each workflow."""
+    """
+    List the current version of each workflow.
+
+    \b
+    dibs workflows list
+    """
     found = request("GET", "/workflows")
     if as_json:
         print_json(found)
@@ -88,7 +104,12 @@ def list_workflows(as_json: bool) -> None:
 @click.option("--version", type=click.IntRange(min=1), help="[default: the current one]")
 @as_json
 def show(name: str, version: int | None, as_json: bool) -> None:
-    """Show a workflow, its steps drawn as a tree."""
+    """
+    Show a workflow, its steps drawn as a tree.
+
+    \b
+    dibs workflows show refund --version 2
+    """
     found = request("GET", f"/workflows/{quote(name, safe='')}", params={"version": version})
     if as_json:
         print_json(found)
