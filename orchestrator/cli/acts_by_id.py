@@ -37,7 +37,7 @@ def act_on_each(ids: Sequence[str], act: str, body: Mapping[str, Any], *, as_jso
                 _tell(run_id, run_state, refusal, as_json=as_json)
                 advance(1)
     except (Failure, KeyboardInterrupt) as stop:
-        say(f"dibs: {_said(act, tried, refused)}, not tried: {len(ids) - tried}", err=True)
+        say(f"dibs: {_said(act, tried, refused)}, left: {len(ids) - tried}", err=True)
         raise stop from None
     if refused:
         raise Failure(f"{_said(act, tried, refused)}.", REFUSED)

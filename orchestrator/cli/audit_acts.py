@@ -4,6 +4,7 @@ import click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.output import as_json, print_json, print_table, say
+from orchestrator.cli.table import Column
 from orchestrator.lifecycle import ActKind
 
 
@@ -32,7 +33,16 @@ def acts(
         print_json(page)
         return
     print_table(
-        ("AT", "ACTOR", "KEY ID", "ACT", "SUBJECT", "QUEUE", "REQUEST", "DETAIL"),
+        (
+            Column("AT", whole=True),
+            "ACTOR",
+            Column("KEY ID", whole=True, spare=3),
+            "ACT",
+            Column("SUBJECT", whole=True),
+            Column("QUEUE", spare=2),
+            Column("REQUEST", spare=5),
+            Column("DETAIL", spare=4),
+        ),
         (
             (
                 act["at"],

@@ -11,6 +11,7 @@ import rich_click
 from orchestrator.cli.database import database_from_environment, database_is_given
 from orchestrator.cli.failure import TRY_LATER, UNAVAILABLE, Failure
 from orchestrator.cli.output import say
+from orchestrator.cli.progress import shown_progress
 from orchestrator.dev.child import ChildError
 from orchestrator.dev.data_directory import DataDirectory, DirectoryHeldError
 from orchestrator.dev.embedded import EmbeddedPostgresError
@@ -117,7 +118,8 @@ def _seed(stack: Stack, count: int) -> None:
         }
         for number in range(1, count + 1)
     ]
-    create_runs(stack.url, stack.operator_token, runs)
+    with shown_progress("creating runs", count) as advance:
+        create_runs(stack.url, stack.operator_token, runs, on_created=advance)
     _say(f"created {count} runs")
 
 

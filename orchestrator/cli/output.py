@@ -85,9 +85,12 @@ def printable(value: Any) -> str:
 
 
 def _write(text: str, *, err: bool) -> None:
+    # Looked up anew: while a bar is shown, what is printed has to go past it.
+    stream = sys.stderr if err else sys.stdout
     try:
-        click.echo(text, nl=False, err=err)
+        stream.write(text)
+        stream.flush()
     except BrokenPipeError:
         # What is still in the stream's buffer must not be tried again at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), (sys.stderr if err else sys.stdout).fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         sys.exit(NOBODY_READS)

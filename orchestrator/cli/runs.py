@@ -109,7 +109,13 @@ def show(run_id: str, as_json: bool) -> None:
     if steps:
         say()
         print_table(
-            ("STEP", "NAME", "STATE", "FINISHED", "OUTPUT"),
+            (
+                Column("STEP", right=True),
+                "NAME",
+                Column("STATE", styles=STATE_STYLES),
+                Column("FINISHED", whole=True, spare=1),
+                "OUTPUT",
+            ),
             (
                 (s["stepIndex"], s["name"], s["state"], s["finishedAt"], s["error"] or s["output"])
                 for s in steps
@@ -117,7 +123,15 @@ def show(run_id: str, as_json: bool) -> None:
         )
     say()
     print_table(
-        ("SEQ", "AT", "EVENT", "STATE", "FENCE", "BY", "DETAIL"),
+        (
+            Column("SEQ", right=True),
+            Column("AT", whole=True),
+            "EVENT",
+            Column("STATE", styles=STATE_STYLES),
+            Column("FENCE", whole=True, spare=3),
+            Column("BY", spare=1),
+            Column("DETAIL", spare=2),
+        ),
         (
             (
                 e["seq"],

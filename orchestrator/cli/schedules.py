@@ -9,6 +9,7 @@ import rich_click
 from orchestrator.cli.client import request
 from orchestrator.cli.json_value import JsonValue
 from orchestrator.cli.output import as_json, print_json, print_object, print_table, say
+from orchestrator.cli.table import Column
 
 SET_BY_PUT = ("workflow", "cron", "timeZone", "input", "queue", "overlap", "paused")
 
@@ -88,7 +89,14 @@ def list_schedules(as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("SCHEDULE", "WORKFLOW", "CRON", "TIME ZONE", "NEXT", "LAST RUN"),
+        (
+            "SCHEDULE",
+            "WORKFLOW",
+            "CRON",
+            Column("TIME ZONE", spare=1),
+            Column("NEXT", whole=True),
+            Column("LAST RUN", whole=True, spare=2),
+        ),
         (
             (
                 one["name"],

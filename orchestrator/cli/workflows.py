@@ -11,6 +11,7 @@ from orchestrator.cli.client import request
 from orchestrator.cli.failure import REFUSED, Failure
 from orchestrator.cli.output import as_json, print_fields, print_json, print_table, printable, say
 from orchestrator.cli.step_tree import draw
+from orchestrator.cli.table import Column
 from orchestrator.cli.workflow_files import files_of, read_file
 
 
@@ -84,7 +85,14 @@ def list_workflows(as_json: bool) -> None:
         print_json(found)
         return
     print_table(
-        ("WORKFLOW", "VERSION", "STEPS", "NOBODY SERVES", "BY", "AT"),
+        (
+            "WORKFLOW",
+            Column("VERSION", right=True),
+            Column("STEPS", right=True),
+            Column("NOBODY SERVES", spare=1),
+            Column("BY", spare=3),
+            Column("AT", whole=True, spare=2),
+        ),
         (
             (
                 one["name"],
