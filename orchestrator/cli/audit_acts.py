@@ -3,7 +3,7 @@
 import click
 
 from orchestrator.cli.client import request
-from orchestrator.cli.output import as_json, print_json, print_table, say
+from orchestrator.cli.output import as_json, print_json, print_table, say, to_the_second
 from orchestrator.cli.table import Column
 from orchestrator.lifecycle import ActKind
 
@@ -45,7 +45,7 @@ def acts(
         ),
         (
             (
-                act["at"],
+                to_the_second(act["at"]),
                 act["actor"],
                 act["keyId"],
                 act["kind"],

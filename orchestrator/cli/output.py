@@ -73,6 +73,11 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
         say(f"{name.ljust(width)}  {value}")
 
 
+def to_the_second(time: str | None) -> str | None:
+    """A time of the API as lists have it: shorter, and still UTC."""
+    return None if time is None else f"{time[:10]} {time[11:19]}Z"
+
+
 def printable(value: Any) -> str:
     """
     A value as text without control characters.

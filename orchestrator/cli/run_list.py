@@ -9,7 +9,7 @@ import click
 import rich_click
 
 from orchestrator.cli.client import Api, connected
-from orchestrator.cli.output import as_json, print_json, print_table, say
+from orchestrator.cli.output import as_json, print_json, print_table, say, to_the_second
 from orchestrator.cli.progress import shown_progress
 from orchestrator.cli.run_filter import RunFilter, filter_options
 from orchestrator.cli.table import STATE_STYLES, Column
@@ -70,7 +70,7 @@ def list_runs(
                 run["runState"],
                 run["attempt"],
                 run["lockedBy"],
-                run["createdAt"],
+                to_the_second(run["createdAt"]),
             )
             for run in found
         ),

@@ -19,6 +19,7 @@ from orchestrator.cli.run_acts import abort, retry
 from orchestrator.cli.run_argument import run_argument
 from orchestrator.cli.run_list import list_runs
 from orchestrator.cli.run_wait import wait
+from orchestrator.cli.table import STATE_STYLES, Column
 
 JSON = JsonValue()
 

@@ -8,7 +8,14 @@ import rich_click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.json_value import JsonValue
-from orchestrator.cli.output import as_json, print_json, print_object, print_table, say
+from orchestrator.cli.output import (
+    as_json,
+    print_json,
+    print_object,
+    print_table,
+    say,
+    to_the_second,
+)
 from orchestrator.cli.table import Column
 
 SET_BY_PUT = ("workflow", "cron", "timeZone", "input", "queue", "overlap", "paused")
@@ -103,7 +110,7 @@ def list_schedules(as_json: bool) -> None:
                 one["workflow"],
                 one["cron"],
                 one["timeZone"],
-                "paused" if one["paused"] else one["nextAt"],
+                "paused" if one["paused"] else to_the_second(one["nextAt"]),
                 one["lastRunId"],
             )
             for one in found["items"]

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from orchestrator.cli.client import Api
 from orchestrator.cli.executor_rows import EXECUTOR_COLUMNS, executor_row
-from orchestrator.cli.output import printable
+from orchestrator.cli.output import printable, to_the_second
 from orchestrator.cli.queue_rows import QUEUE_COLUMNS, queue_row
 from orchestrator.cli.table import STATE_STYLES, Column, lay_out
 
@@ -82,7 +82,7 @@ def _section(title: str, columns: tuple[Column, ...], rows: Iterable[Sequence[An
     return Section(title, columns, [[printable(cell) for cell in row] for row in rows])
 
 
-def _trouble_row(run: dict[str, Any]) -> tuple[str, ...]:
+def _trouble_row(run: dict[str, Any]) -> tuple[str | None, ...]:
     error = run["error"] or {}
     return (
         run["id"],
@@ -90,7 +90,7 @@ def _trouble_row(run: dict[str, Any]) -> tuple[str, ...]:
         run["workflow"],
         run["queue"],
         error.get("code") or f"step {run['stepName']}",
-        run["createdAt"],
+        to_the_second(run["createdAt"]),
     )
 
 

@@ -9,7 +9,15 @@ import rich_click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.failure import REFUSED, Failure
-from orchestrator.cli.output import as_json, print_fields, print_json, print_table, printable, say
+from orchestrator.cli.output import (
+    as_json,
+    print_fields,
+    print_json,
+    print_table,
+    printable,
+    say,
+    to_the_second,
+)
 from orchestrator.cli.step_tree import draw
 from orchestrator.cli.table import Column
 from orchestrator.cli.workflow_files import files_of, read_file
@@ -100,7 +108,7 @@ def list_workflows(as_json: bool) -> None:
                 len(one["definition"]["steps"]),
                 ", ".join(one["unservedStepTypes"]),
                 one["createdBy"],
-                one["createdAt"],
+                to_the_second(one["createdAt"]),
             )
             for one in found["items"]
         ),
