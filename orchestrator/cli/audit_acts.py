@@ -10,8 +10,10 @@ from orchestrator.lifecycle import ActKind
 
 @click.command()
 @click.option("--actor", help="A token's name, or cli:USER.")
-@click.option("--kind", type=click.Choice([kind.value for kind in ActKind]))
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--kind", type=click.Choice([kind.value for kind in ActKind]), help="What was done.")
+@click.option(
+    "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most so many."
+)
 @click.option("--cursor", help="The next page, as the one before named it.")
 @as_json
 def acts(

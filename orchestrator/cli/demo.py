@@ -36,8 +36,16 @@ def demo() -> None:
 
 
 @demo.command("race")
-@click.option("--executors", type=click.IntRange(1, 64), default=8, show_default=True)
-@click.option("--runs", type=click.IntRange(1, 100_000), default=1_000, show_default=True)
+@click.option(
+    "--executors", type=click.IntRange(1, 64), default=8, show_default=True, help="How many race."
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(1, 100_000),
+    default=1_000,
+    show_default=True,
+    help="What they race for.",
+)
 @click.option("--url", help="A running orchestrator; needs DIBS_TOKEN and EXECUTOR_TOKEN.")
 @click.option("--queue", help="The race's queue.  [default: one of its own]")
 @click.option(

@@ -36,7 +36,9 @@ FREED_WITHIN_SECONDS = 5.0
     type=click.IntRange(1, 65535),
     help=f"Exactly this port.  [default: {DEFAULT_PORT}, or the next free one]",
 )
-@click.option("--executors", type=click.IntRange(0, 64), default=2, show_default=True)
+@click.option(
+    "--executors", type=click.IntRange(0, 64), default=2, show_default=True, help="How many."
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),

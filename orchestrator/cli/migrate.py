@@ -42,7 +42,7 @@ def down(revision: str) -> None:
     Take the schema down; `base` takes everything away, with all runs.
 
     \b
-    dibs migrate down --to -1
+    dibs migrate down --to -1 --yes
     """
     schema.downgrade(database_from_environment(), revision, report=say)
 

@@ -17,7 +17,7 @@ from orchestrator.cli.table import STATE_STYLES, Column
 A_PAGE = 500
 USUAL_LIMIT = 50
 
-_COLUMNS = (
+COLUMNS = (
     Column("RUN", whole=True),
     Column("WORKFLOW"),
     Column("QUEUE", spare=1),
@@ -61,7 +61,7 @@ def list_runs(
         print_json({"items": found, "nextCursor": left})
         return
     print_table(
-        _COLUMNS,
+        COLUMNS,
         (
             (
                 run["id"],

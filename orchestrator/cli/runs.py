@@ -166,7 +166,13 @@ def resume(run_id: str, input_: Any, as_json: bool) -> None:
 
 @runs.command()
 @run_argument
-@click.option("--as", "as_", type=click.Choice(["done", "run-again", "abort"]), required=True)
+@click.option(
+    "--as",
+    "as_",
+    type=click.Choice(["done", "run-again", "abort"]),
+    required=True,
+    help="What is to become of it.",
+)
 @click.option("--output", type=JSON, metavar="JSON", help="The step's output, with --as done.")
 @as_json
 def resolve(run_id: str, as_: str, output: Any, as_json: bool) -> None:

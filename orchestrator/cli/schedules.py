@@ -38,7 +38,7 @@ def schedules() -> None:
 
 @schedules.command()
 @name_argument
-@click.option("--workflow", required=True)
+@click.option("--workflow", required=True, help="What to create runs of.")
 @click.option("--cron", required=True, help="Five fields, as in '30 2 * * mon-fri'.")
 @click.option("--time-zone", help="As in Europe/Berlin.  [default: UTC]")
 @click.option(

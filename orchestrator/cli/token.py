@@ -42,7 +42,12 @@ token.add_command(list_tokens)
 
 @token.command()
 @click.option("--name", type=TokenName(), required=True, help="Whose token; kept for good.")
-@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    required=True,
+    help="What it may do.",
+)
 @click.option(
     "--queue", "queues", type=QueuePattern(), multiple=True, help="May be repeated.  [default: all]"
 )
