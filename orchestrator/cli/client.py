@@ -25,14 +25,15 @@ DEFAULT_URL = "http://127.0.0.1:8420"
 # Longer than the longest wait that a route offers.
 TIMEOUT_SECONDS = 40.0
 TRIES = 5
+PAUSE_SECONDS = 1.0
 MOST_PAUSE_SECONDS = 30.0
 
 
 class NotNow(Failure):
-    """The orchestrator says when to ask again."""
+    """What was asked may have been done; asked again after a while it is answered."""
 
-    def __init__(self, message: str, after_seconds: float) -> None:
-        super().__init__(message, TRY_LATER)
+    def __init__(self, message: str, exit_code: int, *, after_seconds: float) -> None:
+        super().__init__(message, exit_code)
         self.after_seconds = after_seconds
 
 
@@ -71,9 +72,11 @@ class Api:
             )
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise Failure(f"DIBS_URL is not a URL: {error}", MISCONFIGURED) from error
+        except httpx2.ConnectError as error:
+            raise Failure(f"No answer from {self._url}: {error}", UNAVAILABLE) from error
         except httpx2.TransportError as error:
-            said = error or type(error).__name__
-            raise Failure(f"No answer from {self._url}: {said}", UNAVAILABLE) from error
+            said = f"No answer from {self._url}: {error or type(error).__name__}"
+            raise NotNow(said, UNAVAILABLE, after_seconds=PAUSE_SECONDS) from error
         if not answer.is_success:
             raise _failure(answer)
         try:
@@ -137,7 +140,8 @@ def _failure(answer: httpx2.Response) -> Failure:
         return Failure(sentence, NOT_ALLOWED)
     if status == 429 or status >= 500:
         after = answer.headers.get("Retry-After", "")
-        return NotNow(sentence, float(after) if after.isdigit() else 1.0)
+        seconds = float(after) if after.isdigit() else PAUSE_SECONDS
+        return NotNow(sentence, TRY_LATER, after_seconds=seconds)
     return Failure(sentence, REFUSED)
 
 

@@ -24,7 +24,7 @@ EXIT_CODES = {
     TRY_LATER: "not now: busy, or too many requests; the same again may do",
     NOT_ALLOWED: "not allowed: no good token, or its role may not",
     MISCONFIGURED: "not set up: a setting is missing or wrong",
-    INTERRUPTED: "interrupted by Ctrl-C",
+    INTERRUPTED: "interrupted by Ctrl-C, or the answer was no",
     NOBODY_READS: "whoever read the output has gone, as `head` does",
 }
 

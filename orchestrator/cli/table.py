@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rich.cells import cell_len
+from rich.console import OverflowMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -63,12 +64,19 @@ class Layout:
     left_out: tuple[str, ...]
 
 
-def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None) -> Layout:
+def lay_out(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    width: int | None,
+    *,
+    folded: bool = True,
+) -> Layout:
     """
     The columns that can be shown in so many cells; what is left too wide is folded.
 
     Args:
         width: None for as wide as it takes.
+        folded: If not, it is cut off instead: each row is one line.
     """
     widths = [
         max([cell_len(column.heading), *(cell_len(row[place]) for row in rows)])
@@ -89,13 +97,12 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
         column = columns[place]
         table.add_column(
             column.heading,
-            no_wrap=column.whole,
+            no_wrap=column.whole or not folded,
             min_width=widths[place] if column.whole else None,
             justify="right" if column.right else "left",
-            overflow="fold",
         )
     for row in rows:
-        table.add_row(*(_cell(columns[place], row[place]) for place in kept))
+        table.add_row(*(_cell(columns[place], row[place], folded=folded) for place in kept))
     gone = (place for place in range(len(columns)) if place not in kept)
     return Layout(table, _total(widths, kept), tuple(columns[place].heading for place in gone))
 
@@ -104,5 +111,6 @@ def _total(widths: Sequence[int], kept: Sequence[int]) -> int:
     return sum(widths[place] for place in kept) + GAP * (len(kept) - 1)
 
 
-def _cell(column: Column, text: str) -> Text:
-    return Text(text, style=column.styles.get(text, ""), overflow="fold")
+def _cell(column: Column, text: str, *, folded: bool) -> Text:
+    overflow: OverflowMethod = "fold" if folded else "ellipsis"
+    return Text(text, style=column.styles.get(text, ""), overflow=overflow)

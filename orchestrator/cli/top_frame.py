@@ -73,7 +73,7 @@ def frame(shown: Sequence[Section], heading: Text, *, width: int, height: int) -
         parts += [
             Text(""),
             Text(f"{section.title}: {count}{left}", style="bold underline"),
-            lay_out(section.columns, section.rows[:lines], width).table,
+            lay_out(section.columns, section.rows[:lines], width, folded=False).table,
         ]
     return Group(*parts)
 

@@ -71,7 +71,7 @@ def test_to_ask_for_help_imports_nothing_of_the_service(words: list[str]) -> Non
 def test_the_list_of_all_commands_explains_the_exit_codes(command_line: CommandLine) -> None:
     shown = command_line.run("--help").out
 
-    for line in ("0  done", "77  not allowed", "130  interrupted by Ctrl-C"):
+    for line in ("0  done", "77  not allowed", "130  interrupted by Ctrl-C, or the answer was no"):
         assert line in shown
 
 
