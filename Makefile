@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-api timing docs-cli lint format lock audit sbom clean bench bench-peers bench-backlog
+.PHONY: help setup run test test-all test-api timing lint format lock audit sbom docs vendor clean bench bench-peers bench-backlog
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -28,9 +28,6 @@ test-api: setup ## Send many random requests of the OpenAPI document (DIBS_TEST_
 
 timing: setup ## Measure whether an unknown key id can be told from a wrong secret by time (some minutes)
 	@$(bin)/python -m pytest -n 0 -s tests/contract/timing_of_credentials.py $(ARGS)
-
-docs-cli: setup ## Write docs/command-line.md anew from the commands themselves
-	@DIBS_UPDATE_GOLDEN=1 $(bin)/python -m pytest -q -n 0 tests/unit/cli/test_command_reference.py
 
 bench: setup ## Measure Dibs beside pgbench: a table of ratios, and bench.json (ARGS="--quick")
 	@exec $(bin)/python -m tests.bench $(ARGS)
@@ -65,6 +62,16 @@ sbom: setup ## Write CycloneDX lists of what each program consists of, with hash
 	@mkdir -p $(SBOM)
 	@$(call listed,orchestrator)
 	@$(call listed,executor)
+
+docs: setup ## Write docs/reference from the code, and all of docs/ as HTML into dist/docs
+	@$(bin)/python -m docs._build $(ARGS)
+
+HTMX ?= 4.0.1
+vendored := orchestrator/pages/static/htmx.min.js
+vendor: ## Take htmx from its npm package into the pages' own files (HTMX=4.0.1)
+	@dir=$$(mktemp -d) && npm pack --silent --pack-destination $$dir htmx.org@$(HTMX) >/dev/null \
+	  && tar -xzf $$dir/htmx.org-$(HTMX).tgz -C $$dir && cp $$dir/package/dist/htmx.min.js $(vendored) \
+	  && rm -r $$dir && sha256sum $(vendored)
 
 clean: ## Remove .venv and the tools' caches (the data in .dibs stays)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -11,14 +11,14 @@ from types import ModuleType
 import orjson
 import pytest
 
+from docs._build.command_tree import Path as Words
+from docs._build.command_tree import verbs
 from orchestrator.lifecycle import Role
 from tests.acceptance import processes, test_one_command
 from tests.acceptance.client import Client, Json, outcome_of
 from tests.acceptance.commands import Dibs, failed_runs
 from tests.acceptance.stage import Stage
 from tests.command_line import CommandLine, Ended
-from tests.command_tree import Path as Words
-from tests.command_tree import verbs
 from tests.database import Database
 
 CRON = ("--cron", "30 2 * * *")

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 import pytest
 
+from docs._build.command_tree import commands, context_of, examples, paragraphs
 from orchestrator.cli import dibs
 from orchestrator.cli.audit import audit
 from orchestrator.cli.later import Later
 from tests.command_line import CommandLine
-from tests.command_tree import commands, context_of, examples, paragraphs
 
 HEAVY = ("sqlalchemy", "psycopg", "alembic", "pydantic", "flask", "httpx2")
 NAMED_IN_EXAMPLES = ("refund.json", "order.json", "executor-1.jsonl", "web.jsonl")

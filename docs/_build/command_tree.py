@@ -1,5 +1,7 @@
 """Every command of `dibs`, and the examples in its help."""
 
+from __future__ import annotations
+
 import inspect
 import re
 import shlex
