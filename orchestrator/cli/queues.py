@@ -12,7 +12,7 @@ from orchestrator.cli.client import Api, connected
 from orchestrator.cli.failure import REFUSED, Failure
 from orchestrator.cli.output import as_json, print_fields, print_json, print_object, print_table
 from orchestrator.cli.queue_limit import NewLimit
-from orchestrator.cli.queue_rows import QUEUE_COLUMNS, limits_of, queue_row
+from orchestrator.cli.queue_rows import QUEUE_COLUMNS, limits_of, queue_fields, queue_row
 
 name_argument = click.argument("name")
 
@@ -149,7 +149,7 @@ def _print(queue: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(queue)
     else:
-        print_fields({**queue, **queue["depth"], "depth": None}.items())
+        print_fields(queue_fields(queue))
 
 
 def _path(name: str) -> str:

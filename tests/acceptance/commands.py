@@ -17,7 +17,11 @@ from tests.acceptance.stage import Stage
 from tests.command_line import CommandLine, Ended
 
 DIBS = shlex.join([sys.executable, "-m", "orchestrator"])
-STEERS = ("DIBS_", "DATABASE_URL", "EXECUTOR_", "COLUMNS", "NO_COLOR", "PYTHONUNBUFFERED")
+# Whatever steers a command; readline sets the size of the terminal for whoever is started here.
+STEERS = (
+    *("DIBS_", "DATABASE_URL", "EXECUTOR_"),
+    *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED"),
+)
 
 
 @dataclass(frozen=True)

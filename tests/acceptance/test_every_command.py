@@ -18,6 +18,7 @@ from tests.acceptance import processes, test_one_command
 from tests.acceptance.client import Client, Json, outcome_of
 from tests.acceptance.commands import Dibs, failed_runs
 from tests.acceptance.stage import Stage
+from tests.acceptance.waiting import eventually
 from tests.command_line import CommandLine, Ended
 from tests.database import Database
 
@@ -143,7 +144,7 @@ def migrate_up(play: Play) -> None:
 def queues_alone(play: Play) -> None:
     play.web.create(play.queue)
 
-    assert play.queue in play.ok("queues")
+    eventually(lambda: play.queue in play.ok("queues"))
 
 
 def queues_limit(play: Play) -> None:
@@ -154,7 +155,8 @@ def queues_limit(play: Play) -> None:
         found = play.dibs.json("queues", "show", play.queue)
         return tuple(found[member] for member in limits)
 
-    assert "maxConcurrency  5" in play.ok(*limit, "--concurrency", "5")
+    shown = play.ok(*limit, "--concurrency", "5").splitlines()
+    assert ["at", "once", "5"] in [line.split() for line in shown]
     assert now() == (5, None, None)
     play.ok(*limit, "--rate", "100", "--per-key", "2")
     assert now() == (5, 100, 2)
@@ -162,16 +164,18 @@ def queues_limit(play: Play) -> None:
     assert now() == (None, 7, 2)
     for wrong in ((), ("--rate", "0"), ("--rate", "-1"), ("--rate", "many")):
         assert play.dibs(*limit, *wrong).code == 2
-    assert "5 at once" in play.ok(*limit, "--concurrency", "5") + play.ok("queues", "list")
+    play.ok(*limit, "--concurrency", "5")
+    assert "5 at once, 7/s, 2 of a key" in play.ok("queues", "list")
 
 
 def queues_list(play: Play) -> None:
     play.web.create(play.queue)
-    (found,) = [
-        one for one in play.dibs.json("queues", "list")["items"] if one["name"] == play.queue
-    ]
 
-    assert found["depth"]["pending"] == 1
+    def pending() -> list[int]:
+        found = play.dibs.json("queues", "list")["items"]
+        return [one["depth"]["pending"] for one in found if one["name"] == play.queue]
+
+    assert eventually(pending) == [1]
     assert play.queue in play.ok("queues", "list")
 
 
@@ -192,7 +196,8 @@ def queues_resume(play: Play) -> None:
 def queues_show(play: Play) -> None:
     play.web.create(play.queue)
 
-    assert "pending" in play.ok("queues", "show", play.queue)
+    shown = eventually(lambda: play.dibs("queues", "show", play.queue).out)
+    assert ["pending", "1"] in [line.split() for line in shown.splitlines()]
     missing = play.dibs("queues", "show", "nowhere")
     assert (missing.code, "no queue nowhere" in missing.err) == (1, True)
 

@@ -12,6 +12,7 @@ from tests.acceptance.client import Client, outcome_of
 from tests.acceptance.commands import Dibs, failed_runs
 from tests.acceptance.stage import Stage, stage_on
 from tests.acceptance.terminal import CTRL_C, on_terminal
+from tests.acceptance.waiting import eventually
 from tests.command_line import CommandLine
 from tests.database import Database
 
@@ -65,13 +66,14 @@ def test_top_shows_trouble_and_fits_80_columns(
 def test_top_is_shown_once_where_nobody_watches(dibs: Dibs, web: Client, queue: str) -> None:
     web.create(queue)
 
-    ended = dibs.shell("dibs top | cat; dibs top --once > /dev/null")
-    on_a_terminal = ["top", "--once"]
+    eventually(lambda: queue in dibs("queues").out)
+
+    ended = dibs.shell("dibs top | cat")
 
     assert (ended.returncode, "\x1b" in ended.stdout) == (0, False)
     for word in ("queues: ", "executors: ", "newest trouble: ", queue):
         assert word in ended.stdout
-    with on_terminal(on_a_terminal, dibs.environment(), columns=200) as terminal:
+    with on_terminal(["top", "--once"], dibs.environment(), columns=200) as terminal:
         assert terminal.wait_for_exit() == 0
     assert queue in terminal.shown
     assert OTHER_SCREEN not in terminal.shown

@@ -107,13 +107,20 @@ def test_a_queue_says_its_limits_and_where_counting_stopped() -> None:
             "maxConcurrency": 5,
             "ratePerSecond": None,
             "maxConcurrencyPerKey": 2,
-            "depth": {"pending": 10_000, "loading": 1, "started": 2},
+            "depth": {
+                "scheduled": 0,
+                "pending": 10_000,
+                "loading": 1,
+                "started": 2,
+                "waiting": 0,
+            },
             "capped": ["pending"],
             "oldestPendingSeconds": 600.0,
             "executors": 0,
+            "wantedExecutors": 3,
         }
     )
 
     assert row == (
-        *("billing", "10,000+", "3", "0", "0", "10 min", 0, "", "5 at once, 2 of a key", "paused"),
+        *("billing", "10,000+", "3", "0", "0", "10 min", 0, 3, "5 at once, 2 of a key", "paused"),
     )
