@@ -34,7 +34,7 @@ class Play:
     holder: Client
     queue: str
     folder: Path
-    database: Database
+    fixtures: pytest.FixtureRequest
 
     def ok(self, *words: str, **environment: str) -> str:
         """What a command that must succeed prints."""
@@ -44,7 +44,8 @@ class Play:
 
     def on_database(self, *words: str, code: int = 0) -> Ended:
         """A command on a database of the test's own."""
-        ended = self.dibs(*words, DATABASE_URL=self.database.owner_url)
+        database: Database = self.fixtures.getfixturevalue("database")
+        ended = self.dibs(*words, DATABASE_URL=database.owner_url)
         assert ended.code == code, ended.err
         return ended
 
@@ -74,9 +75,9 @@ def play(
     holder: Client,
     queue: str,
     tmp_path: Path,
-    database: Database,
+    request: pytest.FixtureRequest,
 ) -> Play:
-    return Play(Dibs(stage, command_line), web, holder, queue, tmp_path, database)
+    return Play(Dibs(stage, command_line), web, holder, queue, tmp_path, request)
 
 
 def audit_acts(play: Play) -> None:
