@@ -90,6 +90,7 @@ def test_a_refusal_is_told_and_the_others_are_done(
         (other, "pending"),
     ]
     assert [line["refused"] is None for line in lines] == [True, False, False, False, True]
+    assert lines[2]["refused"] == "this is no run's id"
     assert "(run-not-found)" in lines[3]["refused"]
 
 
