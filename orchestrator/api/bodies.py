@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.desk.explanation import Explanation
 from orchestrator.desk.report_desk import ReportAnswer
 from orchestrator.desk.snapshot_watch import OldSnapshot
 from orchestrator.store.events import Event
@@ -58,6 +59,20 @@ def run_body(run: Run) -> Body:
         "createdAt": run.created_at,
         "startedAt": run.started_at,
         "finishedAt": run.finished_at,
+    }
+
+
+def explanation_body(explanation: Explanation) -> Body:
+    """Why a run does not execute now."""
+    return {
+        "runState": explanation.run_state,
+        "executing": explanation.is_executing,
+        "reason": explanation.reason,
+        "text": explanation.text,
+        "gates": [
+            {"gate": each.gate, "open": each.is_open, "text": each.text}
+            for each in explanation.gates
+        ],
     }
 
 
