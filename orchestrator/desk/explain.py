@@ -37,8 +37,11 @@ def explain(facts: RunFacts) -> Explanation:
     is_executing = facts.run.run_state in LEASED and not shut
     if shut:
         reason, text = str(shut[0].gate), shut[0].text
+    elif is_executing:
+        reason, text = EXECUTING, gates[0].text
     else:
-        reason, text = EXECUTING if is_executing else NEXT, gates[-1].text
+        reason = NEXT
+        text = f"Nothing is in its way: the next claim from queue {facts.run.step_queue} gets it."
     if others := shut[1:]:
         text += f" {_also(others)}"
     return Explanation(facts.run.run_state, is_executing, reason, text, tuple(gates))

@@ -40,7 +40,7 @@ def limit(facts: RunFacts, queue: StepQueue) -> GateSeen:
     told = [_leases(facts, queue), _rate(facts, queue), _key(facts)]
     said = [each for each in told if each is not None]
     shut = [text for is_open, text in said if not is_open]
-    text = " ".join(shut or [text for _, text in said])
+    text = " ".join(dict.fromkeys(shut or [text for _, text in said]))
     return GateSeen(Gate.LIMIT, not shut, text or f"Queue {facts.run.step_queue} has no limits.")
 
 
@@ -86,12 +86,10 @@ def position(facts: RunFacts, queue: StepQueue, ahead: int) -> GateSeen:
     if not queue.is_covered:
         return _untold(Gate.POSITION, facts, is_open=not ahead)
     if not ahead:
-        text = f"No run of queue {run.step_queue} is before it: it is the next to be claimed."
-        return GateSeen(Gate.POSITION, True, text)
-    are = "is" if ahead == 1 else "are"
-    text = (
-        f"{_at_least(ahead)} of queue {run.step_queue} {are} before it. {_estimate(queue, ahead)}"
-    )
+        return GateSeen(Gate.POSITION, True, f"No run of queue {run.step_queue} is before it.")
+    queued = f"of queue {run.step_queue}"
+    are = _at_least(ahead, f"run {queued} is", f"runs {queued} are")
+    text = f"{are} before it. {_estimate(queue, ahead)}"
     return GateSeen(Gate.POSITION, False, text)
 
 

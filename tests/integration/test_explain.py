@@ -55,7 +55,9 @@ def test_nothing_is_in_the_way_of_the_next(face: Face) -> None:
 
     assert (explanation["runState"], explanation["executing"]) == ("pending", False)
     assert (explanation["reason"], shut(explanation)) == ("next", [])
-    assert "it is the next to be claimed" in explanation["text"]
+    assert explanation["text"] == (
+        f"Nothing is in its way: the next claim from queue {run['queue']} gets it."
+    )
     assert [each["gate"] for each in explanation["gates"]] == [
         "due-time", "queue-paused", "limit", "not-served", "slots-busy", "position"
     ]  # fmt: skip
