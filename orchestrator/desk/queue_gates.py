@@ -118,8 +118,8 @@ def _leases(facts: RunFacts, queue: StepQueue) -> tuple[bool, str] | None:
     rest = [f"others: {leases - told:,}"] if by and leases > told else []
     held = f" ({', '.join(by + rest)})" if by else ""
     return leases < most, (
-        f"{leases:,} of the {counted(most, 'lease')} at once that queue {facts.run.step_queue}"
-        f" allows {'is' if leases == 1 else 'are'} held{held}."
+        f"Queue {facts.run.step_queue} allows {counted(most, 'lease')} at once, and {leases:,}"
+        f" {'is' if leases == 1 else 'are'} held{held}."
     )
 
 
@@ -129,7 +129,10 @@ def _rate(facts: RunFacts, queue: StepQueue) -> tuple[bool, str] | None:
     granted, rate = queue.limits.granted, queue.limits.rate_per_second
     if not queue.is_covered:
         return granted < rate, _untold_text(facts)
-    text = f"{granted:,} of the {rate:,} leases that it grants in a second were granted just now"
+    text = (
+        f"Queue {facts.run.step_queue} grants {counted(rate, 'lease')} in any second, and"
+        f" {granted:,} {'was' if granted == 1 else 'were'} granted just now"
+    )
     if granted < rate:
         return True, f"{text}."
     soon = queue.limits.oldest_for_seconds or COUNTS_FOR_SECONDS

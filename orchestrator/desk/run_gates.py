@@ -67,7 +67,8 @@ def due_time(facts: RunFacts) -> GateSeen:
     if run.run_state != RunState.SCHEDULED:
         return GateSeen(Gate.DUE_TIME, True, f"It has been due since {utc(run.available_at)}.")
     if run.available_at is not None and run.available_at <= around.now:
-        text = f"It has been due since {utc(run.available_at)}; {_keeper_comes(facts)}."
+        comes = _asleep(facts) or "the keeper makes it pending within a second"
+        text = f"It has been due since {utc(run.available_at)}; {comes}."
     else:
         text = f"It is due at {utc(run.available_at)}: {_why_scheduled(facts)}"
     return GateSeen(Gate.DUE_TIME, False, text)
@@ -112,14 +113,19 @@ def _taken(facts: RunFacts) -> str:
             f"There was an outage until {utc(around.amnesty_since)}, so nobody loses it before"
             f" {utc(amnesty_ends)}."
         )
-    return f"For taking it back, {_keeper_comes(facts)}."
+    if (asleep := _asleep(facts)) is not None:
+        return f"It stays so while {asleep}."
+    return "The keeper takes it back within a second."
 
 
-def _keeper_comes(facts: RunFacts) -> str:
+def _asleep(facts: RunFacts) -> str | None:
+    """That no keeper does what the clock brings; None when one does."""
     last_tick_at = facts.around.last_tick_at
-    if last_tick_at is None or facts.around.now - last_tick_at > timedelta(seconds=_AWAKE_SECONDS):
-        return f"no keeper is awake: the last one ticked {utc(last_tick_at)}"
-    return "the keeper comes by within a second"
+    if last_tick_at is None:
+        return "no keeper has ticked yet"
+    if facts.around.now - last_tick_at > timedelta(seconds=_AWAKE_SECONDS):
+        return f"no keeper is awake: the last one ticked at {utc(last_tick_at)}"
+    return None
 
 
 def _silent_seconds(facts: RunFacts, expires_at: datetime) -> float | None:

@@ -152,7 +152,7 @@ def test_who_holds_a_lease_is_told_to_whom_sees_its_run(
 
     all_told, told = (explained(who, run_id) for who in (ops, narrow[Role.VIEWER]))
 
-    allows = f"1 of the 1 lease at once that queue {queue} allows is held"
+    allows = f"Queue {queue} allows 1 lease at once, and 1 is held"
     assert taken["run"]["id"] == theirs
     assert all_told["text"].startswith(f"{allows} (executor:hidden-{queue}: 1).")
     assert told["text"].startswith(f"{allows}.")

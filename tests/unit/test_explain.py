@@ -120,19 +120,20 @@ def shut(explanation: Explanation) -> list[str]:
             held(lease_expires_at=ago(1)),
             "held",
             "fleet:one held it until 2026-11-22 13:26:57 UTC and did not renew."
-            " For taking it back, the keeper comes by within a second.",
+            " The keeper takes it back within a second.",
         ),
         (
             held(replace(AROUND, last_tick_at=ago(6)), lease_expires_at=ago(1)),
             "held",
             "fleet:one held it until 2026-11-22 13:26:57 UTC and did not renew."
-            " For taking it back, no keeper is awake: the last one ticked 2026-11-22 13:26:52 UTC.",
+            " It stays so while no keeper is awake: the last one ticked at"
+            " 2026-11-22 13:26:52 UTC.",
         ),
         (
             held(replace(AROUND, last_tick_at=None), lease_expires_at=ago(1)),
             "held",
             "fleet:one held it until 2026-11-22 13:26:57 UTC and did not renew."
-            " For taking it back, no keeper is awake: the last one ticked never.",
+            " It stays so while no keeper has ticked yet.",
         ),
         (
             held(replace(AROUND, amnesty_since=ago(10)), lease_expires_at=ago(1)),
@@ -145,7 +146,7 @@ def shut(explanation: Explanation) -> list[str]:
             held(replace(AROUND, amnesty_since=ago(31)), lease_expires_at=ago(1)),
             "held",
             "fleet:one held it until 2026-11-22 13:26:57 UTC and did not renew."
-            " For taking it back, the keeper comes by within a second.",
+            " The keeper takes it back within a second.",
         ),
         (
             with_queue(
@@ -155,13 +156,13 @@ def shut(explanation: Explanation) -> list[str]:
                 ),
             ),
             "limit",
-            "4 of the 3 leases at once that queue billing allows are held"
+            "Queue billing allows 3 leases at once, and 4 are held"
             " (fleet:one: 2, fleet:two: 1, others: 1).",
         ),
         (
             with_queue(limits=RATE),
             "limit",
-            "5 of the 5 leases that it grants in a second were granted just now;"
+            "Queue billing grants 5 leases in any second, and 5 were granted just now;"
             " it grants more within 0.7 s.",
         ),
         (
@@ -229,8 +230,8 @@ def test_limits_that_leave_room_are_told_too() -> None:
     (text,) = (gate.text for gate in explain(facts).gates if gate.gate == "limit")
 
     assert text == (
-        "1 of the 3 leases at once that queue billing allows is held (fleet:one: 1)."
-        " 0 of the 5 leases that it grants in a second were granted just now."
+        "Queue billing allows 3 leases at once, and 1 is held (fleet:one: 1)."
+        " Queue billing grants 5 leases in any second, and 0 were granted just now."
     )
 
 
