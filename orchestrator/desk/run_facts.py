@@ -107,6 +107,6 @@ def _step_queue(connection: Connection, run: Run, onlooker: Onlooker) -> StepQue
         told = (each for each in leased.holders if covers(onlooker.queue_patterns, each.queue))
         leased = replace(leased, holders=tuple(told))
     groups = explain.groups_polling(connection, run.step_queue, step_type=run.step_type)
-    if not (onlooker.sees_executors and is_covered):
+    if not onlooker.sees_executors:
         groups = [replace(group, names=()) for group in groups]
     return StepQueue(seen, leased, tuple(groups), is_covered)

@@ -96,6 +96,12 @@ def shut(explanation: Explanation) -> list[str]:
             " until 2026-11-22 13:27:23 UTC unless it renews.",
         ),
         (
+            held(lease_expires_at=ago(-15)),
+            "executing",
+            "fleet:one has held it since 2026-11-22 13:26:53 UTC and executes it;"
+            " until 2026-11-22 13:27:13 UTC unless it renews.",
+        ),
+        (
             held(run_state="loading"),
             "executing",
             "fleet:one has held it since 2026-11-22 13:26:53 UTC and has not confirmed yet that it"
@@ -147,6 +153,20 @@ def shut(explanation: Explanation) -> list[str]:
             "held",
             "fleet:one held it until 2026-11-22 13:26:57 UTC and did not renew."
             " The keeper takes it back within a second.",
+        ),
+        (
+            replace(
+                PENDING,
+                run=RUN._replace(
+                    run_state="waiting",
+                    waiting_for=json({"reason": "outcome-unknown"}),
+                    abort_requested_at=ago(90),
+                ),
+                ahead=None,
+            ),
+            "outcome-unknown",
+            "Since 2026-11-22 13:25:58 UTC it is not known whether its mutating step pay has"
+            " happened; only resolve moves it. An abort was asked for at 2026-11-22 13:25:28 UTC.",
         ),
         (
             with_queue(
