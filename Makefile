@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-api timing lint format lock audit sbom clean bench bench-peers bench-backlog
+.PHONY: help setup run test test-all test-api timing lint format lock audit sbom docs vendor clean bench bench-peers bench-backlog
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -62,6 +62,16 @@ sbom: setup ## Write CycloneDX lists of what each program consists of, with hash
 	@mkdir -p $(SBOM)
 	@$(call listed,orchestrator)
 	@$(call listed,executor)
+
+docs: setup ## Write docs/reference from the code, and all of docs/ as HTML into dist/docs
+	@$(bin)/python -m docs._build $(ARGS)
+
+HTMX ?= 4.0.1
+vendored := orchestrator/pages/static/htmx.min.js
+vendor: ## Take htmx from its npm package into the pages' own files (HTMX=4.0.1)
+	@dir=$$(mktemp -d) && npm pack --silent --pack-destination $$dir htmx.org@$(HTMX) >/dev/null \
+	  && tar -xzf $$dir/htmx.org-$(HTMX).tgz -C $$dir && cp $$dir/package/dist/htmx.min.js $(vendored) \
+	  && rm -r $$dir && sha256sum $(vendored)
 
 clean: ## Remove .venv and the tools' caches (the data in .dibs stays)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -31,7 +31,9 @@ from orchestrator.api.stored_tokens import StoredTokens
 from orchestrator.api.tokens import Tokens
 from orchestrator.api.whoami import whoami
 from orchestrator.api.workflows import workflows
+from orchestrator.desk.activity import Activity
 from orchestrator.desk.bell import Bell
+from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import CreateDesk
 from orchestrator.desk.keeper import Keeper
@@ -137,6 +139,8 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
             limit=(settings.threads - settings.parked_claims) // 2,
             draining=draining,
         ),
+        census=CensusDesk(database),
+        activity=Activity(database),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),

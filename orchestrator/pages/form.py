@@ -23,6 +23,8 @@ FORM_LIMIT_BYTES: Final = 16 * 1024
 MOST_FIELDS: Final = 32
 # A page may stay open for as long, and what is sent from it then is still meant.
 FORM_SECONDS: Final = 4 * 60 * 60
+# A page that is asked for again is the same as long as nothing has changed.
+FORM_STEADY_SECONDS: Final = 10 * 60
 TOKEN_FIELD: Final = "form-token"  # noqa: S105 - a field's name
 
 strangers = Strangers()
@@ -79,7 +81,7 @@ def read_strangers_form(environ: WSGIEnvironment) -> Form:
 
 def form_token(session: Session) -> str:
     """What a form of this session must bring along."""
-    return _seal(session).put("form", seconds=FORM_SECONDS)
+    return _seal(session).put("form", seconds=FORM_SECONDS, steady_seconds=FORM_STEADY_SECONDS)
 
 
 def require_form_token(form: Form, session: Session) -> None:

@@ -29,7 +29,7 @@ def show_home() -> Response:
 
 @pages.get("/runs")
 @page(WATCHERS)
-def find_run() -> Response:
+def show_runs() -> Response:
     """To the run with this id, if it is an id."""
-    run_id = run_id_of(request.args.get("id", "").strip().lower())
+    run_id = run_id_of(request.args.get("search", "").strip().lower())
     return go_to(address_of("show_run", run_id=run_id))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from flask import Response
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from orchestrator.errors import RunNotFound
 from orchestrator.lifecycle import OVER, WaitingReason
 from orchestrator.pages.blueprint import form, page, pages
 from orchestrator.pages.form import Form
-from orchestrator.pages.template import address_of, go_to, screen
+from orchestrator.pages.template import address_of, go_to, key_of_form, screen
 from orchestrator.store.acts import Act
 from orchestrator.store.events import Event, newest_events
 from orchestrator.store.excerpts import (
@@ -76,7 +76,7 @@ def show_run(run_id: str) -> Response:
         steps_shown=STEPS_SHOWN,
         events_shown=EVENTS_SHOWN,
         may_abort=who.role in OPERATORS and _can_be_aborted(seen.run),
-        key=uuid4(),
+        key=key_of_form("abort", f"{seen.run.id} {seen.run.version}"),
     )
 
 

@@ -27,9 +27,16 @@ class Seal:
         )
         self._clock = clock
 
-    def put(self, text: str, *, seconds: int) -> str:
-        """The text, good for so long. It is signed, not hidden."""
-        return self._signer.sign(f"{text}.{int(self._clock()) + seconds}").decode()
+    def put(self, text: str, *, seconds: int, steady_seconds: int = 1) -> str:
+        """
+        The text, good for so long. It is signed, not hidden.
+
+        Args:
+            steady_seconds: Who asks again within as many seconds mostly gets the same, which
+                then is good for up to so much less.
+        """
+        now = int(self._clock())
+        return self._signer.sign(f"{text}.{now - now % steady_seconds + seconds}").decode()
 
     def read(self, sealed: str) -> str | None:
         """The text; None when it is not what `put` made here, or its time is over."""

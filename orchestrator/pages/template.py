@@ -1,13 +1,20 @@
 """Templates: every value is escaped, and every character of it can be seen.
 
 Both are the environment's doing, not the templates': none can forget them.
+
+What a page shows of the moment stands in a template of its own, of the same name below
+`live/`. The browser asks for it again and again (`static/live.js`): then it alone is
+rendered, and sent when it has changed. So nothing may stand in it that changes by itself:
+an age is written as the moment it counts from, and counted by the browser.
 """
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID, uuid5
 
 from flask import Response, g, request, url_for
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,10 +25,17 @@ from orchestrator.api.context import services
 from orchestrator.pages.assets import asset_name
 from orchestrator.pages.blueprint import pages
 from orchestrator.pages.form import TOKEN_FIELD, form_token
+from orchestrator.pages.navigation import navigation
 from orchestrator.pages.session import current_session
 from orchestrator.store.records import text_of
 from orchestrator.visible_text import visible
 
+LIVE_HEADER: Final = "HX-Request"
+_HTML: Final = "text/html; charset=utf-8"
+_SHOWN_OF_A_HASH: Final = 20
+_FOLDER: Final = Path(__file__).parent / "templates"
+_LIVE_PARTS: Final = frozenset(f"live/{part.name}" for part in (_FOLDER / "live").iterdir())
+_KEYS: Final = UUID("5e0d1c2a-3f4b-5c6d-8e7f-9a0b1c2d3e4f")
 # Browsers break no line at these in text, and `<pre>` needs them.
 _KEPT: Final = "\n\t"
 
@@ -32,16 +46,47 @@ def address_of(view: str, **parts: Any) -> str:
 
 
 def screen(template: str, status: int = 200, **values: Any) -> Response:
-    """A page, rendered."""
+    """A page, rendered; of one that is looked at already, what has changed since."""
     who = g.get("caller")
-    html = _environment.get_template(template).render(
-        who=who,
-        form_token=form_token(current_session()) if who else None,
-        status=status,
-        here=(request.endpoint or "").rpartition(".")[2],
-        **values,
-    )
-    return WholeAnswer(html, status, content_type="text/html; charset=utf-8")
+    values |= {
+        "who": who,
+        "form_token": form_token(current_session()) if who else None,
+        "status": status,
+        "here": (request.endpoint or "").rpartition(".")[2],
+        "pages": navigation() if who else (),
+        "now": datetime.now(UTC),
+        "looked_at": services().settings.path_prefix + request.full_path.rstrip("?"),
+    }
+    live = _live_part(template, values)
+    tag = hashlib.sha256(live.encode()).hexdigest()[:_SHOWN_OF_A_HASH] if live else None
+    if status == 200 and live is not None and request.headers.get(LIVE_HEADER) == "true":
+        if request.headers.get("If-None-Match") == f'"{tag}"':
+            answered: Response = WholeAnswer(b"", 304)
+        else:
+            answered = WholeAnswer(live, content_type=_HTML)
+        answered.headers["ETag"] = f'"{tag}"'
+        return answered
+    # Rendered by this environment: what needed escaping is escaped.
+    markup = None if live is None else Markup(live)  # noqa: S704
+    values |= {"live": markup, "live_tag": tag}
+    html = _environment.get_template(template).render(values)
+    return WholeAnswer(html, status, content_type=_HTML)
+
+
+def key_of_form(act: str, seen: str) -> UUID:
+    """
+    The key under which a form is done once, however often it is sent.
+
+    Args:
+        seen: What the form was made for: the run and its version, mostly. The same page
+            shown again has the same key, so that nothing changes in it by itself.
+    """
+    return uuid5(_KEYS, f"{current_session().id} {act} {seen}")
+
+
+def _live_part(template: str, values: dict[str, Any]) -> str | None:
+    part = f"live/{template}"
+    return _environment.get_template(part).render(values) if part in _LIVE_PARTS else None
 
 
 def go_to(address: str) -> Response:
@@ -60,7 +105,7 @@ def _clock(at: datetime) -> str:
 
 
 _environment: Final = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    loader=FileSystemLoader(_FOLDER),
     autoescape=True,
     undefined=StrictUndefined,
     finalize=_shown,

@@ -6,9 +6,14 @@ from typing import Any
 import pytest
 
 from orchestrator.lifecycle import Role
-from orchestrator.pages.form import FORM_LIMIT_BYTES, FORM_SECONDS, TOKEN_FIELD
+from orchestrator.pages.form import (
+    FORM_LIMIT_BYTES,
+    FORM_SECONDS,
+    FORM_STEADY_SECONDS,
+    TOKEN_FIELD,
+)
 from orchestrator.pages.seal import Seal
-from orchestrator.pages.session import COOKIE
+from orchestrator.pages.session import COOKIE, SESSION_SECONDS
 from tests.acceptance.client import Client
 from tests.acceptance.processes import SECRET_KEY
 from tests.acceptance.stage import Stage
@@ -122,7 +127,8 @@ def test_a_form_is_good_for_hours(operator: Browser, ops: Client, run_id: str) -
     ends_at = int(form.fields[TOKEN_FIELD].split(".")[1])
     answer = operator.send(form, **{TOKEN_FIELD: form_token(session_id_of(operator), seconds=60)})
 
-    assert ends_at > int(operator.http.cookies[COOKIE].split(".")[2]) - 12 * 3600 + FORM_SECONDS - 9
+    began = int(operator.http.cookies[COOKIE].split(".")[2]) - SESSION_SECONDS
+    assert ends_at > began + FORM_SECONDS - FORM_STEADY_SECONDS - 9
     assert answer.status_code == 303
 
 

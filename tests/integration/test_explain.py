@@ -484,9 +484,26 @@ def test_the_runs_before_it_are_counted(face: Face) -> None:
     assert [each["text"].partition(" of queue")[0] for each in explanations[1:]] == [
         "1 run", "2 runs", "3 runs"
     ]  # fmt: skip
-    assert "How soon its turn comes cannot be said" in explanations[-1]["text"]
+    assert "When its turn comes cannot be said" in explanations[-1]["text"]
     face.limit(queue, ratePerSecond=1)
     assert "At the queue's rate that takes 3 s at least." in explain(face, third["id"])["text"]
+    face.sql(
+        'INSERT INTO activity ("spanSeconds", "beganAt", queue, claimed)'
+        " VALUES (60, date_trunc('minute', clock_timestamp() - interval '2 minutes'), %s, 7)",
+        queue,
+    )
+    assert "7 runs were claimed from it in the last " in explain(face, third["id"])["text"]
+
+
+def test_an_executor_that_names_no_queues_may_or_may_not_serve_it(face: Face) -> None:
+    session = str(uuid4())
+    face.register(session, queues=[])
+    run = face.create("refund")
+
+    text = text_of(explain(face, run["id"]), "not-served")
+
+    assert "registered without a word on which queues it polls" in text
+    face.sql("DELETE FROM executors WHERE session = %s", session)
 
 
 def test_every_gate_that_is_shut_is_named(face: Face) -> None:
