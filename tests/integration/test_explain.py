@@ -489,8 +489,10 @@ def test_the_runs_before_it_are_counted(face: Face) -> None:
     assert "At the queue's rate that takes 3 s at least." in explain(face, third["id"])["text"]
     face.sql(
         'INSERT INTO activity ("spanSeconds", "beganAt", queue, claimed)'
-        " VALUES (60, date_trunc('minute', clock_timestamp() - interval '2 minutes'), %s, 7)",
+        " SELECT 60, date_trunc('minute', clock_timestamp() - interval '2 minutes'), n.queue, 7"
+        "   FROM unnest(ARRAY[%s, %s]) AS n(queue)",
         queue,
+        f"not-{queue}",
     )
     assert "7 runs were claimed from it in the last " in explain(face, third["id"])["text"]
 
