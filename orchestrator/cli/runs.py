@@ -17,6 +17,7 @@ from orchestrator.cli.output import (
 )
 from orchestrator.cli.run_acts import abort, retry
 from orchestrator.cli.run_argument import run_argument
+from orchestrator.cli.run_explain import explain
 from orchestrator.cli.run_list import list_runs
 from orchestrator.cli.run_wait import wait
 from orchestrator.cli.table import STATE_STYLES, Column
@@ -37,7 +38,7 @@ def runs() -> None:
     """
 
 
-for command in (list_runs, wait, abort, retry):
+for command in (list_runs, explain, wait, abort, retry):
     runs.add_command(command)
 
 
