@@ -33,6 +33,8 @@ class Figures:
     """
     What is so now, and what happened in the last hour; of the queues that may be seen.
 
+    The minute that is not over counts, but is no point of `hour`.
+
     Attributes:
         oldest_at: Since when the oldest has been due of those that are claimed next.
         hour: Each of the last minutes that are over.
@@ -109,16 +111,17 @@ def overview(
     """
 
     def look(connection: Connection) -> Overview:
-        def over(span_seconds: int, points: int) -> Sequence[Point]:
-            # The last one is not over, and would look like a fall.
+        def lately(span_seconds: int, points: int) -> Sequence[Point]:
             return series(
                 connection,
                 span_seconds=span_seconds,
                 points=points + 1,
                 queue_patterns=queue_patterns,
-            )[:-1]
+            )
 
-        hour = over(MINUTE, MINUTES)
+        # The last point of a series is not over: as part of a line it would look like a fall.
+        hour = lately(MINUTE, MINUTES)
+        is_the_hour = (span_seconds, points) == (MINUTE, MINUTES)
         return Overview(
             _figures(counted, queue_patterns, hour),
             Attention(
@@ -126,7 +129,7 @@ def overview(
                 _quarantined(connection, queue_patterns),
                 _late(counted, queue_patterns),
             ),
-            hour if (span_seconds, points) == (MINUTE, MINUTES) else over(span_seconds, points),
+            (hour if is_the_hour else lately(span_seconds, points))[:-1],
         )
 
     return transact(database.work, look)
@@ -138,10 +141,10 @@ def _figures(counted: Census, queue_patterns: tuple[str, ...], hour: Sequence[Po
     return Figures(
         waiting=sum((each.count(RunState.PENDING) for each in queues), start=NONE),
         running=sum((each.leases for each in queues), start=NONE),
-        finished=sum(point.numbers[Counted.FINISHED] for point in hour),
-        failed=sum(point.numbers[Counted.FAILED] for point in hour),
+        finished=sum(point.numbers[Counted.FINISHED] for point in hour[1:]),
+        failed=sum(point.numbers[Counted.FAILED] for point in hour[1:]),
         oldest_at=_since(counted, max((each for each in oldest if each is not None), default=None)),
-        hour=hour,
+        hour=hour[:-1],
     )
 
 
