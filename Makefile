@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-api timing lint format lock audit sbom vendor clean bench bench-peers bench-backlog
+.PHONY: help setup run test test-all test-api timing lint format lock audit sbom docs vendor clean bench bench-peers bench-backlog
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -62,6 +62,9 @@ sbom: setup ## Write CycloneDX lists of what each program consists of, with hash
 	@mkdir -p $(SBOM)
 	@$(call listed,orchestrator)
 	@$(call listed,executor)
+
+docs: setup ## Write docs/reference from the code, and all of docs/ as HTML into dist/docs
+	@$(bin)/python -m docs._build $(ARGS)
 
 HTMX ?= 4.0.1
 vendored := orchestrator/pages/static/htmx.min.js

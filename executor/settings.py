@@ -79,35 +79,88 @@ class Settings(BaseSettings):
     )
 
     orchestrator_url: Annotated[str, AfterValidator(_url)] = Field(
-        validation_alias="ORCHESTRATOR_URL"
+        validation_alias="ORCHESTRATOR_URL", description="where the orchestrator is"
     )
-    token: SecretStr = Field(validation_alias="EXECUTOR_TOKEN")
-    instance: Name = Field(default_factory=_instance_of_this_host, validation_alias="EXECUTOR_NAME")
+    token: SecretStr = Field(
+        validation_alias="EXECUTOR_TOKEN", description="a token with the role executor"
+    )
+    instance: Name = Field(
+        default_factory=_instance_of_this_host,
+        validation_alias="EXECUTOR_NAME",
+        description="its instance among the executors of the token; this host's name unless set",
+    )
     queues: Annotated[
         tuple[Name, ...], NoDecode, BeforeValidator(_comma_separated), Field(min_length=1)
-    ] = Field(default=("default",), validation_alias="EXECUTOR_QUEUES")
-    slots: int = Field(default=8, ge=1, le=500, validation_alias="EXECUTOR_SLOTS")
-    lease_seconds: int = Field(default=30, ge=2, le=3600, validation_alias="EXECUTOR_LEASE_SECONDS")
+    ] = Field(
+        default=("default",),
+        validation_alias="EXECUTOR_QUEUES",
+        description="the queues it claims from, with commas between",
+    )
+    slots: int = Field(
+        default=8,
+        ge=1,
+        le=500,
+        validation_alias="EXECUTOR_SLOTS",
+        description="runs that it executes at once",
+    )
+    lease_seconds: int = Field(
+        default=30,
+        ge=2,
+        le=3600,
+        validation_alias="EXECUTOR_LEASE_SECONDS",
+        description="for so long a run is its own without a sign of life",
+    )
     poll_interval_seconds: float = Field(
-        default=5.0, ge=0.05, le=300, validation_alias="EXECUTOR_POLL_INTERVAL_S"
+        default=5.0,
+        ge=0.05,
+        le=300,
+        validation_alias="EXECUTOR_POLL_INTERVAL_S",
+        description="the longest pause between claims, in seconds",
     )
     stop_timeout_seconds: float = Field(
-        default=25.0, ge=0, le=86400, validation_alias="EXECUTOR_STOP_TIMEOUT_S"
+        default=25.0,
+        ge=0,
+        le=86400,
+        validation_alias="EXECUTOR_STOP_TIMEOUT_S",
+        description="seconds that running work may take after SIGTERM, before it is given back",
     )
-    chain_limit: int = Field(default=50, ge=0, validation_alias="EXECUTOR_CHAIN_LIMIT")
-    http_host: str = Field(default="127.0.0.1", validation_alias="EXECUTOR_HTTP_HOST")
-    http_port: int = Field(default=3400, ge=0, le=65535, validation_alias="EXECUTOR_HTTP_PORT")
+    chain_limit: int = Field(
+        default=50,
+        ge=0,
+        validation_alias="EXECUTOR_CHAIN_LIMIT",
+        description="steps that may follow a run's first one here under one lease; 0: any number",
+    )
+    http_host: str = Field(
+        default="127.0.0.1",
+        validation_alias="EXECUTOR_HTTP_HOST",
+        description="where its HTTP face listens",
+    )
+    http_port: int = Field(
+        default=3400,
+        ge=0,
+        le=65535,
+        validation_alias="EXECUTOR_HTTP_PORT",
+        description="the face's port; 0 takes a free one",
+    )
     in_flight_status: Annotated[int, AfterValidator(_in_flight_status)] = Field(
-        default=400, validation_alias="EXECUTOR_IN_FLIGHT_STATUS"
+        default=400,
+        validation_alias="EXECUTOR_IN_FLIGHT_STATUS",
+        description="what a trigger of a run that is in flight here is answered: 400 or 409",
     )
     strangers_per_second: float = Field(
-        default=5.0, ge=0.1, le=1000, validation_alias="EXECUTOR_STRANGERS_PER_SECOND"
+        default=5.0,
+        ge=0.1,
+        le=1000,
+        validation_alias="EXECUTOR_STRANGERS_PER_SECOND",
+        description="requests of callers that are not known yet, for each address",
     )
     replaces: Annotated[str | None, AfterValidator(_others)] = Field(
-        default=None, validation_alias="EXECUTOR_REPLACES"
+        default=None,
+        validation_alias="EXECUTOR_REPLACES",
+        description="`others`: no other process of this name lives; their runs come back at once",
     )
     log_level: Annotated[str, AfterValidator(_log_level)] = Field(
-        default="info", validation_alias="LOG_LEVEL"
+        default="info", validation_alias="LOG_LEVEL", description="debug, info, warning or error"
     )
 
 

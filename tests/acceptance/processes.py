@@ -20,6 +20,11 @@ END_SECONDS = 15.0
 SECRET_KEY = "only for tests, the same for all"
 
 
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module."""
+    return [sys.executable, "-m", module, *arguments]
+
+
 class Program:
     """One process, which may be started again; it ends with the tests, whatever happens."""
 
@@ -28,7 +33,7 @@ class Program:
     ) -> None:
         self.name = name
         self.log_file = log_file
-        self._command = [sys.executable, "-m", *command]
+        self._command = command
         self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -119,8 +124,8 @@ class Orchestrator(Program):
         }
         super().__init__(
             name,
-            ["orchestrator", "serve", "--port", str(port)],
-            _environment(settings),
+            python("orchestrator", "serve", "--port", str(port)),
+            environment(settings),
             log_directory / f"{name}.log",
         )
 
@@ -153,8 +158,8 @@ class Executor(Program):
         self._clients: list[Client] = []
         super().__init__(
             name,
-            ["executor", "run", "tests.acceptance.handlers:app"],
-            _environment({"EXECUTOR_NAME": name, "EXECUTOR_HTTP_PORT": "0", **settings}),
+            python("executor", "run", "tests.acceptance.handlers:app"),
+            environment({"EXECUTOR_NAME": name, "EXECUTOR_HTTP_PORT": "0", **settings}),
             log_directory / f"executor-{name}.log",
         )
 
@@ -191,7 +196,7 @@ class Executor(Program):
         return started[-1] if len(started) == self._starts else None
 
 
-def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without what would steer ours, and these settings."""
     ours = ("DIBS_", "EXECUTOR_", "PG", "DATABASE_URL", "ORCHESTRATOR_URL", "OTEL_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}

@@ -10,7 +10,7 @@ import pytest
 import executor.samples
 from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client, Json
-from tests.acceptance.processes import Program
+from tests.acceptance.processes import Program, python
 from tests.acceptance.stage import LEASE_SECONDS, Stage, check_all_ledgers
 from tests.acceptance.waiting import eventually
 from tests.command_line import CommandLine
@@ -40,7 +40,7 @@ def samples(
         DIBS_TOKEN=stage.tokens[Role.OPERATOR],
     )
     assert applied.code == 0, applied.err
-    command = ["executor", "run", "executor.samples:app"]
+    command = python("executor", "run", "executor.samples:app")
     environment = {**os.environ, "PYTHONWARNINGS": "default", **settings}
     program = Program("samples", command, environment, tmp_path / "samples.log")
     program.start()

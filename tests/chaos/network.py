@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.acceptance.processes import Program
+from tests.acceptance.processes import Program, python
 from tests.acceptance.waiting import eventually
 from tests.chaos.fates import Rates
 from tests.chaos.history import History
@@ -27,7 +27,7 @@ class Network(Program):
         options = Options((upstream.hostname, upstream.port), self.history.path, seed, dict(rates))
         super().__init__(
             "network",
-            ["tests.chaos.proxy", options.to_json()],
+            python("tests.chaos.proxy", options.to_json()),
             os.environ,
             directory / "network.log",
         )

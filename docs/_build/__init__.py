@@ -1,0 +1,1 @@
+"""The documents: reference pages are made from the code, and all of them into HTML."""
