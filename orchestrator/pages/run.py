@@ -19,6 +19,7 @@ from orchestrator.pages.blueprint import page, pages
 from orchestrator.pages.duration import duration_text
 from orchestrator.pages.event_words import unsaid_detail, words_of
 from orchestrator.pages.life import life_of
+from orchestrator.pages.refused_claims import refused_claims
 from orchestrator.pages.ribbon import ribbon_of
 from orchestrator.pages.run_look import (
     EVENTS_SHOWN,
@@ -94,6 +95,7 @@ def run_screen(run_id: str, *, refused: RefusedForm | None = None) -> Response:
         if who.role in OPERATORS
         else {},
         refused=refused,
+        refused_claims=refused_claims,
         curl=curl,
         duration=duration_text,
     )

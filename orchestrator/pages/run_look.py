@@ -21,6 +21,7 @@ from orchestrator.store.excerpts import (
     step_excerpts,
 )
 from orchestrator.store.records import Run, text_of
+from orchestrator.store.refusals import RunRefusals, refusals_of
 from orchestrator.store.transaction import transact
 
 # What one look at a run costs at most; the API has all of it.
@@ -42,6 +43,7 @@ class Seen:
     payloads: PayloadExcerpts
     steps: list[StepExcerpt]
     events: list[Event]
+    refusals: RunRefusals
     following: tuple[str, ...]
 
 
@@ -62,7 +64,8 @@ def look_at_run(database: Database, run_id: UUID, queue_patterns: tuple[str, ...
             connection, run.id, limit=STEPS_SHOWN + 1, characters=PAYLOAD_CHARACTERS + 1
         )
         events = newest_events(connection, run.id, limit=EVENTS_SHOWN + 1)
-        return Seen(run, payloads, steps, events, _following(connection, run))
+        refusals = refusals_of(connection, run.id)
+        return Seen(run, payloads, steps, events, refusals, _following(connection, run))
 
     return transact(database.work, look)
 
