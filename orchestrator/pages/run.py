@@ -27,6 +27,7 @@ from orchestrator.pages.run_look import (
     STEPS_SHOWN,
     look_at_run,
 )
+from orchestrator.pages.stored_error import StoredError
 from orchestrator.pages.template import address_of, key_of_form, screen
 from orchestrator.pages.typed_input import WHOLE
 from orchestrator.pages.wanted_input import WantedInput
@@ -96,6 +97,7 @@ def run_screen(run_id: str, *, refused: RefusedForm | None = None) -> Response:
         else {},
         refused=refused,
         refused_claims=refused_claims,
+        stored_error=StoredError.of,
         curl=curl,
         duration=duration_text,
     )
