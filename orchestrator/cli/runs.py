@@ -15,6 +15,7 @@ from orchestrator.cli.output import (
     print_table,
     say,
 )
+from orchestrator.cli.run_explain import explain
 from orchestrator.cli.run_wait import run_argument, wait
 
 JSON = JsonValue()
@@ -26,6 +27,7 @@ def runs() -> None:
 
 
 runs.add_command(wait)
+runs.add_command(explain)
 
 
 @runs.command()

@@ -78,6 +78,7 @@ VERBS: Final = {
     "wait": Verb("GET", "?waitSeconds=1", None, CLIENT),
     "events": Verb("GET", "/events", None, CLIENT),
     "steps": Verb("GET", "/steps", None, CLIENT),
+    "explain": Verb("GET", "/explain", None, CLIENT),
     "resume": Verb("POST", "/resume", lambda: {"input": {}}, CLIENT),
     "abort": Verb("POST", "/abort", dict, CLIENT),
     "retry": Verb("POST", "/retry", dict, CLIENT),
