@@ -12,6 +12,9 @@ from orchestrator.api.access import OPERATORS, WATCHERS, caller
 from orchestrator.api.context import services
 from orchestrator.api.parameters import run_id_of
 from orchestrator.api.problems import status_of
+from orchestrator.desk.explain import explain_run
+from orchestrator.desk.explanation import Explanation
+from orchestrator.desk.run_facts import Onlooker
 from orchestrator.errors import DibsError
 from orchestrator.lifecycle import OVER, RunState, WaitingReason
 from orchestrator.pages import curl
@@ -86,6 +89,7 @@ def run_screen(run_id: str, *, refused: RefusedForm | None = None) -> Response:
         payload_characters=PAYLOAD_CHARACTERS,
         steps_shown=STEPS_SHOWN,
         events_shown=EVENTS_SHOWN,
+        explanation=_explanation(run),
         life=life,
         ribbon=ribbon_of(life),
         words_of=words_of,
@@ -116,6 +120,14 @@ def _acts(run: Run) -> tuple[str, ...]:
         return ()
     can_be_aborted = ("abort",) if run.abort_requested_at is None else ()
     return (*(("resume",) if run.run_state == RunState.WAITING else ()), *can_be_aborted)
+
+
+def _explanation(run: Run) -> Explanation | None:
+    """Why a run does not execute now; of one that is over there is nothing to explain."""
+    if run.run_state in OVER:
+        return None
+    onlooker = Onlooker(caller().queues, sees_executors=True)
+    return explain_run(services().database, run.id, onlooker)
 
 
 def _wanted(run: Run) -> WantedInput | None:

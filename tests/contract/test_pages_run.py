@@ -155,3 +155,34 @@ def test_what_is_polled_holds_no_command_and_what_is_over_still_has_its_own(
     assert "curl" not in polled
     assert phases_of(polled) == ["pending", "aborted"]
     assert "aborted by operator: enough" in polled
+
+
+def test_why_it_is_not_executing_is_told_gate_by_gate(
+    viewer: Browser, web: Client, ops: Client, holder: Client, queue: str
+) -> None:
+    run_id = web.create(queue)
+    ops.ask("POST", f"/v1/queues/{queue}/pause")
+    paused = viewer.open(f"/ui/runs/{run_id}").text
+    explained = web.ask("GET", f"/v1/runs/{run_id}/explain")
+    ops.ask("POST", f"/v1/queues/{queue}/resume")
+    holder.claim(queue)
+    held = viewer.open(f"/ui/runs/{run_id}").text
+
+    assert explained["reason"] == "queue-paused"
+    [gates] = re.findall(r'<ul class="plain gates">(.*?)</ul>', paused, re.DOTALL)
+    told = re.findall(r'data-state="(open|shut)">\1</span> <b>([^<]*)</b>', gates)
+    assert told == [
+        ("open" if gate["open"] else "shut", gate["gate"]) for gate in explained["gates"]
+    ]
+    assert ("shut", "queue-paused") in told
+    assert f"Queue {queue} is paused: operator paused it" in unescape(gates)
+    assert "Why it is not executing" not in held
+
+
+def test_of_what_is_over_nothing_is_explained(
+    viewer: Browser, web: Client, ops: Client, queue: str
+) -> None:
+    run_id = web.create(queue)
+    ops.ask("POST", f"/v1/runs/{run_id}/abort")
+
+    assert "Why it is not executing" not in viewer.open(f"/ui/runs/{run_id}").text
