@@ -85,5 +85,11 @@ def test_of_a_long_life_the_last_phases_are_drawn_and_scrolled() -> None:
     assert ribbon.least_pixels == MOST_PHASES * PIXELS_OF_A_PHASE
 
 
+def test_a_clock_that_was_set_back_is_drawn_as_no_time() -> None:
+    [before, after, _] = ribbon_of(waits(-3_600, 0)).segments
+
+    assert before.width == after.width > 0
+
+
 def test_no_life_is_no_ribbon() -> None:
     assert ribbon_of([]).segments == ()
