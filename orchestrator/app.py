@@ -31,6 +31,7 @@ from orchestrator.api.stored_tokens import StoredTokens
 from orchestrator.api.tokens import Tokens
 from orchestrator.api.whoami import whoami
 from orchestrator.api.workflows import workflows
+from orchestrator.desk.activity import Activity
 from orchestrator.desk.bell import Bell
 from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
@@ -139,6 +140,7 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
             draining=draining,
         ),
         census=CensusDesk(database),
+        activity=Activity(database),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),

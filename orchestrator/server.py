@@ -144,6 +144,7 @@ def _start_worker(settings: Settings, server_pid: int) -> Edge:
     bodies = SlowBodies(at_once=max(1, (settings.threads - settings.parked_claims) // 4))
     keeper.start()
     bell.start()
+    services_of(app).activity.start()
     threading.Thread(target=services_of(app).readiness.warn, name="role-watch", daemon=True).start()
     bodies.start()
     # What is there now stays: it need not be looked at again and again.

@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from orchestrator.api.readiness import Readiness
 from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Tokens
+from orchestrator.desk.activity import Activity
 from orchestrator.desk.bell import Bell
 from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
@@ -40,6 +41,7 @@ class Services:
     lease_desk: LeaseDesk
     run_watch: RunWatch
     census: CensusDesk
+    activity: Activity
     signs: SignsOfLife
     keeper: Keeper
     readiness: Readiness

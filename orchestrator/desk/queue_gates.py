@@ -11,13 +11,14 @@ from orchestrator.desk.wording import counted, listed, roughly, utc
 from orchestrator.lifecycle import Gate
 from orchestrator.store.explain import COUNTED_AHEAD, Group
 from orchestrator.store.gates import Key, Standing
-from orchestrator.store.limits import COUNTS_FOR_SECONDS, Limits
-from orchestrator.store.workflows import SEEN_WITHIN_SECONDS
+from orchestrator.store.limits import COUNTS_FOR_SECONDS
+from orchestrator.store.serving import SERVING_SECONDS
 
 _WHY_NOT_SERVING = {
     "draining": "draining",
     "quarantined": "in quarantine",
     "other-types": "without a handler for the step's type",
+    "silent": "registered without a word on which queues it polls",
 }
 
 
@@ -57,7 +58,7 @@ def not_served(facts: RunFacts, queue: StepQueue) -> GateSeen:
         )
         return GateSeen(Gate.NOT_SERVED, True, text)
     text = (
-        f"No active executor that is registered and was seen in the last {SEEN_WITHIN_SECONDS} s"
+        f"No active executor that is registered and was seen in the last {SERVING_SECONDS} s"
         f" serves queue {run.step_queue} and step type {run.step_type}"
     )
     others = "; ".join(_why_not(group) for group in queue.groups)
@@ -161,11 +162,16 @@ def _at_least(ahead: int, one: str, many: str) -> str:
 
 
 def _estimate(queue: StepQueue, ahead: int) -> str:
-    limits: Limits | None = queue.limits
-    if limits is not None and limits.rate_per_second is not None:
-        seconds = ahead / limits.rate_per_second
-        return f"At the queue's rate that takes {roughly(seconds)} at least."
-    return "How soon its turn comes cannot be said: how fast the queue is claimed from is not kept."
+    """How soon its turn comes, by what was claimed lately; at least how late, by the rate."""
+    lately = roughly(queue.claimed_seconds)
+    if queue.claimed:
+        wait = roughly(max(1, ahead * queue.claimed_seconds / queue.claimed))
+        after = f"not before {wait}" if ahead >= COUNTED_AHEAD else f"in about {wait}"
+        were = counted(queue.claimed, "run was", "runs were")
+        return f"{were} claimed from it in the last {lately}: at this pace its turn comes {after}."
+    if queue.limits is not None and (rate := queue.limits.rate_per_second) and ahead >= rate:
+        return f"At the queue's rate that takes {roughly(ahead / rate)} at least."
+    return f"When its turn comes cannot be said: nothing was claimed from it in the last {lately}."
 
 
 def _why_not(group: Group) -> str:

@@ -7,18 +7,23 @@ is for that queue too, and by name of executors only what he may see elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from orchestrator.desk.visibility import visible_run
 from orchestrator.errors import RunNotFound
-from orchestrator.lifecycle import LEASED, OVER, covers
-from orchestrator.store import explain, gates, limits
+from orchestrator.lifecycle import EVERY_QUEUE, LEASED, OVER, covers
+from orchestrator.store import activity, explain, gates, limits
+from orchestrator.store.activity import MINUTE, Counted
 from orchestrator.store.explain import Group, Leased, Surroundings
 from orchestrator.store.gates import Standing
 from orchestrator.store.limits import Limits
 from orchestrator.store.records import Run
+
+# The last one of them is not over.
+_MINUTES_LOOKED_BACK = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +50,15 @@ class StepQueue:
         leased: None when its leases are not limited.
         groups: Who is registered for it.
         is_covered: The onlooker may see its runs.
+        claimed: How many runs were claimed from it in the last `claimed_seconds`.
     """
 
     limits: Limits | None
     leased: Leased | None
     groups: tuple[Group, ...]
     is_covered: bool
+    claimed: int
+    claimed_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +100,13 @@ def facts_of(connection: Connection, run_id: UUID, onlooker: Onlooker) -> RunFac
     return RunFacts(
         run,
         around,
-        queue=_step_queue(connection, run, onlooker),
+        queue=_step_queue(connection, run, around.now, onlooker),
         standing=standing,
         ahead=explain.runs_ahead(connection, run.id),
     )
 
 
-def _step_queue(connection: Connection, run: Run, onlooker: Onlooker) -> StepQueue:
+def _step_queue(connection: Connection, run: Run, now: datetime, onlooker: Onlooker) -> StepQueue:
     is_covered = covers(onlooker.queue_patterns, run.step_queue)
     seen = limits.look(connection, run.step_queue)
     leased = None
@@ -107,6 +115,20 @@ def _step_queue(connection: Connection, run: Run, onlooker: Onlooker) -> StepQue
         told = (each for each in leased.holders if covers(onlooker.queue_patterns, each.queue))
         leased = replace(leased, holders=tuple(told))
     groups = explain.groups_polling(connection, run.step_queue, step_type=run.step_type)
-    if not (onlooker.sees_executors and is_covered):
+    if not onlooker.sees_executors:
         groups = [replace(group, names=()) for group in groups]
-    return StepQueue(seen, leased, tuple(groups), is_covered)
+    lately = activity.series(
+        connection,
+        span_seconds=MINUTE,
+        points=_MINUTES_LOOKED_BACK,
+        queue_patterns=(EVERY_QUEUE,),
+        queue=run.step_queue,
+    )
+    return StepQueue(
+        seen,
+        leased,
+        tuple(groups),
+        is_covered,
+        claimed=sum(point.numbers[Counted.CLAIMED] for point in lately),
+        claimed_seconds=(now - lately[0].began_at).total_seconds(),
+    )

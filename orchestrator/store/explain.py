@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 
 from orchestrator.lifecycle import ActKind, RunState
 from orchestrator.store.records import Json
+from orchestrator.store.serving import SERVING_SECONDS
 from orchestrator.store.sql import text
-from orchestrator.store.workflows import SEEN_WITHIN_SECONDS
 
 # Runs before one are counted as far as this.
 COUNTED_AHEAD = 10_000
@@ -24,6 +24,8 @@ _ACTS_LOOKED_THROUGH = 1_000
 # Of those who hold leases of a queue so many are told apart, the busiest first.
 _HOLDERS_TOLD_APART = 100
 _NAMES = 3
+
+_LATELY = f"clock_timestamp() - interval '{SERVING_SECONDS} seconds'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,11 @@ class Leased:
 @dataclass(frozen=True, slots=True)
 class Group:
     """
-    Sessions of executors that say they poll a queue, alike in what they would do with a run.
+    Sessions of executors that may poll a queue, alike in what they would do with a run.
 
     Attributes:
         standing: `serving`; or why they are not: `draining`, `quarantined`, `unseen` for a
-            while, `other-types` than the step's.
+            while, `other-types` than the step's, or `silent` on which queues they poll.
         names: Some of them, the last seen first.
         seen_at: When the last of them was.
         slots: Of those that say how many they have.
@@ -150,7 +152,7 @@ SELECT r."lockedBy", r.queue, count(*), sum(count(*)) OVER ()::bigint
 
 def groups_polling(connection: Connection, queue: str, *, step_type: str) -> list[Group]:
     """
-    Who is registered for a queue, in groups.
+    Who is registered for a queue, or for none by name, in groups.
 
     An executor that does not say which step types it has handlers for may have them all.
     """
@@ -158,11 +160,14 @@ def groups_polling(connection: Connection, queue: str, *, step_type: str) -> lis
         text(f"""
 WITH polling AS (
   SELECT e.*, CASE
-      WHEN e."seenAt" <= clock_timestamp() - interval '{SEEN_WITHIN_SECONDS} seconds' THEN 'unseen'
+      WHEN NOT e."seenAt" > {_LATELY} THEN 'unseen'
       WHEN e.state <> 'active' THEN e.state
+      WHEN e.queues = '{{}}' THEN 'silent'
       WHEN e."stepTypes" = '{{}}' OR :step_type = ANY (e."stepTypes") THEN 'serving'
       ELSE 'other-types' END AS standing
-    FROM executors e WHERE :queue = ANY (e.queues)),
+    FROM executors e
+   WHERE :queue = ANY (e.queues)
+      OR (e.queues = '{{}}' AND e.state = 'active' AND e."seenAt" > {_LATELY})),
 held AS (
   SELECT p.*, CASE WHEN p.standing = 'serving' THEN (
       SELECT count(*) FROM "workflowRuns" r

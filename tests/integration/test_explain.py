@@ -6,6 +6,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import event
+from uuid_utils.compat import uuid7
 
 from orchestrator.lifecycle import Role
 from tests.integration.face import Face, Json, fresh_name, problem, step
@@ -273,7 +275,13 @@ def test_a_paused_queue_says_who_paused_it(face: Face) -> None:
     run = pending(face)
     face.pause(run["queue"])
     (act,) = acts(face, run["queue"])
-    # A later change of the queue is not the pause.
+    # What was done to the queue later is not the pause.
+    face.sql(
+        'INSERT INTO "operatorActs" (id, at, actor, kind, subject, detail)'
+        " VALUES (%s, clock_timestamp(), 'limiter', 'limit-queue', %s, '{}')",
+        str(uuid7()),
+        run["queue"],
+    )
     face.sql("UPDATE queues SET \"changedBy\" = 'limiter' WHERE name = %s", run["queue"])
 
     explanation = explain(face, run["id"])
@@ -345,13 +353,15 @@ def test_a_rate_that_is_used_up_says_when_there_is_more(face: Face) -> None:
 def test_a_key_that_is_full_says_which_runs_have_its_places(face: Face) -> None:
     queue = fresh_name("queue")
     serve(face, queue)
+    for _ in range(3):
+        face.create("refund", queue=queue, concurrencyKey="order-6", priority=3)
     first, second, third = (
-        face.create("refund", queue=queue, concurrencyKey="order-7") for _ in range(3)
+        face.create("refund", queue=queue, concurrencyKey="order-7", priority=2) for _ in range(3)
     )
 
     explanations = [explain(face, run["id"]) for run in (first, second, third)]
 
-    assert [each["reason"] for each in explanations] == ["next", "limit", "limit"]
+    assert [each["reason"] for each in explanations] == ["position", "limit", "limit"]
     assert text_of(explanations[0], "limit") == "It has a place of its concurrencyKey 'order-7'."
     assert (
         f"at most 1 may be claimed or held at once, and now 1 are ({first['id']})."
@@ -441,6 +451,20 @@ def test_busy_slots_are_counted(face: Face) -> None:
     assert "slots-busy" not in shut(unsaid)
 
 
+def test_what_one_process_holds_too_much_takes_no_slot_of_another(face: Face) -> None:
+    queue = fresh_name("queue")
+    eager, idle = serve(face, queue, slots=1), serve(face, queue, slots=1)
+    for _ in range(2):
+        face.hold(face.create("refund", queue=queue)["id"], session=eager, executor="one")
+    # A session of that id which another executor has is none of this one's.
+    face.hold(face.create("refund", queue=queue)["id"], session=idle, executor="two")
+    run = face.create("refund", queue=queue)
+
+    text = text_of(explain(face, run["id"]), "slots-busy")
+
+    assert text.startswith("1 of the 2 slots of the 2 executors")
+
+
 def last_run(face: Face, queue: str) -> str:
     (row,) = face.sql(
         'SELECT id::text FROM "workflowRuns" WHERE queue = %s ORDER BY id DESC LIMIT 1', queue
@@ -460,9 +484,26 @@ def test_the_runs_before_it_are_counted(face: Face) -> None:
     assert [each["text"].partition(" of queue")[0] for each in explanations[1:]] == [
         "1 run", "2 runs", "3 runs"
     ]  # fmt: skip
-    assert "How soon its turn comes cannot be said" in explanations[-1]["text"]
+    assert "When its turn comes cannot be said" in explanations[-1]["text"]
     face.limit(queue, ratePerSecond=1)
     assert "At the queue's rate that takes 3 s at least." in explain(face, third["id"])["text"]
+    face.sql(
+        'INSERT INTO activity ("spanSeconds", "beganAt", queue, claimed)'
+        " VALUES (60, date_trunc('minute', clock_timestamp() - interval '2 minutes'), %s, 7)",
+        queue,
+    )
+    assert "7 runs were claimed from it in the last " in explain(face, third["id"])["text"]
+
+
+def test_an_executor_that_names_no_queues_may_or_may_not_serve_it(face: Face) -> None:
+    session = str(uuid4())
+    face.register(session, queues=[])
+    run = face.create("refund")
+
+    text = text_of(explain(face, run["id"]), "not-served")
+
+    assert "registered without a word on which queues it polls" in text
+    face.sql("DELETE FROM executors WHERE session = %s", session)
 
 
 def test_every_gate_that_is_shut_is_named(face: Face) -> None:
@@ -473,6 +514,24 @@ def test_every_gate_that_is_shut_is_named(face: Face) -> None:
 
     assert shut(explanation) == ["due-time", "queue-paused", "not-served"]
     assert explanation["text"].endswith("2 more gates are shut: queue-paused, not-served.")
+
+
+def test_all_that_is_read_is_of_one_moment(face: Face) -> None:
+    run = pending(face)
+    face.pause(run["queue"])
+
+    def resume_queue(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "AS paused_by" in statement:
+            face.sql("UPDATE queues SET paused = false WHERE name = %s", run["queue"])
+
+    engine = face.services.database.work
+    event.listen(engine, "before_cursor_execute", resume_queue)
+    try:
+        during = explain(face, run["id"])
+    finally:
+        event.remove(engine, "before_cursor_execute", resume_queue)
+
+    assert (during["reason"], explain(face, run["id"])["reason"]) == ("queue-paused", "next")
 
 
 def test_a_run_that_is_not_there_has_no_explanation(face: Face) -> None:

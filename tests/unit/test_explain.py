@@ -66,7 +66,14 @@ AROUND = Surroundings(
     paused_at=None,
 )
 SERVING = Group("serving", 1, ("fleet:one",), NOW, slots=4, free=4, unsaid=0)
-QUEUE = StepQueue(limits=None, leased=None, groups=(SERVING,), is_covered=True)
+QUEUE = StepQueue(
+    limits=None,
+    leased=None,
+    groups=(SERVING,),
+    is_covered=True,
+    claimed=0,
+    claimed_seconds=330.0,
+)
 LIMITS = Limits("billing", 3, None, None, 0, 0, None)
 RATE = Limits("billing", None, None, 5, 5, 1, 0.7)
 PENDING = RunFacts(RUN, AROUND, queue=QUEUE, ahead=0)
@@ -94,6 +101,12 @@ def shut(explanation: Explanation) -> list[str]:
             "executing",
             "fleet:one has held it since 2026-11-22 13:26:53 UTC and executes it;"
             " until 2026-11-22 13:27:23 UTC unless it renews.",
+        ),
+        (
+            held(lease_expires_at=ago(-15)),
+            "executing",
+            "fleet:one has held it since 2026-11-22 13:26:53 UTC and executes it;"
+            " until 2026-11-22 13:27:13 UTC unless it renews.",
         ),
         (
             held(run_state="loading"),
@@ -149,6 +162,20 @@ def shut(explanation: Explanation) -> list[str]:
             " The keeper takes it back within a second.",
         ),
         (
+            replace(
+                PENDING,
+                run=RUN._replace(
+                    run_state="waiting",
+                    waiting_for=json({"reason": "outcome-unknown"}),
+                    abort_requested_at=ago(90),
+                ),
+                ahead=None,
+            ),
+            "outcome-unknown",
+            "Since 2026-11-22 13:25:58 UTC it is not known whether its mutating step pay has"
+            " happened; only resolve moves it. An abort was asked for at 2026-11-22 13:25:28 UTC.",
+        ),
+        (
             with_queue(
                 limits=LIMITS,
                 leased=Leased(
@@ -194,8 +221,26 @@ def shut(explanation: Explanation) -> list[str]:
         (
             replace(PENDING, ahead=COUNTED_AHEAD),
             "position",
-            "At least 10,000 runs of queue billing are before it. How soon its turn comes cannot be"
-            " said: how fast the queue is claimed from is not kept.",
+            "At least 10,000 runs of queue billing are before it. When its turn comes cannot be"
+            " said: nothing was claimed from it in the last 6 min.",
+        ),
+        (
+            replace(with_queue(claimed=1), ahead=2),
+            "position",
+            "2 runs of queue billing are before it. 1 run was claimed from it in the last 6 min:"
+            " at this pace its turn comes in about 11 min.",
+        ),
+        (
+            replace(with_queue(claimed=3_300), ahead=COUNTED_AHEAD),
+            "position",
+            "At least 10,000 runs of queue billing are before it. 3,300 runs were claimed from it"
+            " in the last 6 min: at this pace its turn comes not before 17 min.",
+        ),
+        (
+            replace(with_queue(limits=replace(RATE, granted=0)), ahead=4),
+            "position",
+            "4 runs of queue billing are before it. When its turn comes cannot be"
+            " said: nothing was claimed from it in the last 6 min.",
         ),
         (
             replace(with_queue(limits=replace(RATE, granted=0)), ahead=1_500),
