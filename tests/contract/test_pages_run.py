@@ -3,6 +3,7 @@
 import re
 from html import unescape
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client, outcome_of
 from tests.acceptance.stage import Stage, make_token
+from tests.acceptance.waiting import eventually
 from tests.contract.browser import Browser
 from tests.contract.test_pages_content import NASTY
 
@@ -84,6 +86,24 @@ def test_its_error_and_its_output_stand_at_their_step(
     assert "&#34;n&#34;: 41" in first
     assert "step 0 is done, two is next" in page
     assert "step 1 failed for good (step-failed): no such order" in page
+
+
+def test_a_claim_of_what_another_holds_is_told_on_its_page(
+    viewer: Browser, web: Client, holder: Client, queue: str
+) -> None:
+    run_id = web.create(queue)
+    holder.claim(queue, leaseSeconds=600)
+    for _ in range(2):
+        asked = {"session": str(uuid4()), "requestId": str(uuid4()), "executor": "second"}
+        refused = holder.send("POST", f"/v1/runs/{run_id}/claim", {**asked, "leaseSeconds": 30})
+        assert refused.status_code == 409
+
+    def page() -> str:
+        text = viewer.open(f"/ui/runs/{run_id}").text
+        return text if "Refused 2 times" in text else ""
+
+    told = eventually(page, what="both refusals")
+    assert told.count("<b>executor:second</b> wanted to claim it while another held it") == 2
 
 
 def test_who_was_refused_is_counted_and_the_last_few_are_told(
