@@ -68,7 +68,7 @@ def test_its_life_grows_while_it_is_watched_and_what_is_being_typed_stays(
 ) -> None:
     run_id = web.create(queue, "refund")
     page.goto(f"/ui/runs/{run_id}")
-    page.get_by_label("Why").fill("because")
+    page.get_by_role("textbox", name="Why").fill("because")
     [dispatch] = holder.claim(queue)
     expect(page.locator(".ribbon .lease")).to_have_text(
         f"held by {holder_of(dispatch)}, fence {fence_of(dispatch)}"
@@ -76,12 +76,12 @@ def test_its_life_grows_while_it_is_watched_and_what_is_being_typed_stays(
         use_inner_text=False,
     )
     expect(page.locator(".headline time[data-shown]").last).to_contain_text("in ")
-    expect(page.get_by_label("Why")).to_have_value("because")
+    expect(page.get_by_role("textbox", name="Why")).to_have_value("because")
     holder.report(outcome_of(dispatch, {"status": "success", "output": {"ok": True}}))
 
     expect(state(page)).to_have_text("finished")
     expect(page.locator(".ribbon .phase").last).to_contain_text("finished")
-    expect(page.get_by_label("Why")).to_have_count(0)
+    expect(page.get_by_role("textbox", name="Why")).to_have_count(0)
 
 
 def holder_of(dispatch: Json) -> str:
