@@ -6,7 +6,7 @@ WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
 
 SBOM ?= dist
-listed = $(bin)/uv export --quiet --frozen --extra $(1) --format cyclonedx1.5 --preview-features sbom-export -o $(SBOM)/dibs-$(1).cdx.json >/dev/null
+listed = $(bin)/uv export --quiet --frozen --extra $(1) --extra traces --format cyclonedx1.5 --preview-features sbom-export -o $(SBOM)/dibs-$(1).cdx.json >/dev/null
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,8 +51,8 @@ format: setup ## Bring the code into shape
 lock: setup ## Write uv.lock and what is exported from it (after a change in pyproject.toml)
 	@$(bin)/uv lock --quiet
 	@$(call exported,--all-extras) requirements.lock
-	@$(call exported,--extra orchestrator) requirements-orchestrator.lock
-	@$(call exported,--extra executor) requirements-executor.lock
+	@$(call exported,--extra orchestrator --extra traces) requirements-orchestrator.lock
+	@$(call exported,--extra executor --extra traces) requirements-executor.lock
 	@$(call exported,--only-group build) requirements-build.lock
 
 audit: setup ## Look up every locked package among the known vulnerabilities (ARGS=--lenient: if anybody answers)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import cast
 
+from opentelemetry.trace import Tracer
+
 from orchestrator.api.access import require_declarations
 from orchestrator.api.application import Application
 from orchestrator.api.audit import audit
@@ -67,13 +69,19 @@ _BLUEPRINTS = (
 )
 
 
-def create_app(settings: Settings, *, draining: threading.Event | None = None) -> Application:
+def create_app(
+    settings: Settings,
+    *,
+    draining: threading.Event | None = None,
+    tracer: Tracer | None = None,
+) -> Application:
     """
     Make the application of one process. Nothing is connected yet.
 
     Args:
         draining: Set by whoever ends the process: from then on it is not ready
             and nothing waits.
+        tracer: Makes the spans of requests; there are none without it.
 
     Raises:
         RuntimeError: A route has no declared roles.
@@ -91,7 +99,7 @@ def create_app(settings: Settings, *, draining: threading.Event | None = None) -
     app.description = "Hands each workflow run to exactly one executor."
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.extensions[EXTENSION] = _services(settings, draining)
+    app.extensions[EXTENSION] = _services(settings, draining, tracer)
     register_problems(app)
     register_openapi(app)
     for blueprint in _BLUEPRINTS:
@@ -103,7 +111,7 @@ def create_app(settings: Settings, *, draining: threading.Event | None = None) -
     return app
 
 
-def _services(settings: Settings, draining: threading.Event) -> Services:
+def _services(settings: Settings, draining: threading.Event, tracer: Tracer | None) -> Services:
     bell = Bell(settings.postgres_url)
     database = open_database(
         settings.postgres_url,
@@ -112,6 +120,7 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
         arrived=bell.ring,
     )
     signs, points = SignsOfLife(), StartingPoints()
+    census = CensusDesk(database)
     claim_desk = ClaimDesk(
         database,
         signs,
@@ -139,11 +148,12 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
             limit=(settings.threads - settings.parked_claims) // 2,
             draining=draining,
         ),
-        census=CensusDesk(database),
-        activity=Activity(database),
+        census=census,
+        activity=Activity(database, census),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),
         draining=draining,
         bell=bell,
+        tracer=tracer,
     )

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from flask import Flask, current_app
+from opentelemetry.trace import Tracer
 
 from orchestrator.api.readiness import Readiness
 from orchestrator.api.request_budgets import RequestBudgets
@@ -47,6 +48,7 @@ class Services:
     readiness: Readiness
     draining: threading.Event
     bell: Bell
+    tracer: Tracer | None
 
 
 def services() -> Services:

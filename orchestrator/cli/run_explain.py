@@ -5,7 +5,7 @@ import rich_click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.output import as_json, print_json, print_table, say
-from orchestrator.cli.run_wait import run_argument
+from orchestrator.cli.run_argument import run_argument
 
 
 @click.command(cls=rich_click.RichCommand)
@@ -19,8 +19,8 @@ def explain(run_id: str, as_json: bool) -> None:
     which they count, and which of them are shut.
 
     \b
-    dibs runs explain 01a2…
-    dibs runs explain 01a2… --json | jq -r .reason
+    dibs runs explain 01980000-0000-7000-8000-000000000001
+    dibs runs explain 01980000-0000-7000-8000-000000000001 --json | jq -r .reason
     """
     explanation = request("GET", f"/runs/{run_id}/explain")
     if as_json:

@@ -161,5 +161,5 @@ def test_nothing_that_explains_a_run_reads_the_whole_table(
 ) -> None:
     plans = [plan(filled, each, generic=generic) for each in explained]
 
-    assert len(plans) == 6
+    assert len(plans) == 7
     assert not [root for root in plans if scans_whole(root, "workflowRuns")]

@@ -489,21 +489,28 @@ def test_the_runs_before_it_are_counted(face: Face) -> None:
     assert "At the queue's rate that takes 3 s at least." in explain(face, third["id"])["text"]
     face.sql(
         'INSERT INTO activity ("spanSeconds", "beganAt", queue, claimed)'
-        " VALUES (60, date_trunc('minute', clock_timestamp() - interval '2 minutes'), %s, 7)",
+        " SELECT 60, date_trunc('minute', clock_timestamp() - interval '2 minutes'), n.queue, 7"
+        "   FROM unnest(ARRAY[%s, %s]) AS n(queue)",
         queue,
+        f"not-{queue}",
     )
     assert "7 runs were claimed from it in the last " in explain(face, third["id"])["text"]
 
 
 def test_an_executor_that_names_no_queues_may_or_may_not_serve_it(face: Face) -> None:
-    session = str(uuid4())
-    face.register(session, queues=[])
+    there, draining, gone = (str(uuid4()) for _ in range(3))
+    for session in (there, draining, gone):
+        face.register(session, queues=[])
+    face.sql("UPDATE executors SET state = 'draining' WHERE session = %s", draining)
+    face.sql("UPDATE executors SET \"seenAt\" = '2026-01-01' WHERE session = %s", gone)
     run = face.create("refund")
 
     text = text_of(explain(face, run["id"]), "not-served")
 
-    assert "registered without a word on which queues it polls" in text
-    face.sql("DELETE FROM executors WHERE session = %s", session)
+    assert text.endswith(
+        "type refund: 1 is registered without a word on which queues it polls (executor:one)."
+    )
+    face.sql("DELETE FROM executors WHERE queues = '{}'")
 
 
 def test_every_gate_that_is_shut_is_named(face: Face) -> None:
