@@ -12,6 +12,7 @@ from orchestrator.pages import (  # noqa: F401
     overview,
     refused,
     run,
+    run_acts,
     runs,
     sign_in,
 )
