@@ -31,6 +31,7 @@ from orchestrator.api.tokens import Tokens
 from orchestrator.api.whoami import whoami
 from orchestrator.api.workflows import workflows
 from orchestrator.desk.bell import Bell
+from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import CreateDesk
 from orchestrator.desk.keeper import Keeper
@@ -135,6 +136,7 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
             limit=(settings.threads - settings.parked_claims) // 2,
             draining=draining,
         ),
+        census=CensusDesk(database),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),

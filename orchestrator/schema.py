@@ -35,6 +35,8 @@ GRANTS = {
     "incidents": "SELECT, INSERT, UPDATE, DELETE",
     "bulkActs": "SELECT, INSERT, UPDATE, DELETE",
     "operatorActs": "SELECT, INSERT",
+    "activity": "SELECT, INSERT, UPDATE, DELETE",
+    "refusedClaims": "SELECT, INSERT, UPDATE",
     "executors": "SELECT, INSERT, UPDATE, DELETE",
     "queues": "SELECT, INSERT, UPDATE",
     "accessTokens": "SELECT",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from orchestrator.desk.census import QueueCensus
 from orchestrator.desk.report_desk import ReportAnswer
 from orchestrator.desk.snapshot_watch import OldSnapshot
+from orchestrator.lifecycle import OVER, RunState
 from orchestrator.store.events import Event
 from orchestrator.store.executors import Executor
 from orchestrator.store.operator_acts import NotedAct
-from orchestrator.store.queues import Queue
+from orchestrator.store.queues import QueueSettings
 from orchestrator.store.records import Dispatch, Run
 from orchestrator.store.steps import Step
 
@@ -148,23 +151,31 @@ def executor_body(executor: Executor) -> Body:
     }
 
 
-def queue_body(queue: Queue) -> Body:
-    """A queue as it stands."""
+def queue_body(queue: QueueCensus, counted_at: datetime) -> Body:
+    """
+    A queue: what was set of it now, and what was in it when it was last counted.
+
+    Args:
+        counted_at: When that was.
+    """
+    settings = queue.settings or QueueSettings(queue.name)
+    depth = {state.value: queue.count(state) for state in RunState if state not in OVER}
     return {
         "name": queue.name,
-        "paused": queue.paused,
-        "maxConcurrency": queue.max_concurrency,
-        "ratePerSecond": queue.rate_per_second,
-        "maxConcurrencyPerKey": queue.max_concurrency_per_key,
-        "depth": {
-            "scheduled": queue.scheduled,
-            "pending": queue.pending,
-            "loading": queue.loading,
-            "started": queue.started,
-            "waiting": queue.waiting,
-        },
+        "paused": settings.paused,
+        "maxConcurrency": settings.max_concurrency,
+        "ratePerSecond": settings.rate_per_second,
+        "maxConcurrencyPerKey": settings.max_concurrency_per_key,
+        "depth": {state: count.number for state, count in depth.items()},
+        "capped": [state for state, count in depth.items() if count.is_capped],
+        "gated": queue.gated.number,
+        "leasesExpired": queue.leases_expired.number,
         "oldestPendingSeconds": queue.oldest_pending_seconds,
-        "executors": queue.executors,
+        "executors": queue.fleet.executors,
+        "wantedExecutors": queue.wanted_executors,
+        "slots": queue.fleet.slots,
+        "slotsBusy": queue.fleet.slots_busy,
+        "countedAt": counted_at,
     }
 
 

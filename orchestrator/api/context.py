@@ -11,6 +11,7 @@ from orchestrator.api.readiness import Readiness
 from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Tokens
 from orchestrator.desk.bell import Bell
+from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import CreateDesk
 from orchestrator.desk.keeper import Keeper
@@ -38,6 +39,7 @@ class Services:
     report_desk: ReportDesk
     lease_desk: LeaseDesk
     run_watch: RunWatch
+    census: CensusDesk
     signs: SignsOfLife
     keeper: Keeper
     readiness: Readiness

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Response
 from sqlalchemy import Connection
 
@@ -17,6 +19,7 @@ from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.members import NoMembers
 from orchestrator.api.wire.queues import Paused, QueueLimits, QueueList, QueueView
 from orchestrator.desk.arrivals import EVERYBODY
+from orchestrator.desk.census import Census, QueueCensus
 from orchestrator.errors import NotFound
 from orchestrator.lifecycle import ActKind, covers
 from orchestrator.store import limits, operator_acts
@@ -26,15 +29,18 @@ from orchestrator.store.transaction import transact
 
 queues = blueprint("queues")
 
+# A script that has just created runs, and asks.
+FRESH_SECONDS = 1.0
+
 
 @queues.get("/v1/queues")
 @allow(WATCHERS)
 @queues.output(QueueList)
 def list_all() -> Response:
     """The token's queues, by name."""
-    found = transact(services().database.work, store.list_queues)
-    covered = [queue for queue in found if covers(caller().queues, queue.name)]
-    return answer({"items": [queue_body(queue) for queue in covered]})
+    census, queues_now = _census()
+    covered = [queue for queue in queues_now if covers(caller().queues, queue.name)]
+    return answer({"items": [queue_body(queue, census.at) for queue in covered]})
 
 
 @queues.put("/v1/queues/<name>")
@@ -68,9 +74,8 @@ def put_limits(name: str, asked: QueueLimits) -> Response:
     transact(database.work, write)
     # It may allow more now: all that wait for it look.
     database.arrived({queue: EVERYBODY})
-    # Counted afterwards: claims from the queue wait for whoever holds its row.
-    every = transact(database.work, store.list_queues)
-    return answer(queue_body(next(each for each in every if each.name == queue)))
+    census, queues_now = _census()
+    return answer(queue_body(next(each for each in queues_now if each.name == queue), census.at))
 
 
 @queues.post("/v1/queues/<name>/pause")
@@ -93,6 +98,18 @@ def pause(name: str, _asked: NoMembers) -> Response:
 def resume(name: str, _asked: NoMembers) -> Response:
     """Claim from a queue again. Repeatable."""
     return _set_paused(name, paused=False)
+
+
+def _census() -> tuple[Census, list[QueueCensus]]:
+    """The last census, and the queues in use with what is set of them now, by name."""
+    found = services()
+    census = found.census.now(within_seconds=FRESH_SECONDS)
+    settings = {each.name: each for each in transact(found.database.work, store.settings)}
+    names = settings.keys() | {name for name, each in census.queues.items() if each.is_in_use}
+    return census, [
+        replace(census.queues.get(name, QueueCensus(name)), settings=settings.get(name))
+        for name in sorted(names)
+    ]
 
 
 def _set_paused(name: str, *, paused: bool) -> Response:

@@ -240,6 +240,12 @@ Index(
     workflow_runs.c.id,
     postgresql_where=text("\"runState\" IN ('waiting', 'failed', 'aborted')"),
 )
+Index(
+    "workflowRuns_resting",
+    workflow_runs.c.run_state,
+    workflow_runs.c.step_queue,
+    postgresql_where=text("\"runState\" IN ('scheduled', 'waiting', 'failed', 'aborted')"),
+)
 Index("workflowRuns_queue", workflow_runs.c.queue, workflow_runs.c.id)
 Index(
     "workflowRuns_dedup",
@@ -547,6 +553,41 @@ schedules = Table(
     PrimaryKeyConstraint("name", name="schedules_pkey"),
 )
 Index("schedules_due", schedules.c.next_at, postgresql_where=text("NOT paused"))
+
+
+activity = Table(
+    "activity",
+    metadata,
+    _column("spanSeconds", "span_seconds", Integer, "a minute, an hour or a day"),
+    _column("beganAt", "began_at", Instant, "when that began"),
+    _column("queue", "queue", Text, "where it happened"),
+    *(
+        _column(name, name, BigInteger, doc)
+        for name, doc in (
+            ("created", "runs created"),
+            ("claimed", "leases granted"),
+            ("replayed", "claims and reports that got what they had got before"),
+            ("refused", "claims by id, reports, renewals and step starts that were refused"),
+            ("reported", "outcomes of steps stored"),
+            ("retried", "runs in back-off after an error, and those that somebody had retried"),
+            ("released", "leases given back"),
+            ("expired", "leases taken back"),
+            ("finished", "runs that finished"),
+            ("failed", "runs that failed"),
+            ("aborted", "runs that were aborted"),
+        )
+    ),
+    PrimaryKeyConstraint("span_seconds", "began_at", "queue", name="activity_pkey"),
+)
+
+refused_claims = Table(
+    "refusedClaims",
+    metadata,
+    _column("runId", "run_id", Uuid, "the run"),
+    _column("number", "number", BigInteger, "how often somebody was refused it, or an act on it"),
+    _column("last", "last", JSONB, "the last five: [{at, code, executor, onBehalfOf}]"),
+    PrimaryKeyConstraint("run_id", name="refusedClaims_pkey"),
+)
 
 
 def columns(table: Table, alias: str, *, but: frozenset[str] = frozenset()) -> str:

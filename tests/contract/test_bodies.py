@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client, Json, outcome_of
+from tests.acceptance.waiting import eventually
 from tests.contract.shapes import answer_schema, check_shape
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -524,8 +525,10 @@ def test_executors_and_queues(
     nothing = holder.claim(queue, session=session, executor=instance)
     ops.ask("POST", f"/v1/executors/{name}/resume", {})
     paused = ops.ask("POST", f"/v1/queues/{queue}/pause", {})
+    # What was counted a moment ago may be told for a moment.
+    eventually(lambda: shown_queue(ops, queue)["depth"]["pending"] == 1)
     queues = ops.ask("GET", "/v1/queues")
-    (depth,) = [one for one in queues["items"] if one["name"] == queue]
+    depth = shown_queue(ops, queue)
 
     assert registered["name"] == shown["name"] == name
     assert (shown["slots"], shown["queues"], shown["labels"]) == (4, [queue], {"zone": "a"})
@@ -534,8 +537,16 @@ def test_executors_and_queues(
     assert paused == {"name": queue, "paused": True}
     assert (depth["paused"], depth["depth"]["pending"], depth["executors"]) == (True, 1, 1)
     assert depth["oldestPendingSeconds"] >= 0
+    assert (depth["capped"], depth["gated"], depth["leasesExpired"]) == ([], 0, 0)
+    # One run keeps one of its slots busy at most; nothing is claimed while it is paused.
+    assert (depth["slots"], depth["slotsBusy"], depth["wantedExecutors"]) == (4, 0, 0)
     check_shape(document, answer_schema(document, "GET", "/v1/executors", 200), executors)
     check_shape(document, answer_schema(document, "GET", "/v1/queues", 200), queues)
+
+
+def shown_queue(ops: Client, queue: str) -> Json:
+    (shown,) = [one for one in ops.ask("GET", "/v1/queues")["items"] if one["name"] == queue]
+    return shown
 
 
 def test_the_limits_of_a_queue(
@@ -547,7 +558,7 @@ def test_the_limits_of_a_queue(
         web.create(queue)
 
     first, second = holder.claim(queue, limit=3), holder.claim(queue)
-    (shown,) = [one for one in ops.ask("GET", "/v1/queues")["items"] if one["name"] == queue]
+    shown = shown_queue(ops, queue)
     none = ops.ask("PUT", f"/v1/queues/{queue}", {"maxConcurrency": None})
 
     assert (len(first), len(second)) == (2, 0)

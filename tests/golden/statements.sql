@@ -1881,37 +1881,10 @@ UPDATE incidents SET number = 0 WHERE executor = %(executor)s AND number > 0;
 -- incidents.drop_old
 DELETE FROM incidents WHERE at < clock_timestamp() - interval '24 hours';
 
--- queues.list_queues
-WITH depths AS (
-  SELECT "stepQueue" AS name,
-         count(*) FILTER (WHERE "runState" = 'scheduled') AS scheduled,
-         count(*) FILTER (WHERE "runState" = 'pending') AS pending,
-         count(*) FILTER (WHERE "runState" = 'loading') AS loading,
-         count(*) FILTER (WHERE "runState" = 'started') AS started,
-         count(*) FILTER (WHERE "runState" = 'waiting') AS waiting,
-         min("availableAt") FILTER (WHERE "runState" = 'pending') AS oldest
-    FROM "workflowRuns"
-   WHERE "runState" IN ('scheduled', 'pending', 'loading', 'started', 'waiting')
-   GROUP BY "stepQueue"),
-served AS (
-  SELECT q.name, count(*) AS executors
-    FROM executors e CROSS JOIN LATERAL unnest(e.queues) AS q(name)
-   WHERE e.state = 'active' AND e."seenAt" > clock_timestamp() - interval '90 seconds'
-   GROUP BY q.name),
-names AS (
-  SELECT name FROM queues UNION SELECT name FROM depths UNION SELECT name FROM served)
-SELECT n.name, coalesce(q.paused, false) AS paused, q."maxConcurrency" AS max_concurrency,
-       q."ratePerSecond" AS rate_per_second,
-       q."maxConcurrencyPerKey" AS max_concurrency_per_key, coalesce(d.scheduled, 0) AS scheduled,
-       coalesce(d.pending, 0) AS pending, coalesce(d.loading, 0) AS loading,
-       coalesce(d.started, 0) AS started, coalesce(d.waiting, 0) AS waiting,
-       CASE WHEN d.oldest IS NOT NULL THEN greatest(0,
-         extract(epoch FROM clock_timestamp() - d.oldest))::double precision
-       END AS oldest_pending_seconds,
-       coalesce(s.executors, 0) AS executors
-  FROM names n
-  LEFT JOIN queues q USING (name) LEFT JOIN depths d USING (name) LEFT JOIN served s USING (name)
- ORDER BY n.name;
+-- queues.settings
+SELECT q.name, q.paused, q."maxConcurrency" AS max_concurrency,
+       q."ratePerSecond" AS rate_per_second, q."maxConcurrencyPerKey" AS max_concurrency_per_key
+  FROM queues q ORDER BY q.name;
 
 -- queues.set_paused
 INSERT INTO queues AS q (name, paused, "changedBy", "changedAt")
@@ -1921,6 +1894,178 @@ ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, "changedBy" = exclude
 
 -- queues.paused_among
 SELECT name FROM queues WHERE paused AND name = ANY (CAST(%(names)s AS text[]));
+
+-- census.walk_indexes
+SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true),
+       set_config('jit', 'off', true);
+
+-- census.pending
+WITH RECURSIVE names AS (
+  (SELECT "stepQueue" AS name, 1 AS number FROM "workflowRuns"
+    WHERE "runState" = 'pending' ORDER BY "stepQueue" LIMIT 1)
+  UNION ALL
+  SELECT n.name, w.number + 1 FROM names w CROSS JOIN LATERAL (
+    SELECT r."stepQueue" AS name FROM "workflowRuns" r
+     WHERE r."runState" = 'pending' AND r."stepQueue" > w.name
+     ORDER BY r."stepQueue" LIMIT 1) n
+   WHERE w.number < 1000),
+bounds AS MATERIALIZED (
+  SELECT least(10000, greatest(100,
+           200000 / greatest(1, count(*)) / 100 * 100)) AS most,
+         least(100, greatest(1, 5000 / greatest(1, count(*)))) AS next
+    FROM names)
+SELECT n.name, least(c.number, b.most), c.number > b.most, least(g.number, b.most),
+       g.number > b.most,
+       greatest(0, extract(epoch FROM clock_timestamp() - o.oldest))::double precision
+  FROM names n CROSS JOIN bounds b
+ CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
+    SELECT FROM "workflowRuns" r
+     WHERE r."runState" = 'pending' AND r."stepQueue" = n.name
+     LIMIT (SELECT most + 1 FROM bounds)) seen) c
+ CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
+    SELECT FROM "workflowRuns" r
+     WHERE r."runState" = 'pending' AND r."stepQueue" = n.name
+       AND r."claimKey" = 'infinity'
+     LIMIT (SELECT most + 1 FROM bounds)) seen) g
+ CROSS JOIN LATERAL (SELECT min(next."availableAt") AS oldest FROM (
+    SELECT r."availableAt" FROM "workflowRuns" r
+     WHERE r."runState" = 'pending' AND r."stepQueue" = n.name
+     ORDER BY r."claimKey", r.id LIMIT (SELECT next FROM bounds)) next) o
+ ORDER BY n.name;
+
+-- census.resting
+WITH RECURSIVE names AS (
+  (SELECT "runState" AS state, "stepQueue" AS name, 1 AS number FROM "workflowRuns"
+    WHERE "runState" IN ('scheduled', 'waiting', 'failed', 'aborted') ORDER BY "runState", "stepQueue" LIMIT 1)
+  UNION ALL
+  SELECT n.state, n.name, w.number + 1 FROM names w CROSS JOIN LATERAL (
+    SELECT r."runState" AS state, r."stepQueue" AS name FROM "workflowRuns" r
+     WHERE r."runState" IN ('scheduled', 'waiting', 'failed', 'aborted') AND (r."runState", r."stepQueue") > (w.state, w.name)
+     ORDER BY r."runState", r."stepQueue" LIMIT 1) n
+   WHERE w.number < 4 * 1000),
+bounds AS MATERIALIZED (SELECT least(10000, greatest(100,
+           200000 / greatest(1, count(*)) / 100 * 100)) AS most FROM names)
+SELECT n.name, n.state, least(c.number, b.most), c.number > b.most
+  FROM names n CROSS JOIN bounds b
+ CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
+    SELECT FROM "workflowRuns" r
+     WHERE r."runState" IN ('scheduled', 'waiting', 'failed', 'aborted') AND r."runState" = n.state AND r."stepQueue" = n.name
+     LIMIT (SELECT most + 1 FROM bounds)) seen) c;
+
+-- census.leased
+WITH leases AS MATERIALIZED (
+  SELECT "stepQueue", "runState", "leaseExpiresAt" < (SELECT clock_timestamp()) AS expired
+    FROM "workflowRuns" WHERE "leaseId" IS NOT NULL LIMIT 20001)
+SELECT l."stepQueue", count(*) FILTER (WHERE l."runState" = 'loading'),
+       count(*) FILTER (WHERE l."runState" = 'started'),
+       count(*) FILTER (WHERE l.expired), (SELECT count(*) FROM leases) > 20000
+  FROM leases l GROUP BY l."stepQueue";
+
+-- serving.serving
+WITH held AS (
+  SELECT "lockedBy" AS full_name, "lockedSession" AS session, count(*) AS runs
+    FROM "workflowRuns" WHERE "leaseId" IS NOT NULL GROUP BY "lockedBy", "lockedSession"),
+known AS (
+  SELECT q.name, e.slots, h.runs, e.state = 'active'
+         AND e."seenAt" > clock_timestamp() - interval '90 seconds' AS serves,
+         e."seenAt" > max(e."seenAt") OVER (PARTITION BY q.name)
+           - interval '90 seconds' AS is_last
+    FROM executors e CROSS JOIN LATERAL (SELECT DISTINCT unnest(e.queues) AS name) q
+    LEFT JOIN held h ON h.full_name = e."fullName" AND h.session = e.session)
+SELECT name, count(*) FILTER (WHERE serves), coalesce(sum(slots) FILTER (WHERE serves), 0),
+       coalesce(sum(runs) FILTER (WHERE serves AND slots IS NOT NULL), 0)::bigint,
+       coalesce(avg(slots) FILTER (WHERE serves), avg(slots) FILTER (WHERE is_last),
+                1)::double precision
+  FROM known GROUP BY name;
+
+-- serving.fleet
+WITH held AS (
+  SELECT "lockedBy" AS full_name, "lockedSession" AS session, count(*) AS runs
+    FROM "workflowRuns" WHERE "leaseId" IS NOT NULL GROUP BY "lockedBy", "lockedSession")
+SELECT count(*) AS executors, coalesce(sum(e.slots), 0) AS slots,
+       coalesce(sum(h.runs) FILTER (WHERE e.slots IS NOT NULL), 0)::bigint AS slots_busy
+  FROM executors e
+  LEFT JOIN held h ON h.full_name = e."fullName" AND h.session = e.session
+ WHERE e.state = 'active'
+         AND e."seenAt" > clock_timestamp() - interval '90 seconds';
+
+-- activity.add
+SET LOCAL synchronous_commit = off;
+INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, created, claimed, replayed, refused, reported, retried, released, expired, finished, failed, aborted)
+SELECT s.seconds, to_timestamp(floor(extract(epoch FROM n.now) / s.seconds) * s.seconds) AS began,
+       c.queue, coalesce(c.created, 0), coalesce(c.claimed, 0), coalesce(c.replayed, 0), coalesce(c.refused, 0), coalesce(c.reported, 0), coalesce(c.retried, 0), coalesce(c.released, 0), coalesce(c.expired, 0), coalesce(c.finished, 0), coalesce(c.failed, 0), coalesce(c.aborted, 0)
+  FROM jsonb_to_recordset(CAST(%(counts)s AS jsonb)) AS c(queue text,
+         created bigint, claimed bigint, replayed bigint, refused bigint, reported bigint, retried bigint, released bigint, expired bigint, finished bigint, failed bigint, aborted bigint)
+ CROSS JOIN (VALUES (60), (3600), (86400)) AS s(seconds)
+ CROSS JOIN (SELECT clock_timestamp() AS now) n
+ ORDER BY s.seconds, began, c.queue
+ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE SET
+  created = a.created + excluded.created, claimed = a.claimed + excluded.claimed, replayed = a.replayed + excluded.replayed, refused = a.refused + excluded.refused, reported = a.reported + excluded.reported, retried = a.retried + excluded.retried, released = a.released + excluded.released, expired = a.expired + excluded.expired, finished = a.finished + excluded.finished, failed = a.failed + excluded.failed, aborted = a.aborted + excluded.aborted;
+
+-- activity.series
+WITH spans AS (
+  SELECT to_timestamp((floor(extract(epoch FROM clock_timestamp()) / %(span_seconds)s) - back)
+                      * %(span_seconds)s) AS began
+    FROM generate_series(0, %(points)s - 1) AS back)
+SELECT s.began, coalesce(sum(a.created), 0)::bigint, coalesce(sum(a.claimed), 0)::bigint, coalesce(sum(a.replayed), 0)::bigint, coalesce(sum(a.refused), 0)::bigint, coalesce(sum(a.reported), 0)::bigint, coalesce(sum(a.retried), 0)::bigint, coalesce(sum(a.released), 0)::bigint, coalesce(sum(a.expired), 0)::bigint, coalesce(sum(a.finished), 0)::bigint, coalesce(sum(a.failed), 0)::bigint, coalesce(sum(a.aborted), 0)::bigint
+  FROM spans s
+  LEFT JOIN activity a ON a."spanSeconds" = %(span_seconds)s AND a."beganAt" = s.began
+   AND (CAST(%(queue)s AS text) IS NULL OR a.queue = %(queue)s)
+   AND EXISTS (SELECT FROM unnest(CAST(%(patterns)s AS text[])) AS p(pattern)
+     WHERE p.pattern = '*' OR p.pattern = a.queue
+        OR (p.pattern LIKE '%%.*' AND starts_with(a.queue, left(p.pattern, -1))))
+ GROUP BY s.began ORDER BY s.began;
+
+-- activity.by_queue
+SELECT a.queue, sum(a.created)::bigint, sum(a.claimed)::bigint, sum(a.replayed)::bigint, sum(a.refused)::bigint, sum(a.reported)::bigint, sum(a.retried)::bigint, sum(a.released)::bigint, sum(a.expired)::bigint, sum(a.finished)::bigint, sum(a.failed)::bigint, sum(a.aborted)::bigint
+  FROM activity a
+ WHERE a."spanSeconds" = %(span_seconds)s AND a."beganAt" >= to_timestamp(
+   (floor(extract(epoch FROM clock_timestamp()) / %(span_seconds)s) - %(points)s + 1) * %(span_seconds)s)
+ GROUP BY a.queue;
+
+-- activity.finished
+SELECT d.queue, sum(d.finished)::bigint FROM (
+  SELECT a.queue, a.finished FROM activity a WHERE a."spanSeconds" = 86400
+   ORDER BY a."beganAt" DESC LIMIT 30000) d
+ GROUP BY d.queue;
+
+-- activity.drop_old
+DELETE FROM activity a USING (SELECT clock_timestamp() AS now) n
+ WHERE (a."spanSeconds" = 60
+        AND a."beganAt" < n.now - interval '26 hours')
+    OR (a."spanSeconds" = 3600 AND a."beganAt" < n.now - interval '8 days')
+    OR (a."spanSeconds" = 86400 AND %(retention_days)s > 0
+        AND a."beganAt" < n.now - make_interval(days => %(retention_days)s));
+
+-- refusals.add
+WITH told AS MATERIALIZED (
+  SELECT t."runId", t.number, r."stepQueue" AS queue, l.last
+    FROM jsonb_to_recordset(CAST(%(told)s AS jsonb)) AS t("runId" uuid, number bigint, last jsonb)
+    JOIN "workflowRuns" r ON r.id = t."runId"
+   CROSS JOIN LATERAL (
+     SELECT jsonb_agg(jsonb_build_object(
+              'at', to_char((clock_timestamp() - make_interval(
+                  secs => (one->>'secondsAgo')::float8)) AT TIME ZONE 'UTC',
+                'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+              'code', one->>'code', 'executor', one->>'executor',
+              'onBehalfOf', one->>'onBehalfOf') ORDER BY place) AS last
+       FROM jsonb_array_elements(t.last) WITH ORDINALITY AS o(one, place)
+      WHERE one->>'leaseId' IS NULL OR EXISTS (SELECT FROM "runEvents" e
+         WHERE e."runId" = t."runId" AND e."leaseId" = (one->>'leaseId')::uuid)) l
+   WHERE l.last IS NOT NULL),
+kept AS (
+  INSERT INTO "refusedClaims" AS c ("runId", number, last)
+  SELECT "runId", number, last FROM told ORDER BY "runId"
+  ON CONFLICT ("runId") DO UPDATE SET number = c.number + excluded.number,
+    last = (SELECT jsonb_agg(one ORDER BY place) FROM (
+      SELECT one, place FROM jsonb_array_elements(c.last || excluded.last)
+        WITH ORDINALITY AS o(one, place) ORDER BY place DESC LIMIT 5) newest))
+SELECT queue, sum(number)::bigint FROM told GROUP BY queue;
+
+-- refusals.refusals_of
+SELECT c.number, (SELECT jsonb_agg(one ORDER BY place DESC)
+                    FROM jsonb_array_elements(c.last) WITH ORDINALITY AS o(one, place)) AS last
+  FROM "refusedClaims" c WHERE c."runId" = %(run_id)s;
 
 -- workflows.put
 SELECT pg_advisory_xact_lock(hashtextextended('dibs workflow ' || %(name)s, 0));

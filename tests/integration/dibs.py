@@ -215,6 +215,7 @@ class Dibs:
         *,
         step_types: tuple[str, ...] = ("refund",),
         slots: int | None = 4,
+        queues: tuple[str, ...] = (QUEUE,),
     ) -> None:
         """Let this process have registered itself."""
         registration = Registration(
@@ -223,7 +224,7 @@ class Dibs:
             token_name=executor.token,
             version=None,
             slots=slots,
-            queues=(QUEUE,),
+            queues=queues,
             step_types=step_types,
             labels="{}",
             url=None,

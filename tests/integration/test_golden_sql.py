@@ -17,9 +17,11 @@ from sqlalchemy import Connection, Engine
 from orchestrator import store
 from orchestrator.lifecycle import ActKind
 from orchestrator.store import (
+    activity,
     acts,
     audit,
     bulk_acts,
+    census,
     claim_requests,
     claims,
     endings,
@@ -37,10 +39,12 @@ from orchestrator.store import (
     orphans,
     parked,
     queues,
+    refusals,
     replication,
     reports,
     runs,
     schedules,
+    serving,
     serving_role,
     steps,
     tokens,
@@ -79,6 +83,7 @@ DEFINITION = workflows.NewDefinition("refund", "{}", "a", '{"a": {}}', b"h", "op
 SCHEDULE = schedules.NewSchedule(
     "nightly", "report", "0 2 * * *", "UTC", "{}", "default", "skip", False, THEN, "ops"
 )
+REFUSED = refusals.Refused(1, [refusals.Refusal("run-held", "fleet:one", 1.0, "web", ID)])
 FILTER = runs.RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
 OVER = replace(FILTER, states=("aborted", "failed"))
 
@@ -193,9 +198,24 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     ),
     "incidents.forgive": lambda c: incidents.forgive(c, "fleet:one"),
     "incidents.drop_old": incidents.drop_old,
-    "queues.list_queues": queues.list_queues,
+    "queues.settings": queues.settings,
     "queues.set_paused": lambda c: queues.set_paused(c, "default", paused=True, actor="ops"),
     "queues.paused_among": lambda c: queues.paused_among(c, ["default"]),
+    "census.walk_indexes": census.walk_indexes,
+    "census.pending": census.pending,
+    "census.resting": census.resting,
+    "census.leased": census.leased,
+    "serving.serving": serving.serving,
+    "serving.fleet": serving.fleet,
+    "activity.add": lambda c: activity.add(c, {"default": {activity.Counted.CREATED: 1}}),
+    "activity.series": lambda c: activity.series(
+        c, span_seconds=activity.MINUTE, points=60, queue_patterns=("billing", "refunds.*")
+    ),
+    "activity.by_queue": lambda c: activity.by_queue(c, span_seconds=activity.MINUTE, points=5),
+    "activity.finished": activity.finished,
+    "activity.drop_old": lambda c: activity.drop_old(c, retention_days=30),
+    "refusals.add": lambda c: refusals.add(c, {ID: REFUSED}),
+    "refusals.refusals_of": lambda c: refusals.refusals_of(c, ID),
     "workflows.put": lambda c: workflows.put(c, DEFINITION),
     "workflows.find": lambda c: workflows.find(c, "refund"),
     "workflows.list_current": workflows.list_current,

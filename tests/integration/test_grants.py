@@ -18,6 +18,7 @@ from tests.integration.raw_rows import insert_run
 
 MAY = {
     "accessTokens": {"SELECT"},
+    "activity": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "alembic_version": {"SELECT"},
     "claimRequests": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "executors": {"SELECT", "INSERT", "UPDATE", "DELETE"},
@@ -28,6 +29,7 @@ MAY = {
     "bulkActs": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "operatorActs": {"SELECT", "INSERT"},
     "queues": {"SELECT", "INSERT", "UPDATE"},
+    "refusedClaims": {"SELECT", "INSERT", "UPDATE"},
     "runEvents": {"SELECT", "INSERT"},
     "schedules": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "workflowRuns": {"SELECT", "INSERT", "UPDATE"},

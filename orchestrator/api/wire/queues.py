@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -33,9 +34,27 @@ class QueueView(View):
     max_concurrency: int | None
     rate_per_second: int | None
     max_concurrency_per_key: int | None
-    depth: dict[str, int] = Field(description="live runs by state")
-    oldest_pending_seconds: float | None
+    depth: dict[str, int] = Field(
+        description="live runs by state, where their current step is claimed; of each state"
+        " 10,000 are counted, or fewer when there are more than twenty queues"
+    )
+    capped: list[str] = Field(description="the states of which there are more than is told")
+    gated: int = Field(description="of those pending, those whose concurrencyKey has no place")
+    leases_expired: int = Field(description="leases that have run out and were not taken yet")
+    oldest_pending_seconds: float | None = Field(
+        description="for how long the oldest has been due of those that are claimed next"
+    )
     executors: int = Field(description="executors that serve it")
+    wanted_executors: int = Field(
+        description="how many executors its leases and what could be claimed now would keep busy,"
+        " with as many slots each as those have that serve it or did last (else 1)"
+    )
+    slots: int = Field(description="of the executors that serve it and say how many they have")
+    slots_busy: int = Field(description="leases that these hold, of whatever queue")
+    counted_at: datetime = Field(
+        description="when the figures were counted: once for all who ask within a second or more;"
+        " pause and limits are always as they are now"
+    )
 
 
 class Paused(View):
