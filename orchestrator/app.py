@@ -16,6 +16,7 @@ from orchestrator.api.docs import docs
 from orchestrator.api.executors import executors
 from orchestrator.api.health import health
 from orchestrator.api.leases import leases
+from orchestrator.api.metrics import metrics
 from orchestrator.api.mount import below
 from orchestrator.api.openapi import register_openapi
 from orchestrator.api.problems import register_problems
@@ -28,6 +29,7 @@ from orchestrator.api.runs import runs
 from orchestrator.api.schedules import schedules
 from orchestrator.api.stored_tokens import StoredTokens
 from orchestrator.api.tokens import Tokens
+from orchestrator.api.traffic import Traffic
 from orchestrator.api.whoami import whoami
 from orchestrator.api.workflows import workflows
 from orchestrator.desk.bell import Bell
@@ -40,6 +42,8 @@ from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
+from orchestrator.metrics.catalogue import Levels, Metrics
+from orchestrator.metrics.tally import Tally
 from orchestrator.pages.site import register_pages
 from orchestrator.settings import Settings
 from orchestrator.store.engine import open_database
@@ -60,22 +64,26 @@ _BLUEPRINTS = (
     audit,
     whoami,
     health,
+    metrics,
     docs,
 )
 
 
-def create_app(settings: Settings, *, draining: threading.Event | None = None) -> Application:
+def create_app(
+    settings: Settings, *, draining: threading.Event | None = None, tally: Tally | None = None
+) -> Application:
     """
     Make the application of one process. Nothing is connected yet.
 
     Args:
         draining: Set by whoever ends the process: from then on it is not ready
             and nothing waits.
+        tally: Where it counts; one of its own unless told otherwise.
 
     Raises:
         RuntimeError: A route has no declared roles.
     """
-    draining = draining or threading.Event()
+    draining, tally = draining or threading.Event(), tally or Tally()
     app = Application(
         "orchestrator.api",
         title="Dibs",
@@ -88,25 +96,29 @@ def create_app(settings: Settings, *, draining: threading.Event | None = None) -
     app.description = "Hands each workflow run to exactly one executor."
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.extensions[EXTENSION] = _services(settings, draining)
     register_problems(app)
     register_openapi(app)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     register_pages(app)
     require_declarations(app)
+    app.traffic = Traffic(app, tally)
+    app.extensions[EXTENSION] = _services(settings, draining, tally, app.traffic)
     if settings.path_prefix:
         app.wsgi_app = below(settings.path_prefix, app.wsgi_app)  # type: ignore[assignment]
     return app
 
 
-def _services(settings: Settings, draining: threading.Event) -> Services:
+def _services(
+    settings: Settings, draining: threading.Event, tally: Tally, traffic: Traffic
+) -> Services:
     bell = Bell(settings.postgres_url)
     database = open_database(
         settings.postgres_url,
         work_connections=settings.work_connections,
         lease_connections=settings.lease_connections,
         arrived=bell.ring,
+        metrics=Metrics(tally),
     )
     signs, points = SignsOfLife(), StartingPoints()
     claim_desk = ClaimDesk(
@@ -142,4 +154,7 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
         readiness=Readiness(settings.postgres_url, draining),
         draining=draining,
         bell=bell,
+        traffic=traffic,
+        tally=tally,
+        levels=Levels(tally),
     )

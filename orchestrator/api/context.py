@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from orchestrator.api.readiness import Readiness
 from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Tokens
+from orchestrator.api.traffic import Traffic
 from orchestrator.desk.bell import Bell
 from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
@@ -19,6 +20,8 @@ from orchestrator.desk.leases import LeaseDesk
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.metrics.catalogue import Levels
+from orchestrator.metrics.tally import Tally
 from orchestrator.settings import Settings
 from orchestrator.store.engine import Database
 
@@ -45,6 +48,9 @@ class Services:
     readiness: Readiness
     draining: threading.Event
     bell: Bell
+    traffic: Traffic
+    tally: Tally
+    levels: Levels
 
 
 def services() -> Services:

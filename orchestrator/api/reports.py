@@ -62,6 +62,9 @@ def report(asked: Reports) -> Response:
             results[place] = ReportAnswer(item.run_id, REFUSED, problem=refusal)
     stored = services().report_desk.report(list(told.values()))
     results |= dict(zip(told, stored, strict=True))
+    for result in results.values():
+        if result.problem is not None:
+            services().traffic.note_problem(result.problem.code)
     return answer({"results": [_body(results[place]) for place in range(len(asked.reports))]})
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from orchestrator.desk.arrivals import arrivals
 from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import DibsError, IdempotencyKeyReused, Overloaded, RunAlreadyActive
+from orchestrator.metrics.catalogue import Desk
 from orchestrator.store import runs
 from orchestrator.store.engine import Database
 from orchestrator.store.lock_waits import wait_briefly
@@ -52,7 +53,11 @@ class CreateDesk:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._gathering: Gathering[Wanted, Created] = Gathering(self._create_each, self._create_one)
+        self._gathering: Gathering[Wanted, Created] = Gathering(
+            self._create_each,
+            self._create_one,
+            note=database.metrics.gathered[Desk.CREATES].note,
+        )
 
     def create(self, wanted: Sequence[Wanted]) -> list[Created]:
         """
@@ -66,9 +71,10 @@ class CreateDesk:
             RunAlreadyActive: A live run has the same queue, workflow and dedupKey;
                 `runId` names it, `index` the wish.
         """
-        if len(wanted) == 1:
-            return [self._gathering.ask(wanted[0])]
-        return self._create_all(wanted)
+        is_one = len(wanted) == 1
+        created = [self._gathering.ask(wanted[0])] if is_one else self._create_all(wanted)
+        self._database.metrics.runs_created.add(sum(one.created for one in created))
+        return created
 
     def _create_one(self, wanted: Wanted) -> Created:
         return self._create_all([wanted])[0]

@@ -104,6 +104,8 @@ class Keeper:
             DibsError: The database is away or busy; the next tick tries again.
         """
         beat = self._beat(keeper.duties)
+        metrics = self._database.metrics
+        metrics.keeper_ticks[("idle" if beat is None else "worked",)].add()
         if beat is None:
             return
         tick, duties = beat
@@ -124,6 +126,7 @@ class Keeper:
                 log.info("wait_timed_out", run_id=str(late.run_id), run_state=late.run_state)
         if duties.fire:
             for schedule in self._each(fire_due, schedules.due_names, "fire_due", fired):
+                metrics.fired.add()
                 log.info("schedule_fired", schedule=schedule.name)
         self._sweep_gates()
         if tick.prune_is_due:
@@ -131,6 +134,7 @@ class Keeper:
 
     def _run(self) -> None:
         ticks = 0
+        failed = self._database.metrics.keeper_ticks[("failed",)]
         while not self._stopping.wait(TICK_SECONDS):
             ticks += 1
             try:
@@ -142,6 +146,7 @@ class Keeper:
                     log.info("keeper_back")
                 self._away = False
             except DibsError as refusal:
+                failed.add()
                 if not self._away:
                     log.warning(
                         "keeper_cannot_tick", reason=refusal.message, said=words_of(refusal)
@@ -149,8 +154,10 @@ class Keeper:
                 self._away = True
             except DBAPIError as error:
                 # The error's own text may hold a row: only its kind is logged.
+                failed.add()
                 log.error("keeper_failed", kind=type(error.orig).__name__)
             except Exception:
+                failed.add()
                 log.exception("keeper_failed")
 
     def _write_signs(self) -> None:
@@ -161,6 +168,7 @@ class Keeper:
     def _expire(self, *, since: datetime) -> None:
         expire = partial(endings.expire, since=since)
         for lease in self._each(expire, endings.expired_run_ids, "expire", self._freed):
+            self._database.metrics.expired.add()
             log.info(
                 "lease_expired",
                 run_id=str(lease.run_id),
@@ -290,6 +298,7 @@ class Keeper:
         if step is None:
             return
         if step.runs:
+            self._database.metrics.pruned.add(step.runs)
             log.info("runs_pruned", runs=step.runs)
         if not step.goes_on:
             self._turn(executors.drop_unseen)

@@ -8,6 +8,7 @@ left for its own request to wait for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -27,6 +28,8 @@ from orchestrator.errors import (
     ValidationFailed,
 )
 from orchestrator.lifecycle import RunState
+from orchestrator.metrics.catalogue import Desk
+from orchestrator.metrics.tally import add_each
 from orchestrator.store import claims, reports
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Dispatch
@@ -38,6 +41,7 @@ from orchestrator.store.transaction import transact
 REPORTS_AT_ONCE = 1_000
 
 REFUSED = "refused"
+REPLAYED = "replayed"
 CONTINUE = "continue"
 
 
@@ -72,7 +76,11 @@ class ReportDesk:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._gathering: Gathering[Batch, dict[int, ReportAnswer]] = Gathering(
-            self._store_together, self._store, weight=len, capacity=REPORTS_AT_ONCE
+            self._store_together,
+            self._store,
+            weight=len,
+            capacity=REPORTS_AT_ONCE,
+            note=database.metrics.gathered[Desk.REPORTS].note,
         )
 
     def report(self, told: Sequence[Report]) -> list[ReportAnswer]:
@@ -92,7 +100,17 @@ class ReportDesk:
         for place, original in split.copies.items():
             answer = answers[original]
             answers[place] = replace(answer, replayed=answer.problem is None)
+        self._count(told, answers)
         return [answers[place] for place in range(len(told))]
+
+    def _count(self, told: Sequence[Report], answers: Mapping[int, ReportAnswer]) -> None:
+        add_each(
+            self._database.metrics.reports,
+            Counter(
+                (item.status, REPLAYED if answers[place].replayed else answers[place].status)
+                for place, item in enumerate(told)
+            ),
+        )
 
     def _store_together(
         self, batches: Sequence[Batch], committing: Callable[[], None]

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from orchestrator.desk.allowances import Allowances
 from orchestrator.desk.claim_batch import replay
 from orchestrator.desk.expected_input import require_expected
+from orchestrator.desk.granted import count_granted
 from orchestrator.desk.visibility import visible_run
 from orchestrator.errors import (
     DibsError,
@@ -88,7 +89,7 @@ def claim_run(
     """
     for _ in range(TRIES):
         with suppress(_TryAgain), database.slots.taking() as taking:
-            return transact(
+            dispatch, replayed = transact(
                 database.work,
                 partial(
                     _claim,
@@ -101,6 +102,10 @@ def claim_run(
                     slots=taking,
                 ),
             )
+            database.metrics.claims["id", "replayed" if replayed else "granted"].add()
+            if not replayed:
+                count_granted(database.metrics, [dispatch])
+            return dispatch, replayed
     raise Overloaded(
         f"Run {wish.run_id} changed {TRIES} times while it was claimed.", retry_after_seconds=1
     )

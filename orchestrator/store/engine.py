@@ -16,8 +16,11 @@ from psycopg.types.json import set_json_loads
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from orchestrator.metrics.catalogue import Metrics, Pool
+from orchestrator.metrics.tally import Tally
 from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.conninfo import unless_given
+from orchestrator.store.counted import CountedTransactions
 from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.known_slots import KnownSlots
 from orchestrator.store.pool import PatientPool
@@ -68,6 +71,7 @@ class Database:
             queues; those that are parked wait for it.
         limits: What this process knows of the queues' limits.
         slots: What it knows of what executors may still be given.
+        metrics: What it counts.
     """
 
     work: Engine
@@ -76,6 +80,11 @@ class Database:
     arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None
     limits: KnownLimits = field(default_factory=KnownLimits)
     slots: KnownSlots = field(default_factory=KnownSlots)
+    metrics: Metrics = field(default_factory=lambda: Metrics(Tally()))
+
+    @property
+    def pools(self) -> Mapping[Pool, Engine]:
+        return {Pool.WORK: self.work, Pool.LEASES: self.leases, Pool.ACCESS: self.access}
 
     def close(self) -> None:
         self.work.dispose()
@@ -90,6 +99,7 @@ def open_database(
     lease_connections: int = 4,
     name: str = "dibs",
     arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None,
+    metrics: Metrics | None = None,
 ) -> Database:
     """
     Prepare the pools; nothing is connected yet.
@@ -98,16 +108,26 @@ def open_database(
         url: A libpq URL; it reaches libpq as it is, and wins over what is said here.
         name: `application_name`, as `pg_stat_activity` shows it.
         arrived: As in `Database`.
+        metrics: Where this process counts; nobody is told of it unless they are given.
     """
+    metrics = metrics or Metrics(Tally())
+
+    def pool(of: Pool, connections: int, name: str) -> Engine:
+        counted = CountedTransactions.of_pool(metrics, of)
+        return open_engine(url, connections=connections, name=name, counted=counted)
+
     return Database(
-        work=open_engine(url, connections=work_connections, name=name),
-        leases=open_engine(url, connections=lease_connections, name=f"{name}-leases"),
-        access=open_engine(url, connections=ACCESS_CONNECTIONS, name=f"{name}-access"),
+        work=pool(Pool.WORK, work_connections, name),
+        leases=pool(Pool.LEASES, lease_connections, f"{name}-leases"),
+        access=pool(Pool.ACCESS, ACCESS_CONNECTIONS, f"{name}-access"),
         arrived=arrived,
+        metrics=metrics,
     )
 
 
-def open_engine(url: str, *, connections: int, name: str) -> Engine:
+def open_engine(
+    url: str, *, connections: int, name: str, counted: CountedTransactions | None = None
+) -> Engine:
     """One pool of at most this many connections, each with bounded waits."""
     engine = create_engine(
         "postgresql+psycopg://",
@@ -121,6 +141,7 @@ def open_engine(url: str, *, connections: int, name: str) -> Engine:
         pool_use_lifo=True,
         hide_parameters=True,
         json_deserializer=_raw,
+        execution_options=counted.carried() if counted else {},
     )
     event.listen(engine, "connect", _prepare)
     return engine

@@ -1,0 +1,23 @@
+"""What is counted of runs that were leased."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.metrics.catalogue import Metrics
+from orchestrator.store.records import Dispatch
+
+
+def count_granted(metrics: Metrics, dispatches: Sequence[Dispatch]) -> None:
+    """Count what one transaction has leased, once it is committed."""
+    if not dispatches:
+        return
+    metrics.claim_commits.add()
+    metrics.claimed_runs.add(len(dispatches))
+    metrics.run_waits.note_each(
+        [
+            (run.locked_at - run.available_at).total_seconds()
+            for run in (dispatch.run for dispatch in dispatches)
+            if run.attempt == 1 and run.locked_at and run.available_at
+        ]
+    )
