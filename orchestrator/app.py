@@ -42,8 +42,9 @@ from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
+from orchestrator.desk.vitals import VitalsDesk
 from orchestrator.metrics.catalogue import Levels, Metrics
-from orchestrator.metrics.tally import Tally
+from orchestrator.metrics.meter import Meter
 from orchestrator.pages.site import register_pages
 from orchestrator.settings import Settings
 from orchestrator.store.engine import open_database
@@ -70,7 +71,7 @@ _BLUEPRINTS = (
 
 
 def create_app(
-    settings: Settings, *, draining: threading.Event | None = None, tally: Tally | None = None
+    settings: Settings, *, draining: threading.Event | None = None, meter: Meter | None = None
 ) -> Application:
     """
     Make the application of one process. Nothing is connected yet.
@@ -78,12 +79,12 @@ def create_app(
     Args:
         draining: Set by whoever ends the process: from then on it is not ready
             and nothing waits.
-        tally: Where it counts; one of its own unless told otherwise.
+        meter: Where it counts; one of its own unless told otherwise.
 
     Raises:
         RuntimeError: A route has no declared roles.
     """
-    draining, tally = draining or threading.Event(), tally or Tally()
+    draining, meter = draining or threading.Event(), meter or Meter()
     app = Application(
         "orchestrator.api",
         title="Dibs",
@@ -102,15 +103,15 @@ def create_app(
         app.register_blueprint(blueprint)
     register_pages(app)
     require_declarations(app)
-    app.traffic = Traffic(app, tally)
-    app.extensions[EXTENSION] = _services(settings, draining, tally, app.traffic)
+    app.traffic = Traffic(app, meter)
+    app.extensions[EXTENSION] = _services(settings, draining, meter, app.traffic)
     if settings.path_prefix:
         app.wsgi_app = below(settings.path_prefix, app.wsgi_app)  # type: ignore[assignment]
     return app
 
 
 def _services(
-    settings: Settings, draining: threading.Event, tally: Tally, traffic: Traffic
+    settings: Settings, draining: threading.Event, meter: Meter, traffic: Traffic
 ) -> Services:
     bell = Bell(settings.postgres_url)
     database = open_database(
@@ -118,7 +119,7 @@ def _services(
         work_connections=settings.work_connections,
         lease_connections=settings.lease_connections,
         arrived=bell.ring,
-        metrics=Metrics(tally),
+        metrics=Metrics(meter),
     )
     signs, points = SignsOfLife(), StartingPoints()
     claim_desk = ClaimDesk(
@@ -149,12 +150,13 @@ def _services(
             draining=draining,
         ),
         census=CensusDesk(database),
+        vitals=VitalsDesk(database),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),
         draining=draining,
         bell=bell,
         traffic=traffic,
-        tally=tally,
-        levels=Levels(tally),
+        meter=meter,
+        levels=Levels(meter),
     )

@@ -29,8 +29,8 @@ from orchestrator.api.slow_bodies import SlowBodies
 from orchestrator.app import create_app
 from orchestrator.edge import Edge
 from orchestrator.logs import configure_logs
+from orchestrator.metrics.meter import Meter
 from orchestrator.metrics.rows import Rows
-from orchestrator.metrics.tally import Tally
 from orchestrator.settings import Settings, forget_secrets
 from orchestrator.worker import serve_worker
 
@@ -153,7 +153,7 @@ def _start_worker(settings: Settings, server_pid: int, rows: Rows, number: int) 
     """
     configure_logs(settings.log_level)
     draining = threading.Event()
-    app = create_app(settings, draining=draining, tally=Tally(rows.row(number - 1), rows))
+    app = create_app(settings, draining=draining, meter=Meter(rows.row(number - 1), rows))
     keeper, bell = services_of(app).keeper, services_of(app).bell
     # Renewals find a thread however many requests wait and however many bodies are slow.
     bodies = SlowBodies(at_once=max(1, (settings.threads - settings.parked_claims) // 4))

@@ -20,8 +20,9 @@ from orchestrator.desk.leases import LeaseDesk
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.vitals import VitalsDesk
 from orchestrator.metrics.catalogue import Levels
-from orchestrator.metrics.tally import Tally
+from orchestrator.metrics.meter import Meter
 from orchestrator.settings import Settings
 from orchestrator.store.engine import Database
 
@@ -43,13 +44,14 @@ class Services:
     lease_desk: LeaseDesk
     run_watch: RunWatch
     census: CensusDesk
+    vitals: VitalsDesk
     signs: SignsOfLife
     keeper: Keeper
     readiness: Readiness
     draining: threading.Event
     bell: Bell
     traffic: Traffic
-    tally: Tally
+    meter: Meter
     levels: Levels
 
 

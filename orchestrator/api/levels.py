@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from orchestrator.api.context import Services
-from orchestrator.metrics.tally import PUBLISHED_AT
+from orchestrator.metrics.meter import PUBLISHED_AT
 from orchestrator.store.pool import PatientPool
 
 PUBLISH_SECONDS: Final = 1.0
@@ -35,7 +35,7 @@ def publish(parts: Services) -> None:
     levels.started_at.put(_STARTED_AT)
     levels.resident_bytes.put(_resident_bytes())
     levels.open_files.put(sum(1 for _ in Path("/proc/self/fd").iterdir()))
-    parts.tally.row[PUBLISHED_AT] = time.monotonic()
+    parts.meter.row[PUBLISHED_AT] = time.monotonic()
 
 
 def start_publishing(parts: Services) -> None:

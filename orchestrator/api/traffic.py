@@ -15,7 +15,7 @@ from flask import Flask, Request, Response
 
 from orchestrator.api.problems import CODE, problem_codes
 from orchestrator.metrics.catalogue import STATUSES, RequestMetrics, RouteLabels
-from orchestrator.metrics.tally import Tally
+from orchestrator.metrics.meter import Meter
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -41,7 +41,7 @@ _PAGES: Final = ("pages", "front_door")
 class Traffic:
     """One process's traffic."""
 
-    def __init__(self, app: Flask, tally: Tally) -> None:
+    def __init__(self, app: Flask, meter: Meter) -> None:
         """
         Args:
             app: With all its routes.
@@ -54,7 +54,7 @@ class Traffic:
             for method in sorted((rule.methods or set()) - {"HEAD"})
         }
         distinct = dict.fromkeys([_NO_ROUTE, *told.values()])
-        counted = RequestMetrics(tally, routes=distinct, codes=problem_codes())
+        counted = RequestMetrics(meter, routes=distinct, codes=problem_codes())
         self._counters = {
             asked: (
                 [counted.requests[labels.method, labels.route, status] for status in STATUSES],

@@ -29,7 +29,7 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle import RunState
 from orchestrator.metrics.catalogue import Desk
-from orchestrator.metrics.tally import add_each
+from orchestrator.metrics.meter import add_each
 from orchestrator.store import claims, reports
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Dispatch

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from orchestrator.metrics.tally import Histogram, Tally
+from orchestrator.metrics.meter import Histogram, Meter
 
 # Seconds that a request or a transaction takes; the last bound is the longest wait of a poll.
 DURATIONS: Final = (
@@ -63,64 +63,64 @@ class Gathered:
 class Metrics:
     """What the desks of one process and its transactions count."""
 
-    def __init__(self, tally: Tally) -> None:
-        self.claims = tally.counters(
+    def __init__(self, meter: Meter) -> None:
+        self.claims = meter.counters(
             "dibs_claims_total",
             "Claims that were answered, by poll and by a run's id, and what they got.",
             {"by": ("poll", "id"), "result": ("granted", "empty", "replayed", "out-of-service")},
         )
-        self.claimed_runs = tally.counter(
+        self.claimed_runs = meter.counter(
             "dibs_claimed_runs_total", "Runs that were leased to an executor."
         )
-        self.claim_commits = tally.counter(
+        self.claim_commits = meter.counter(
             "dibs_claim_commits_total", "Transactions that leased runs; one serves several claims."
         )
-        self.run_waits = tally.histogram(
+        self.run_waits = meter.histogram(
             "dibs_run_wait_seconds", "From a run's being due to its first lease.", WAITS
         )
-        self.runs_created = tally.counter("dibs_runs_created_total", "Runs that were created.")
-        self.reports = tally.counters(
+        self.runs_created = meter.counter("dibs_runs_created_total", "Runs that were created.")
+        self.reports = meter.counters(
             "dibs_reports_total",
             "Reports of steps by what they told, and what became of the run.",
             {"outcome": _OUTCOMES, "result": _BECAME},
             shows_zeros=False,
         )
-        self.renewals = tally.counters(
+        self.renewals = meter.counters(
             "dibs_lease_renewals_total",
             "Leases that a renewal named; lost: not the caller's any more.",
             {"result": ("renewed", "lost")},
         )
-        self.releases = tally.counters(
+        self.releases = meter.counters(
             "dibs_lease_releases_total",
             "Leases that were to be given back; lost: not the caller's any more.",
             {"result": ("released", "lost")},
         )
-        self.orphans = tally.counter(
+        self.orphans = meter.counter(
             "dibs_orphans_released_total", "Leases of lost claim replies that were freed."
         )
-        self.expired = tally.counter(
+        self.expired = meter.counter(
             "dibs_leases_expired_total", "Leases that ran out and were taken back."
         )
-        self.keeper_ticks = tally.counters(
+        self.keeper_ticks = meter.counters(
             "dibs_keeper_ticks_total",
             "Ticks of the keeper; idle: another process has just done it.",
             {"result": ("worked", "idle", "failed")},
         )
-        self.fired = tally.counter("dibs_schedules_fired_total", "Firings of schedules.")
-        self.pruned = tally.counter("dibs_runs_pruned_total", "Over runs that were removed.")
-        self.transactions = tally.counters(
+        self.fired = meter.counter("dibs_schedules_fired_total", "Firings of schedules.")
+        self.pruned = meter.counter("dibs_runs_pruned_total", "Over runs that were removed.")
+        self.transactions = meter.counters(
             "dibs_database_transactions_total",
             "Transactions that were committed, those that only read among them; unknown: COMMIT"
             " was not answered; repeated: begun again after a deadlock or a dead connection.",
             {"pool": Pool, "result": ("committed", "unknown", "repeated")},
         )
-        together = tally.histograms(
+        together = meter.histograms(
             "dibs_gathered_requests",
             "Requests that shared one transaction.",
             TOGETHER,
             {"desk": Desk},
         )
-        seconds = tally.histograms(
+        seconds = meter.histograms(
             "dibs_gathered_transaction_seconds",
             "From taking the requests that share a transaction to its COMMIT.",
             DURATIONS,
@@ -147,27 +147,27 @@ class RequestMetrics:
     """What is counted of requests, whichever route they are for, and of problems."""
 
     def __init__(
-        self, tally: Tally, *, routes: Iterable[RouteLabels], codes: Iterable[str]
+        self, meter: Meter, *, routes: Iterable[RouteLabels], codes: Iterable[str]
     ) -> None:
         """
         Args:
             codes: Of all problems there are.
         """
         routes = list(routes)
-        self.requests = tally.counters_of(
+        self.requests = meter.counters_of(
             "dibs_http_requests_total",
             "Requests that were answered, by route and class of status.",
             ("method", "route", "status"),
             [(each.method, each.route, status) for each in routes for status in STATUSES],
             shows_zeros=False,
         )
-        self.seconds = tally.histograms(
+        self.seconds = meter.histograms(
             "dibs_http_request_duration_seconds",
             "From a request's head to its answer; a claim's holds its wait for runs.",
             DURATIONS,
             {"kind": sorted({each.kind for each in routes})},
         )
-        self.problems = tally.counters(
+        self.problems = meter.counters(
             "dibs_problems_total",
             "Problems that were answered, those of a batch's items among them, by code.",
             {"code": sorted(codes)},
@@ -177,42 +177,42 @@ class RequestMetrics:
 class Levels:
     """How things stand in one process; it says so each second."""
 
-    def __init__(self, tally: Tally) -> None:
-        self.workers = tally.gauge("dibs_workers", "Server processes that serve.")
-        self.parked = tally.gauge("dibs_parked_claims", "Claims that wait for runs.")
-        self.parked_limit = tally.gauge(
+    def __init__(self, meter: Meter) -> None:
+        self.workers = meter.gauge("dibs_workers", "Server processes that serve.")
+        self.parked = meter.gauge("dibs_parked_claims", "Claims that wait for runs.")
+        self.parked_limit = meter.gauge(
             "dibs_parked_claims_limit", "How many may; whoever finds no place asks again."
         )
-        self.waiting_claims = tally.gauge(
+        self.waiting_claims = meter.gauge(
             "dibs_waiting_claims", "Claims that wait for the transaction before theirs."
         )
-        self.bell_listens = tally.gauge(
+        self.bell_listens = meter.gauge(
             "dibs_bell_listening", "Processes that hear the rings of the others."
         )
-        self.draining = tally.gauge("dibs_draining", "Processes that are about to end.")
-        self.in_use = tally.gauges(
+        self.draining = meter.gauge("dibs_draining", "Processes that are about to end.")
+        self.in_use = meter.gauges(
             "dibs_database_connections_in_use",
             "Connections that a transaction has.",
             {"pool": Pool},
         )
-        self.limit = tally.gauges(
+        self.limit = meter.gauges(
             "dibs_database_connections_limit", "Connections there may be.", {"pool": Pool}
         )
-        self.waiting = tally.gauges(
+        self.waiting = meter.gauges(
             "dibs_database_connections_waiting",
             "Transactions that wait for a connection.",
             {"pool": Pool},
         )
-        self.cpu_seconds = tally.worker_seconds(
+        self.cpu_seconds = meter.worker_seconds(
             "dibs_worker_cpu_seconds_total", "Processor time of a server process."
         )
-        self.resident_bytes = tally.gauge(
+        self.resident_bytes = meter.gauge(
             "dibs_worker_resident_memory_bytes", "Its resident memory.", of_worker=True
         )
-        self.open_files = tally.gauge(
+        self.open_files = meter.gauge(
             "dibs_worker_open_fds", "Files and sockets that it has open.", of_worker=True
         )
-        self.started_at = tally.gauge(
+        self.started_at = meter.gauge(
             "dibs_worker_start_time_seconds", "When it began, as seconds since 1970.",
             of_worker=True,
         )  # fmt: skip

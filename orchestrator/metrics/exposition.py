@@ -13,8 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from orchestrator.metrics.meter import PUBLISHED_AT, Family, Kind, Meter
 from orchestrator.metrics.rows import Row
-from orchestrator.metrics.tally import PUBLISHED_AT, Family, Kind, Tally
 
 # The version of the text format that every Prometheus and everything like it reads.
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -29,16 +29,16 @@ def exposition(*metrics: Iterable[Metric]) -> bytes:
     return generate_latest(_Collected(list(itertools.chain(*metrics))))
 
 
-def counted(tally: Tally) -> Iterator[Metric]:
+def counted(meter: Meter) -> Iterator[Metric]:
     """What the processes of this server have counted, and what they say of themselves."""
-    rows = [array("d", row) for row in _rows(tally)]
+    rows = [array("d", row) for row in _rows(meter)]
     now = time.monotonic()
     speaking = {
         number: row
         for number, row in enumerate(rows)
         if row[PUBLISHED_AT] > 0.0 and now - row[PUBLISHED_AT] < SILENT_SECONDS
     }
-    for family in tally.families:
+    for family in meter.families:
         if family.of_worker:
             yield _of_workers(family, speaking)
         elif family.kind is Kind.COUNTER:
@@ -59,10 +59,10 @@ class _Collected(Collector):
         return self._metrics
 
 
-def _rows(tally: Tally) -> list[Row]:
-    if tally.rows is None:
-        return [tally.row]
-    return [tally.rows.row(number) for number in range(len(tally.rows))]
+def _rows(meter: Meter) -> list[Row]:
+    if meter.rows is None:
+        return [meter.row]
+    return [meter.rows.row(number) for number in range(len(meter.rows))]
 
 
 def _counter(family: Family, rows: list[Numbers]) -> Metric:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.metrics.catalogue import Metrics, Pool
-from orchestrator.metrics.tally import Tally
+from orchestrator.metrics.meter import Meter
 from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.conninfo import unless_given
 from orchestrator.store.counted import CountedTransactions
@@ -80,7 +80,7 @@ class Database:
     arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None
     limits: KnownLimits = field(default_factory=KnownLimits)
     slots: KnownSlots = field(default_factory=KnownSlots)
-    metrics: Metrics = field(default_factory=lambda: Metrics(Tally()))
+    metrics: Metrics = field(default_factory=lambda: Metrics(Meter()))
 
     @property
     def pools(self) -> Mapping[Pool, Engine]:
@@ -110,7 +110,7 @@ def open_database(
         arrived: As in `Database`.
         metrics: Where this process counts; nobody is told of it unless they are given.
     """
-    metrics = metrics or Metrics(Tally())
+    metrics = metrics or Metrics(Meter())
 
     def pool(of: Pool, connections: int, name: str) -> Engine:
         counted = CountedTransactions.of_pool(metrics, of)

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from orchestrator.metrics.exposition import counted, exposition
+from orchestrator.metrics.meter import PUBLISHED_AT, Meter
 from orchestrator.metrics.rows import ROOM, Rows
-from orchestrator.metrics.tally import PUBLISHED_AT, Tally
 from tests.scraped import Scraped
 
 PATIENCE_SECONDS = 60
@@ -19,23 +19,23 @@ PATIENCE_SECONDS = 60
 class Declared:
     """A few metrics, as a process declares them."""
 
-    def __init__(self, tally):
-        self.tally = tally
-        self.claims = tally.counters("t_claims_total", "Claims.", {"result": ("granted", "empty")})
-        self.seconds = tally.histogram("t_seconds", "Durations.", (0.1, 1.0))
-        self.parked = tally.gauge("t_parked", "Parked.")
-        self.memory = tally.gauge("t_memory_bytes", "Memory.", of_worker=True)
-        self.rare = tally.counters("t_rare_total", "Rare.", {"code": "ab"}, shows_zeros=False)
+    def __init__(self, meter):
+        self.meter = meter
+        self.claims = meter.counters("t_claims_total", "Claims.", {"result": ("granted", "empty")})
+        self.seconds = meter.histogram("t_seconds", "Durations.", (0.1, 1.0))
+        self.parked = meter.gauge("t_parked", "Parked.")
+        self.memory = meter.gauge("t_memory_bytes", "Memory.", of_worker=True)
+        self.rare = meter.counters("t_rare_total", "Rare.", {"code": "ab"}, shows_zeros=False)
 
     def scrape(self):
-        return Scraped(exposition(counted(self.tally)).decode())
+        return Scraped(exposition(counted(self.meter)).decode())
 
     def publish(self, *, seconds_ago=0.0):
-        self.tally.row[PUBLISHED_AT] = time.monotonic() - seconds_ago
+        self.meter.row[PUBLISHED_AT] = time.monotonic() - seconds_ago
 
 
 def process(rows, number):
-    return Declared(Tally(rows.row(number), rows))
+    return Declared(Meter(rows.row(number), rows))
 
 
 def count_in_a_process(rows, number):
@@ -67,7 +67,7 @@ def test_processes_however_they_are_started_count_into_one_sum(method):
 
 
 def test_threads_of_a_process_lose_no_count():
-    metrics = Declared(Tally())
+    metrics = Declared(Meter())
 
     def count():
         for _ in range(20_000):
@@ -113,7 +113,7 @@ def test_gauges_are_the_sum_over_the_processes_that_speak():
 
 
 def test_a_value_on_a_bound_is_within_it_and_what_is_beyond_all_is_told():
-    metrics = Declared(Tally())
+    metrics = Declared(Meter())
 
     metrics.seconds.note_each([0.1, 0.2, 1.0, 50.0])
 
@@ -126,7 +126,7 @@ def test_a_value_on_a_bound_is_within_it_and_what_is_beyond_all_is_told():
 
 
 def test_what_may_come_is_told_as_zero_and_what_is_rare_only_when_it_came():
-    metrics = Declared(Tally())
+    metrics = Declared(Meter())
     metrics.rare[("b",)].add()
 
     scraped = metrics.scrape()
@@ -136,7 +136,7 @@ def test_what_may_come_is_told_as_zero_and_what_is_rare_only_when_it_came():
 
 
 def test_more_than_a_row_has_room_for_is_refused_when_it_is_declared():
-    tally = Tally()
+    meter = Meter()
 
     with pytest.raises(RuntimeError, match="t_many_total"):
-        tally.counters("t_many_total", "Many.", {"n": map(str, range(ROOM))})
+        meter.counters("t_many_total", "Many.", {"n": map(str, range(ROOM))})

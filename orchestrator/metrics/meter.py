@@ -1,4 +1,4 @@
-"""One process's tally: counters, gauges and histograms, each declared once.
+"""One process's meter: counters, gauges and histograms, each declared once.
 
 All processes of a server declare the same in the same order, so a metric has the
 same place in each row. Labels are declared with all values that they can have: whatever
@@ -112,7 +112,7 @@ class Histogram:
 
 
 @dataclass(slots=True)
-class Tally:
+class Meter:
     """
     The numbers of this process, and how to find those of the others.
 
