@@ -11,6 +11,7 @@ from executor.arrival import Arrival
 from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLeases
+from executor.metrics import Metrics
 from executor.retry import until_answered
 from executor.runner import Runner
 from executor.transport import RefusedError, UnansweredError
@@ -37,6 +38,7 @@ class Poller:
         orchestrator: Orchestrator,
         leases: HeldLeases,
         runner: Runner,
+        metrics: Metrics,
         *,
         queues: Sequence[str],
         lease_seconds: int,
@@ -45,6 +47,7 @@ class Poller:
         self._orchestrator = orchestrator
         self._leases = leases
         self._runner = runner
+        self._metrics = metrics
         self._queues = queues
         self._lease_seconds = lease_seconds
         self._poll_interval_seconds = poll_interval_seconds
@@ -82,11 +85,14 @@ class Poller:
         try:
             return self.poll(room)
         except RefusedError as refusal:
+            self._metrics.claims.add("refused")
             log.error("claim-refused", status=refusal.status, code=refusal.code)
             return refusal.retry_after_seconds or self._poll_interval_seconds
         except UnansweredError as unanswered:
+            self._metrics.claims.add("unanswered")
             log.warning("claim-given-up", reason=str(unanswered))
         except Exception:  # A poller that dies at a surprise would leave an idle executor.
+            self._metrics.claims.add("failed")
             log.exception("poll-failed")
         return self._poll_interval_seconds
 
@@ -123,6 +129,9 @@ class Poller:
             )
             self._backlog = len(claimed.dispatches) >= limit
             arrival = Arrival(self._leases, claimed.dispatches, sent_at=claim.sent_at)
+        self._metrics.claims.add("granted" if claimed.dispatches else "empty")
+        self._metrics.claimed_runs.add("poll", len(claimed.dispatches))
+        self._metrics.claim_repeats.inc(claim.attempts - 1)
         for dispatch, lease in arrival.confirmed(self._orchestrator):
             log.debug("claimed", run=dispatch.run.id)
             self._runner.begin(dispatch, lease)
