@@ -54,7 +54,7 @@ _OF_QUEUES: Final = (
     ),
     _Told("dibs_leases", "Leases that executors hold.", lambda queue: queue.leases.number),
     _Told(
-        "dibs_leases_expired",
+        "dibs_overdue_leases",
         "Of them, those that have run out and were not taken back yet.",
         lambda queue: queue.leases_expired.number,
     ),
@@ -83,9 +83,14 @@ _OF_QUEUES: Final = (
 )
 
 
-def of_census(census: Census) -> Iterator[Metric]:
-    """Depth, age, leases and executors of each queue."""
-    by_label = _by_label(census)
+def of_census(census: Census, queue_patterns: tuple[str, ...]) -> Iterator[Metric]:
+    """
+    Depth, age, leases and executors of each queue.
+
+    Args:
+        queue_patterns: Of those that a token covers; the fleet is told as a whole.
+    """
+    by_label = _by_label(census.covered(queue_patterns))
     yield _runs(by_label)
     yield _capped(by_label)
     for told in _OF_QUEUES:
@@ -110,9 +115,8 @@ def of_census(census: Census) -> Iterator[Metric]:
     )
 
 
-def _by_label(census: Census) -> Mapping[str, Sequence[QueueCensus]]:
-    used = [queue for queue in census.queues.values() if queue.is_in_use]
-    used.sort(key=_rank)
+def _by_label(covered: Sequence[QueueCensus]) -> Mapping[str, Sequence[QueueCensus]]:
+    used = sorted((queue for queue in covered if queue.is_in_use), key=_rank)
     told = {queue.name: [queue] for queue in used[:NAMED_QUEUES]}
     return told | ({OTHERS: used[NAMED_QUEUES:]} if len(used) > NAMED_QUEUES else {})
 

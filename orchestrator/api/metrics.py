@@ -8,7 +8,7 @@ from typing import Final
 from flask import Response
 from prometheus_client.metrics_core import Metric
 
-from orchestrator.api.access import WATCHERS, allow, by_last_known_bearer
+from orchestrator.api.access import WATCHERS, allow, by_last_known_bearer, caller
 from orchestrator.api.answer import WholeAnswer
 from orchestrator.api.blueprint import AnswersByStatus, blueprint
 from orchestrator.api.census_metrics import of_census
@@ -35,7 +35,8 @@ def expose() -> Response:
     """What all processes of this server have counted, and how things stand, for Prometheus.
 
     Whichever process is asked answers for all of them. What the database knows is as of a
-    few seconds ago; while it is away that is left out, and `dibs_database_up` is 0.
+    few seconds ago, by queue of those that the token is for; while the database is away that
+    is left out, and `dibs_database_up` is 0.
     """
     parts = services()
     publish(parts)
@@ -55,6 +56,6 @@ def _of_database(parts: Services) -> Iterator[Metric]:
 
 def _unless_away(parts: Services) -> Iterable[Metric]:
     try:
-        return of_census(parts.census.now())
+        return of_census(parts.census.now(), caller().queues)
     except DibsError:
         return ()

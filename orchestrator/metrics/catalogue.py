@@ -23,6 +23,11 @@ WAITS: Final = (0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 2
 STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
 TOGETHER: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
+_CLAIMS: Final = (
+    *(("poll", result) for result in ("granted", "empty", "replayed", "out-of-service")),
+    # What is not granted by id is refused: a problem.
+    *(("id", result) for result in ("granted", "replayed")),
+)
 _OUTCOMES: Final = ("success", "error", "unknown", "awaiting-input", "later")
 _BECAME: Final = (
     "continue", "pending", "waiting", "scheduled", "finished", "failed", "aborted",
@@ -64,10 +69,11 @@ class Metrics:
     """What the desks of one process and its transactions count."""
 
     def __init__(self, meter: Meter) -> None:
-        self.claims = meter.counters(
+        self.claims = meter.counters_of(
             "dibs_claims_total",
             "Claims that were answered, by poll and by a run's id, and what they got.",
-            {"by": ("poll", "id"), "result": ("granted", "empty", "replayed", "out-of-service")},
+            ("by", "result"),
+            _CLAIMS,
         )
         self.claimed_runs = meter.counter(
             "dibs_claimed_runs_total", "Runs that were leased to an executor."
