@@ -32,6 +32,7 @@ from orchestrator.api.tokens import Tokens
 from orchestrator.api.traffic import Traffic
 from orchestrator.api.whoami import whoami
 from orchestrator.api.workflows import workflows
+from orchestrator.desk.activity import Activity
 from orchestrator.desk.bell import Bell
 from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
@@ -151,6 +152,7 @@ def _services(
         ),
         census=CensusDesk(database),
         vitals=VitalsDesk(database),
+        activity=Activity(database),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),

@@ -18,6 +18,7 @@ from flask import request
 
 from orchestrator.api.answer_headers import complete
 from orchestrator.api.application import Application
+from orchestrator.api.context import services_of
 from orchestrator.api.problems import problem_answer
 from orchestrator.api.slow_bodies import SlowBodies, too_late
 
@@ -70,6 +71,10 @@ class Edge:
             connection.response_bytes(answered.status, headers, b"".join(body))
         else:
             connection.response_iter(answered.status, headers, iter(body))
+
+    def end(self) -> None:
+        """Nothing is served any more: what has happened here is written down."""
+        services_of(self._application).activity.stop()
 
     def _cut_off(self, connection: Connection, politely: bool) -> None:
         answered = self._application.process_response(problem_answer(too_late()))

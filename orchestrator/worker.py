@@ -32,7 +32,10 @@ def serve_worker(
     """
     mp._wsgi_call_wrap = lambda called, *_: called  # type: ignore[attr-defined]  # noqa: SLF001
     spawn = MPServer._spawn_wsgi_worker.__wrapped__  # noqa: SLF001
-    spawn(number, start(number), (None, _listening(*sockets)), *settings)
+    edge = start(number)
+    spawn(number, edge, (None, _listening(*sockets)), *settings)
+    # It has returned: the last request is answered.
+    edge.end()
 
 
 def _listening(specified: Any, shared: Any) -> Any:

@@ -96,7 +96,8 @@ def claim_by_id(run_id: str, asked: RunClaimRequest) -> Response:
     With Dibs-On-Behalf-Of the run must also be of the queues of that token.
     """
     patterns = caller().queues
-    if client := on_behalf_of():
+    client = on_behalf_of()
+    if client:
         require_role(client, CLIENTS)
         patterns = common_patterns(patterns, client.queues)
     wish = RunWish(
@@ -116,5 +117,6 @@ def claim_by_id(run_id: str, asked: RunClaimRequest) -> Response:
         queue_patterns=patterns,
         step_queue_patterns=caller().queues,
         value=asked.input,
+        on_behalf_of=client.name if client else None,
     )
     return answer(dispatch_body(dispatch) | {"replayed": replayed})

@@ -11,6 +11,7 @@ from orchestrator.api.readiness import Readiness
 from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Tokens
 from orchestrator.api.traffic import Traffic
+from orchestrator.desk.activity import Activity
 from orchestrator.desk.bell import Bell
 from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
@@ -45,6 +46,7 @@ class Services:
     run_watch: RunWatch
     census: CensusDesk
     vitals: VitalsDesk
+    activity: Activity
     signs: SignsOfLife
     keeper: Keeper
     readiness: Readiness

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from uuid import UUID
 
 from flask import Response
 from sqlalchemy import Connection
@@ -25,8 +24,11 @@ from orchestrator.errors import InsufficientScope, NotFound
 from orchestrator.lifecycle import EVERY_QUEUE, ActKind, covers
 from orchestrator.store import executors as store
 from orchestrator.store import operator_acts
+from orchestrator.store.activity import Counted
 from orchestrator.store.endings import release_replaced
+from orchestrator.store.tally import moved
 from orchestrator.store.transaction import transact
+from orchestrator.store.verdict import EndedLease
 
 executors = blueprint("executors")
 
@@ -66,7 +68,7 @@ def register(instance: str, asked: Registration) -> Response:
 
     database = services().database
 
-    def write(connection: Connection) -> tuple[list[UUID], Mapping[str, int]]:
+    def write(connection: Connection) -> tuple[Sequence[EndedLease], Mapping[str, int]]:
         store.register(connection, registration)
         if asked.replaces is None:
             return [], {}
@@ -74,11 +76,13 @@ def register(instance: str, asked: Registration) -> Response:
             connection, executor=name, session=asked.session, request_id=asked_by, actor=actor
         )
         arrived = arrivals(connection, ended) + database.limits.freed(ended)
-        return [lease.run_id for lease in ended], arrived
+        return ended, arrived
 
-    released, arrived = transact(database.leases, write)
+    replaced, arrived = transact(database.leases, write)
+    database.tally.add(moved(replaced, Counted.EXPIRED))
     database.slots.forget((name, asked.session))
     database.arrived(arrived)
+    released = [lease.run_id for lease in replaced]
     return answer({"name": name, "session": asked.session, "released": released})
 
 

@@ -25,6 +25,7 @@ from orchestrator.api.wire.runs import (
     RunCreation,
     RunEvents,
     RunPage,
+    RunRefusals,
     RunSteps,
     RunView,
 )
@@ -38,6 +39,7 @@ from orchestrator.errors import (
     RunNotFound,
 )
 from orchestrator.store.events import events_of
+from orchestrator.store.refusals import refusals_of
 from orchestrator.store.runs import NewRun, list_runs
 from orchestrator.store.steps import steps_of
 from orchestrator.store.transaction import transact
@@ -179,3 +181,23 @@ def list_steps(run_id: str) -> Response:
         ),
     )
     return answer({"items": [step_body(step) for step in found]})
+
+
+@runs.get("/v1/runs/<run_id>/refusals")
+@allow(READERS)
+@refuses(RunNotFound)
+@runs.output(RunRefusals)
+def list_refusals(run_id: str) -> Response:
+    """How often somebody was refused a run, or an act under a lease of it, and the last few.
+
+    Written down every few seconds; what a process that was killed had not written down yet
+    is missing.
+    """
+    queues = caller().queues
+    found = transact(
+        services().database.work,
+        lambda connection: refusals_of(
+            connection, visible_run(connection, run_id_of(run_id), queues).id
+        ),
+    )
+    return answer({"count": found.number, "last": found.last})

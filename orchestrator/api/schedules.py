@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from flask import Response
 from sqlalchemy import Connection
@@ -31,6 +31,7 @@ from orchestrator.firing import BadSchedule
 from orchestrator.lifecycle import ActKind, covers
 from orchestrator.store import operator_acts
 from orchestrator.store import schedules as store
+from orchestrator.store.activity import Counted
 from orchestrator.store.transaction import transact
 
 schedules = blueprint("schedules")
@@ -143,11 +144,16 @@ def run_now(name: str, _asked: NoMembers) -> Response:
 
     line = asked_act(ActKind.RUN_SCHEDULE, known)
 
-    def write(connection: Connection) -> dict[str, Any]:
-        schedule = _require_visible(connection, known)
-        return {"runId": create_run(connection, schedule, key=key, line=line)}
+    database = services().database
 
-    return answer(transact(services().database.work, write))
+    def write(connection: Connection) -> tuple[str, UUID | None]:
+        schedule = _require_visible(connection, known)
+        return schedule.queue, create_run(connection, schedule, key=key, line=line)
+
+    queue, run_id = transact(database.work, write)
+    if run_id is not None:
+        database.tally.count(Counted.CREATED, queue)
+    return answer({"runId": run_id})
 
 
 def _require_visible(connection: Connection, name: str) -> store.Schedule:

@@ -36,9 +36,11 @@ from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.metrics.catalogue import Desk
 from orchestrator.store import parked
+from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.patience import new_patience, seconds_left
 from orchestrator.store.records import Dispatch
+from orchestrator.store.tally import of_queues
 from orchestrator.store.transaction import transact
 
 # How often all that are parked look by themselves: while rings from other processes
@@ -261,7 +263,19 @@ class ClaimDesk:
             break
         wanted = sum(each.wish.limit for each in asked)
         self._pace.served(len(asked), wanted, time.monotonic() - began)
-        return [outcomes[id(each)] for each in asked]
+        answers = [outcomes[id(each)] for each in asked]
+        self._database.tally.add(
+            of_queues(
+                Counted.CLAIMED,
+                [
+                    dispatch.run.step_queue
+                    for answer in answers
+                    if isinstance(answer, ClaimAnswer)
+                    for dispatch in answer.dispatches
+                ],
+            )
+        )
+        return answers
 
     def _serve_alone(self, asked: Asked) -> ClaimAnswer:
         while True:
@@ -271,6 +285,10 @@ class ClaimDesk:
                 )
                 if not answer.replayed:
                     count_granted(self._database.metrics, answer.dispatches)
+                counted = Counted.REPLAYED if answer.replayed else Counted.CLAIMED
+                self._database.tally.add(
+                    of_queues(counted, [each.run.step_queue for each in answer.dispatches])
+                )
                 return answer
 
     @contextmanager

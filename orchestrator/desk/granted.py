@@ -13,7 +13,6 @@ def count_granted(metrics: Metrics, dispatches: Sequence[Dispatch]) -> None:
     if not dispatches:
         return
     metrics.claim_commits.add()
-    metrics.claimed_runs.add(len(dispatches))
     metrics.run_waits.note_each(
         [
             (run.locked_at - run.available_at).total_seconds()

@@ -7,12 +7,12 @@ no process's: it is told beside these, from the census (`api/census_metrics.py`)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from orchestrator.metrics.meter import Histogram, Meter
+from orchestrator.metrics.meter import Counter, Histogram, Meter
 
 # Seconds that a request or a transaction takes; the last bound is the longest wait of a poll.
 DURATIONS: Final = (
@@ -75,16 +75,33 @@ class Metrics:
             ("by", "result"),
             _CLAIMS,
         )
-        self.claimed_runs = meter.counter(
-            "dibs_claimed_runs_total", "Runs that were leased to an executor."
+        over = meter.counters(
+            "dibs_runs_over_total",
+            "Runs that came to an end, whatever ended them.",
+            {"state": ("finished", "failed", "aborted")},
         )
+        self.happened: Mapping[str, Counter] = {
+            "created": meter.counter("dibs_runs_created_total", "Runs that were created."),
+            "claimed": meter.counter(
+                "dibs_claimed_runs_total", "Runs that were leased to an executor."
+            ),
+            "retried": meter.counter(
+                "dibs_runs_retried_total",
+                "Runs that an error sent into back-off, or that somebody had retried.",
+            ),
+            "expired": meter.counter(
+                "dibs_leases_expired_total",
+                "Leases that ran out, or whose executor was replaced, and were taken back.",
+            ),
+            **{state: counter for (state,), counter in over.items()},
+        }
+        """What also is counted by queue, elsewhere (`store/tally.py`)."""
         self.claim_commits = meter.counter(
             "dibs_claim_commits_total", "Transactions that leased runs; one serves several claims."
         )
         self.run_waits = meter.histogram(
             "dibs_run_wait_seconds", "From a run's being due to its first lease.", WAITS
         )
-        self.runs_created = meter.counter("dibs_runs_created_total", "Runs that were created.")
         self.reports = meter.counters(
             "dibs_reports_total",
             "Reports of steps by what they told, and what became of the run.",
@@ -103,9 +120,6 @@ class Metrics:
         )
         self.orphans = meter.counter(
             "dibs_orphans_released_total", "Leases of lost claim replies that were freed."
-        )
-        self.expired = meter.counter(
-            "dibs_leases_expired_total", "Leases that ran out and were taken back."
         )
         self.keeper_ticks = meter.counters(
             "dibs_keeper_ticks_total",

@@ -18,12 +18,14 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from orchestrator.metrics.catalogue import Metrics, Pool
 from orchestrator.metrics.meter import Meter
+from orchestrator.store.activity import Counted
 from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.conninfo import unless_given
 from orchestrator.store.counted import CountedTransactions
 from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.known_slots import KnownSlots
 from orchestrator.store.pool import PatientPool
+from orchestrator.store.tally import Tally
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 4_000
@@ -58,6 +60,18 @@ SELECT pg_backend_pid(), pg_is_in_recovery(),
 """
 
 
+# What is counted in all, beside what is counted by queue.
+_COUNTED = (
+    Counted.CREATED,
+    Counted.CLAIMED,
+    Counted.RETRIED,
+    Counted.EXPIRED,
+    Counted.FINISHED,
+    Counted.FAILED,
+    Counted.ABORTED,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """
@@ -72,6 +86,7 @@ class Database:
         limits: What this process knows of the queues' limits.
         slots: What it knows of what executors may still be given.
         metrics: What it counts.
+        tally: What has happened here that is not written down yet.
     """
 
     work: Engine
@@ -81,6 +96,7 @@ class Database:
     limits: KnownLimits = field(default_factory=KnownLimits)
     slots: KnownSlots = field(default_factory=KnownSlots)
     metrics: Metrics = field(default_factory=lambda: Metrics(Meter()))
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def pools(self) -> Mapping[Pool, Engine]:
@@ -122,6 +138,7 @@ def open_database(
         access=pool(Pool.ACCESS, ACCESS_CONNECTIONS, f"{name}-access"),
         arrived=arrived,
         metrics=metrics,
+        tally=Tally({counted: metrics.happened[counted] for counted in _COUNTED}),
     )
 
 

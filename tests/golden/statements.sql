@@ -2003,24 +2003,30 @@ ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE SET
   created = a.created + excluded.created, claimed = a.claimed + excluded.claimed, replayed = a.replayed + excluded.replayed, refused = a.refused + excluded.refused, reported = a.reported + excluded.reported, retried = a.retried + excluded.retried, released = a.released + excluded.released, expired = a.expired + excluded.expired, finished = a.finished + excluded.finished, failed = a.failed + excluded.failed, aborted = a.aborted + excluded.aborted;
 
 -- activity.series
-WITH spans AS (
+SELECT s.began, t.*
+  FROM (
   SELECT to_timestamp((floor(extract(epoch FROM clock_timestamp()) / %(span_seconds)s) - back)
                       * %(span_seconds)s) AS began
-    FROM generate_series(0, %(points)s - 1) AS back)
-SELECT s.began, coalesce(sum(a.created), 0)::bigint, coalesce(sum(a.claimed), 0)::bigint, coalesce(sum(a.replayed), 0)::bigint, coalesce(sum(a.refused), 0)::bigint, coalesce(sum(a.reported), 0)::bigint, coalesce(sum(a.retried), 0)::bigint, coalesce(sum(a.released), 0)::bigint, coalesce(sum(a.expired), 0)::bigint, coalesce(sum(a.finished), 0)::bigint, coalesce(sum(a.failed), 0)::bigint, coalesce(sum(a.aborted), 0)::bigint
-  FROM spans s
-  LEFT JOIN activity a ON a."spanSeconds" = %(span_seconds)s AND a."beganAt" = s.began
-   AND (CAST(%(queue)s AS text) IS NULL OR a.queue = %(queue)s)
-   AND EXISTS (SELECT FROM unnest(CAST(%(patterns)s AS text[])) AS p(pattern)
-     WHERE p.pattern = '*' OR p.pattern = a.queue
-        OR (p.pattern LIKE '%%.*' AND starts_with(a.queue, left(p.pattern, -1))))
- GROUP BY s.began ORDER BY s.began;
+    FROM generate_series(0, %(points)s - 1) AS back) s
+ CROSS JOIN LATERAL (
+   SELECT coalesce(sum(a.created), 0)::bigint, coalesce(sum(a.claimed), 0)::bigint, coalesce(sum(a.replayed), 0)::bigint, coalesce(sum(a.refused), 0)::bigint, coalesce(sum(a.reported), 0)::bigint, coalesce(sum(a.retried), 0)::bigint, coalesce(sum(a.released), 0)::bigint, coalesce(sum(a.expired), 0)::bigint, coalesce(sum(a.finished), 0)::bigint, coalesce(sum(a.failed), 0)::bigint, coalesce(sum(a.aborted), 0)::bigint
+     FROM activity a
+    WHERE a."spanSeconds" = %(span_seconds)s AND a."beganAt" = s.began
+      AND (CAST(%(queue)s AS text) IS NULL OR a.queue = %(queue)s)
+      AND EXISTS (SELECT FROM unnest(CAST(%(patterns)s AS text[])) AS p(pattern)
+        WHERE p.pattern = '*' OR p.pattern = a.queue
+           OR (p.pattern LIKE '%%.*' AND starts_with(a.queue, left(p.pattern, -1))))) t
+ ORDER BY s.began;
 
 -- activity.by_queue
 SELECT a.queue, sum(a.created)::bigint, sum(a.claimed)::bigint, sum(a.replayed)::bigint, sum(a.refused)::bigint, sum(a.reported)::bigint, sum(a.retried)::bigint, sum(a.released)::bigint, sum(a.expired)::bigint, sum(a.finished)::bigint, sum(a.failed)::bigint, sum(a.aborted)::bigint
-  FROM activity a
- WHERE a."spanSeconds" = %(span_seconds)s AND a."beganAt" >= to_timestamp(
-   (floor(extract(epoch FROM clock_timestamp()) / %(span_seconds)s) - %(points)s + 1) * %(span_seconds)s)
+  FROM (
+  SELECT to_timestamp((floor(extract(epoch FROM clock_timestamp()) / %(span_seconds)s) - back)
+                      * %(span_seconds)s) AS began
+    FROM generate_series(0, %(points)s - 1) AS back) s
+ CROSS JOIN LATERAL (
+   SELECT * FROM activity a
+    WHERE a."spanSeconds" = %(span_seconds)s AND a."beganAt" = s.began OFFSET 0) a
  GROUP BY a.queue;
 
 -- activity.finished

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event
 from orchestrator.desk import census as desk
 from orchestrator.desk.census import CensusDesk, QueueCensus
 from orchestrator.errors import Unavailable
-from orchestrator.store import census, serving
+from orchestrator.store import activity, census, serving
 from orchestrator.store.census import MOST_COUNTED, Count
 from orchestrator.store.queues import QueueSettings
 from orchestrator.store.serving import Fleet
@@ -158,6 +158,7 @@ def test_the_queues_of_a_token_are_added_up(deep: Dibs) -> None:
         (census.leased, "workflowRuns_leased"),
         (serving.serving, "workflowRuns_leased"),
         (serving.fleet, "workflowRuns_leased"),
+        (activity.finished, "activity_pkey"),
     ],
 )
 def test_everything_is_counted_along_its_index(

@@ -84,7 +84,7 @@ DEFINITION = workflows.NewDefinition("refund", "{}", "a", '{"a": {}}', b"h", "op
 SCHEDULE = schedules.NewSchedule(
     "nightly", "report", "0 2 * * *", "UTC", "{}", "default", "skip", False, THEN, "ops"
 )
-REFUSED = refusals.Refused(1, [refusals.Refusal("run-held", "fleet:one", 1.0, "web", ID)])
+REFUSED = refusals.Refused(1, [(1.0, refusals.Refusal("run-held", "fleet:one", "web", ID))])
 FILTER = runs.RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
 OVER = replace(FILTER, states=("aborted", "failed"))
 
