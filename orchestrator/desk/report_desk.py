@@ -8,7 +8,6 @@ left for its own request to wait for.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -29,7 +28,6 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle import RunState
 from orchestrator.metrics.catalogue import Desk
-from orchestrator.metrics.meter import add_each
 from orchestrator.store import claims, reports
 from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
@@ -106,13 +104,13 @@ class ReportDesk:
         return [answers[place] for place in range(len(told))]
 
     def _count(self, told: Sequence[Report], answers: Mapping[int, ReportAnswer]) -> None:
-        add_each(
-            self._database.metrics.reports,
-            Counter(
-                (item.status, REPLAYED if answers[place].replayed else answers[place].status)
-                for place, item in enumerate(told)
-            ),
-        )
+        counted: dict[tuple[str, str], int] = {}
+        for place, item in enumerate(told):
+            answer = answers[place]
+            key = (item.status, REPLAYED if answer.replayed else answer.status)
+            counted[key] = counted.get(key, 0) + 1
+        for key, number in counted.items():
+            self._database.metrics.reports[key].add(number)
 
     def _store_together(
         self, batches: Sequence[Batch], committing: Callable[[], None]

@@ -100,7 +100,9 @@ class Metrics:
             "dibs_claim_commits_total", "Transactions that leased runs; one serves several claims."
         )
         self.run_waits = meter.histogram(
-            "dibs_run_wait_seconds", "From a run's being due to its first lease.", WAITS
+            "dibs_run_wait_seconds",
+            "From a run's being due to its first lease; of many that come at once, of some.",
+            WAITS,
         )
         self.reports = meter.counters(
             "dibs_reports_total",

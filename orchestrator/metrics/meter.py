@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import threading
 from bisect import bisect_left
-from collections import Counter as Counted
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -224,12 +223,6 @@ class Meter:
         family = Family(name, told, kind, labels, places, bounds, of_worker, shows_zeros)
         self.families.append(family)
         return family
-
-
-def add_each(counters: Mapping[Labels, Counter], counted: Counted[Labels]) -> None:
-    """Add what was counted of several series."""
-    for labelled, amount in counted.items():
-        counters[labelled].add(amount)
 
 
 def _combined(labels: Mapping[str, Iterable[str]]) -> list[Labels]:
