@@ -87,6 +87,13 @@ def test_no_two_metrics_share_a_name_whatever_their_types_add_to_it(told: Scrape
     assert len(names) == len(set(names))
 
 
+def test_the_page_of_metrics_names_all_that_are_told_with_their_types(told: Scraped) -> None:
+    page = (watched.DEPLOY.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
+    described = re.findall(r"(?m)^\| `(\w+)` \| (\w+) \|", page)
+
+    assert sorted(described) == sorted(re.findall(r"(?m)^# TYPE (\S+) (\S+)$", told.text))
+
+
 def test_prometheus_takes_what_is_told(told: Scraped) -> None:
     done = promtool("check", "metrics", text=told.text)
 
