@@ -8,8 +8,10 @@ another counts on where that one ended, and nothing is left on any disk.
 
 from __future__ import annotations
 
-from multiprocessing import get_context
-from typing import Final, TypeAlias
+import mmap
+import os
+from multiprocessing.reduction import DupFd
+from typing import Any, Final, TypeAlias
 
 # Numbers in a row: about three times as many as are declared.
 ROOM: Final = 2_048
@@ -32,12 +34,26 @@ class Rows:
     """
 
     def __init__(self, processes: int) -> None:
-        self._memory = get_context("spawn").RawArray("d", processes * ROOM)
+        # Of no file system: there may be none that can be written to.
+        self._descriptor = os.memfd_create("dibs-metrics")
+        os.ftruncate(self._descriptor, 8 * ROOM * processes)
+        self._numbers = _mapped(self._descriptor)
 
     def __len__(self) -> int:
-        return len(self._memory) // ROOM
+        return len(self._numbers) // ROOM
 
     def row(self, number: int) -> Row:
         """The row of the process with this number, from 0."""
-        numbers = memoryview(self._memory).cast("B").cast("d")
-        return numbers[number * ROOM : (number + 1) * ROOM]
+        return self._numbers[number * ROOM : (number + 1) * ROOM]
+
+    def __getstate__(self) -> object:
+        # For a process that is spawned. One that is forked has it all.
+        return DupFd(self._descriptor)
+
+    def __setstate__(self, state: Any) -> None:
+        self._descriptor = state.detach()
+        self._numbers = _mapped(self._descriptor)
+
+
+def _mapped(descriptor: int) -> Row:
+    return memoryview(mmap.mmap(descriptor, 0)).cast("d")
