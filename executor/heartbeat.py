@@ -94,15 +94,15 @@ class Heartbeat:
             self.beat()
         except UnansweredError as error:
             self._metrics.heartbeats.add("unanswered")
-            log.warning("renewal-unanswered", reason=str(error))
+            log.warning("renewal_unanswered", reason=str(error))
             return self._again_at(error.retry_after_seconds)
         except RefusedError as error:
             self._metrics.heartbeats.add("refused")
-            log.error("renewal-refused", status=error.status, code=error.code)
+            log.error("renewal_refused", status=error.status, code=error.code)
             return self._again_at(error.retry_after_seconds)
         except Exception:  # A heart that stops at a surprise would cost every lease.
             self._metrics.heartbeats.add("failed")
-            log.exception("renewal-failed")
+            log.exception("renewal_failed")
             return self._again_at(None)
         self._metrics.heartbeats.add("answered")
         self._metrics.heartbeat_at.set_to_current_time()
@@ -181,7 +181,7 @@ class Heartbeat:
         self._metrics.lost.inc(len(answer.lost))
         if answer.released:
             self._metrics.orphans.inc(len(answer.released))
-            log.info("orphans-released", runs=answer.released)
+            log.info("orphans_released", run_ids=answer.released)
         for lease_id in renewed:
             self._on_renewed(lease_id)
         for lease_id in answer.lost:

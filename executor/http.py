@@ -41,7 +41,13 @@ def create_app(
         try:
             caller = trigger.identify(token, request.remote_addr or "")
             pending_data = read_pending_data(request)
-            trigger.fire(_canonical(run_id), token or "", caller, pending_data)
+            trigger.fire(
+                _canonical(run_id),
+                token or "",
+                caller,
+                pending_data,
+                traceparent=request.headers.get("traceparent"),
+            )
         except TriggerRefusedError as refused:
             metrics.triggers.add(refused.code)
             raise

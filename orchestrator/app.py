@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import cast
 
+from opentelemetry.trace import Tracer
+
 from orchestrator.api.access import require_declarations
 from orchestrator.api.application import Application
 from orchestrator.api.audit import audit
@@ -72,7 +74,11 @@ _BLUEPRINTS = (
 
 
 def create_app(
-    settings: Settings, *, draining: threading.Event | None = None, meter: Meter | None = None
+    settings: Settings,
+    *,
+    draining: threading.Event | None = None,
+    meter: Meter | None = None,
+    tracer: Tracer | None = None,
 ) -> Application:
     """
     Make the application of one process. Nothing is connected yet.
@@ -81,6 +87,7 @@ def create_app(
         draining: Set by whoever ends the process: from then on it is not ready
             and nothing waits.
         meter: Where it counts; one of its own unless told otherwise.
+        tracer: Makes the spans of requests; there are none without it.
 
     Raises:
         RuntimeError: A route has no declared roles.
@@ -105,14 +112,18 @@ def create_app(
     register_pages(app)
     require_declarations(app)
     app.traffic = Traffic(app, meter)
-    app.extensions[EXTENSION] = _services(settings, draining, meter, app.traffic)
+    app.extensions[EXTENSION] = _services(settings, draining, meter, app.traffic, tracer)
     if settings.path_prefix:
         app.wsgi_app = below(settings.path_prefix, app.wsgi_app)  # type: ignore[assignment]
     return app
 
 
 def _services(
-    settings: Settings, draining: threading.Event, meter: Meter, traffic: Traffic
+    settings: Settings,
+    draining: threading.Event,
+    meter: Meter,
+    traffic: Traffic,
+    tracer: Tracer | None,
 ) -> Services:
     bell = Bell(settings.postgres_url)
     database = open_database(
@@ -161,4 +172,5 @@ def _services(
         traffic=traffic,
         meter=meter,
         levels=Levels(meter),
+        tracer=tracer,
     )

@@ -18,7 +18,6 @@ from flask import request
 
 from orchestrator.api.answer_headers import complete
 from orchestrator.api.application import Application
-from orchestrator.api.context import services_of
 from orchestrator.api.problems import problem_answer
 from orchestrator.api.slow_bodies import SlowBodies, too_late
 
@@ -39,9 +38,21 @@ class Connection(Protocol):
 
 
 class Edge:
-    """One process's edge; called by many threads at once."""
+    """
+    One process's edge; called by many threads at once.
 
-    def __init__(self, application: Application, bodies: SlowBodies):
+    Attributes:
+        on_served: To be called when the last request has been answered.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        bodies: SlowBodies,
+        *,
+        on_served: Callable[[], None] = lambda: None,
+    ):
+        self.on_served = on_served
         self._application = application
         self._bodies = bodies
         self._of_every_request: dict[str, Any] = {
@@ -71,10 +82,6 @@ class Edge:
             connection.response_bytes(answered.status, headers, b"".join(body))
         else:
             connection.response_iter(answered.status, headers, iter(body))
-
-    def end(self) -> None:
-        """Nothing is served any more: what has happened here is written down."""
-        services_of(self._application).activity.stop()
 
     def _cut_off(self, connection: Connection, politely: bool) -> None:
         answered = self._application.process_response(problem_answer(too_late()))

@@ -27,6 +27,7 @@ from orchestrator.api.context import services_of
 from orchestrator.api.levels import start_publishing
 from orchestrator.api.slow_bodies import SlowBodies
 from orchestrator.app import create_app
+from orchestrator.collector import open_collector
 from orchestrator.edge import Edge
 from orchestrator.logs import configure_logs
 from orchestrator.metrics.meter import Meter
@@ -153,7 +154,14 @@ def _start_worker(settings: Settings, server_pid: int, rows: Rows, number: int) 
     """
     configure_logs(settings.log_level)
     draining = threading.Event()
-    app = create_app(settings, draining=draining, meter=Meter(rows.row(number - 1), rows))
+    # Here: its thread would not come along into a process that is forked.
+    collector = open_collector(os.environ)
+    app = create_app(
+        settings,
+        draining=draining,
+        meter=Meter(rows.row(number - 1), rows),
+        tracer=collector.tracer if collector else None,
+    )
     keeper, bell = services_of(app).keeper, services_of(app).bell
     # Renewals find a thread however many requests wait and however many bodies are slow.
     bodies = SlowBodies(at_once=max(1, (settings.threads - settings.parked_claims) // 4))
@@ -173,8 +181,13 @@ def _start_worker(settings: Settings, server_pid: int, rows: Rows, number: int) 
         keeper.stop()
         bell.stop()
 
+    def served() -> None:
+        services_of(app).activity.stop()
+        if collector is not None:
+            collector.end()
+
     on_end(end, parent=server_pid)
-    return Edge(app, bodies)
+    return Edge(app, bodies, on_served=served)
 
 
 def on_end(tell: Callable[[], Any], *, parent: int) -> None:

@@ -35,7 +35,7 @@ def serve_worker(
     edge = start(number)
     spawn(number, edge, (None, _listening(*sockets)), *settings)
     # It has returned: the last request is answered.
-    edge.end()
+    edge.on_served()
 
 
 def _listening(specified: Any, shared: Any) -> Any:

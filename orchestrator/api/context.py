@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from flask import Flask, current_app
+from opentelemetry.trace import Tracer
 
 from orchestrator.api.readiness import Readiness
 from orchestrator.api.request_budgets import RequestBudgets
@@ -55,6 +56,7 @@ class Services:
     traffic: Traffic
     meter: Meter
     levels: Levels
+    tracer: Tracer | None
 
 
 def services() -> Services:

@@ -182,6 +182,7 @@ class Keeper:
             log.info(
                 "lease_expired",
                 run_id=str(lease.run_id),
+                lease_id=str(lease.lease_id),
                 executor=lease.executor,
                 run_state=lease.run_state,
             )

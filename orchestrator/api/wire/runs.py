@@ -45,7 +45,9 @@ class RunCreation(Body):
     )
     max_failures: Budget = 3
     max_crashes: Budget = 3
-    traceparent: Traceparent | None = None
+    traceparent: Traceparent | None = Field(
+        None, description="W3C trace context; without it the request's header of that name counts"
+    )
 
 
 class BatchedRunCreation(RunCreation):
