@@ -13,6 +13,7 @@ from orchestrator.desk.snapshot_watch import OldSnapshot
 from orchestrator.desk.vitals import Vitals
 from orchestrator.store.vitals import SILENT, TableSize
 
+_BUILD = (version("dibs"), platform.python_version())
 _EXECUTOR_STATES = ("active", "draining", "quarantined", SILENT)
 
 
@@ -21,7 +22,7 @@ def of_build() -> Iterator[Metric]:
     family = GaugeMetricFamily(
         "dibs_build_info", "Version of Dibs and of Python; always 1.", labels=("version", "python")
     )
-    family.add_metric((version("dibs"), platform.python_version()), 1)
+    family.add_metric(_BUILD, 1)
     yield family
 
 

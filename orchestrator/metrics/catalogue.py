@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from orchestrator.metrics.meter import Counter, Histogram, Meter
+from orchestrator.metrics.meter import Meter
+from orchestrator.metrics.series import Counter, Histogram
 
 # Seconds that a request or a transaction takes; the last bound is the longest wait of a poll.
 DURATIONS: Final = (

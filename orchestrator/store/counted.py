@@ -8,7 +8,7 @@ from typing import Self
 from sqlalchemy import Engine
 
 from orchestrator.metrics.catalogue import Metrics, Pool
-from orchestrator.metrics.meter import Counter
+from orchestrator.metrics.series import Counter
 
 _OPTION = "dibs_counted"
 

@@ -15,7 +15,8 @@ import pytest
 
 from orchestrator.api.census_metrics import NAMED_QUEUES
 from orchestrator.lifecycle import Role
-from tests.acceptance.stage import Stage, stage_on
+from tests.acceptance.client import Client
+from tests.acceptance.stage import Stage, make_token, stage_on
 from tests.acceptance.waiting import eventually
 from tests.database import Template, fresh_database
 from tests.scraped import Scraped
@@ -149,6 +150,22 @@ def of_processes(scraped: Scraped) -> int:
 @pytest.mark.parametrize("role", [Role.CLIENT, Role.EXECUTOR])
 def test_only_those_who_watch_may_scrape(stage: Stage, role: Role) -> None:
     assert on_its_own_connection(stage, role, "GET", "/metrics", None) == 403
+
+
+def test_a_token_is_told_of_its_own_queues_only(stage: Stage) -> None:
+    limited = make_token(stage.database, "limited", Role.VIEWER, ("mine.*",))
+    with closing(stage.client(Role.CLIENT)) as client:
+        client.create("mine.one")
+        client.create("others")
+
+    def look() -> Scraped | None:
+        with closing(Client(stage.orchestrator.url, limited)) as viewer:
+            scraped = Scraped(viewer.send("GET", "/metrics").text)
+        return scraped if scraped.labelled("dibs_runs", "queue") else None
+
+    told = eventually(look, what="a census knows the queue")
+
+    assert told.labelled("dibs_runs", "queue") == {"mine.one"}
 
 
 def test_problems_are_counted_by_code_those_of_items_among_them(stage: Stage) -> None:
