@@ -134,6 +134,7 @@ def _services(
         metrics=Metrics(meter),
     )
     signs, points = SignsOfLife(), StartingPoints()
+    census = CensusDesk(database)
     claim_desk = ClaimDesk(
         database,
         signs,
@@ -161,9 +162,9 @@ def _services(
             limit=(settings.threads - settings.parked_claims) // 2,
             draining=draining,
         ),
-        census=CensusDesk(database),
+        census=census,
         vitals=VitalsDesk(database),
-        activity=Activity(database),
+        activity=Activity(database, census),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),

@@ -181,12 +181,13 @@ def _start_worker(settings: Settings, server_pid: int, rows: Rows, number: int) 
         keeper.stop()
         bell.stop()
 
+    on_end(end, parent=server_pid)
+
     def served() -> None:
         services_of(app).activity.stop()
-        if collector is not None:
+        if collector:
             collector.end()
 
-    on_end(end, parent=server_pid)
     return Edge(app, bodies, on_served=served)
 
 

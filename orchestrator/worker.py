@@ -34,7 +34,6 @@ def serve_worker(
     spawn = MPServer._spawn_wsgi_worker.__wrapped__  # noqa: SLF001
     edge = start(number)
     spawn(number, edge, (None, _listening(*sockets)), *settings)
-    # It has returned: the last request is answered.
     edge.on_served()
 
 

@@ -7,13 +7,17 @@ it has counted since the last one with it.
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from orchestrator.desk.census import CensusDesk
 from orchestrator.errors import DibsError, OutcomeUnknown
+from orchestrator.lifecycle import RunState
 from orchestrator.store import activity, refusals
 from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
@@ -22,6 +26,8 @@ from orchestrator.store.tally import OTHERS, Tallied
 from orchestrator.store.transaction import transact, words_of
 
 EVERY_SECONDS = 5.0
+# Twice a minute, so that no minute is without.
+LOOK_SECONDS = 25.0
 STOP_SECONDS = 6.0
 
 log = structlog.get_logger(__name__)
@@ -30,8 +36,10 @@ log = structlog.get_logger(__name__)
 class Activity:
     """One process's part of the tables; `start` it once, `stop` it before the process ends."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, census: CensusDesk) -> None:
         self._database = database
+        self._census = census
+        self._looked_at = -math.inf
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="activity", daemon=True)
         self._failing = False
@@ -71,11 +79,33 @@ class Activity:
             self._database.tally.put_back(tallied)
             raise
 
+    def look(self) -> None:
+        """
+        Note how many runs are pending in each queue that has any.
+
+        Raises:
+            DibsError: They could not be counted, or it could not be noted.
+        """
+        pending = {
+            name: count.number
+            for name, queue in self._census.now().queues.items()
+            if (count := queue.count(RunState.PENDING)).number
+        }
+        if pending:
+            with new_patience():
+                transact(
+                    self._database.work,
+                    lambda connection: activity.note_pending(connection, pending),
+                )
+
     def _run(self) -> None:
         while True:
             is_last = self._stopping.wait(EVERY_SECONDS)
             try:
                 self.write()
+                if not is_last and time.monotonic() - self._looked_at > LOOK_SECONDS:
+                    self._looked_at = time.monotonic()
+                    self.look()
                 self._failing = False
             except (DibsError, DBAPIError) as error:
                 if not self._failing:

@@ -11,14 +11,13 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Connection, event
 
-from orchestrator.desk.activity import Activity
 from orchestrator.errors import OutcomeUnknown, Unavailable
 from orchestrator.store import activity
 from orchestrator.store.activity import DAY, HOUR, MINUTE, Counted
 from orchestrator.store.transaction import transact
 from tests.acceptance.waiting import eventually
 from tests.database import Database
-from tests.integration.dibs import Dibs
+from tests.integration.dibs import Dibs, activity_of
 from tests.integration.face import Face
 from tests.integration.statements import captured, nodes, plan, scans_whole
 from tests.integration.wishes import QUEUE, Executor, outcome
@@ -26,7 +25,7 @@ from tests.integration.wishes import QUEUE, Executor, outcome
 
 def written(dibs: Dibs) -> dict[str, int]:
     """What a day's row says of the queue once all is written; without what is 0."""
-    Activity(dibs.database).write()
+    activity_of(dibs).write()
     return of_day(dibs)
 
 
@@ -135,7 +134,7 @@ def test_a_schedule_that_fires_creates(face: Face) -> None:
 def test_two_processes_add_to_the_same_rows(dibs: Dibs, twin: Dibs) -> None:
     for each in (dibs, twin, dibs):
         each.pending()
-        Activity(each.database).write()
+        activity_of(each).write()
 
     assert of_day(dibs) == {"created": 3}
     spans = dibs.sql('SELECT DISTINCT "spanSeconds" AS span FROM activity ORDER BY span')
@@ -144,7 +143,7 @@ def test_two_processes_add_to_the_same_rows(dibs: Dibs, twin: Dibs) -> None:
 
 def test_nothing_is_sent_while_nothing_happens(dibs: Dibs) -> None:
     with captured(dibs.database.work) as statements:
-        Activity(dibs.database).write()
+        activity_of(dibs).write()
 
     assert not statements
 
@@ -158,7 +157,7 @@ def test_what_cannot_be_written_is_written_later(
     dibs.pending()
     may("REVOKE INSERT ON activity FROM")
     with pytest.raises(Unavailable):
-        Activity(dibs.database).write()
+        activity_of(dibs).write()
     may("GRANT INSERT ON activity TO")
     dibs.pending()
 
@@ -174,7 +173,7 @@ def test_what_may_have_been_written_is_not_counted_twice(dibs: Dibs) -> None:
     dibs.pending()
     event.listen(dibs.database.work, "commit", commit_and_go, once=True)
     try:
-        Activity(dibs.database).write()
+        activity_of(dibs).write()
     except OutcomeUnknown:
         pytest.fail("It is looked up, which finds nothing to do.")
 
@@ -182,7 +181,7 @@ def test_what_may_have_been_written_is_not_counted_twice(dibs: Dibs) -> None:
 
 
 def test_the_thread_writes_what_is_left_when_it_is_told_to_end(dibs: Dibs) -> None:
-    thread = Activity(dibs.database)
+    thread = activity_of(dibs)
     thread.start()
     dibs.pending()
     thread.stop()
@@ -192,7 +191,7 @@ def test_the_thread_writes_what_is_left_when_it_is_told_to_end(dibs: Dibs) -> No
 
 def test_the_thread_writes_every_few_seconds(dibs: Dibs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.desk.activity.EVERY_SECONDS", 0.01)
-    thread = Activity(dibs.database)
+    thread = activity_of(dibs)
     thread.start()
     try:
         for number in (1, 2):
@@ -205,7 +204,7 @@ def test_the_thread_writes_every_few_seconds(dibs: Dibs, monkeypatch: pytest.Mon
 def test_a_series_has_a_point_for_each_span_and_the_queues_of_its_token(dibs: Dibs) -> None:
     for queue in ("billing", "refunds.eu", "refunds.us", "other"):
         dibs.pending(queue=queue)
-    Activity(dibs.database).write()
+    activity_of(dibs).write()
     insert(dibs, HOUR, "1 day")
 
     def points(**wanted: Any) -> list[int]:
@@ -227,10 +226,43 @@ def test_a_series_has_a_point_for_each_span_and_the_queues_of_its_token(dibs: Di
     assert len(points(span_seconds=MINUTE, points=60)) == 60
 
 
+def test_of_each_span_the_most_that_were_pending_are_kept(dibs: Dibs, executor: Executor) -> None:
+    for _ in range(2):
+        dibs.pending()
+        dibs.pending(queue="other")
+    activity_of(dibs).look()
+    dibs.claim(executor)
+    activity_of(dibs).look()
+
+    rows = dibs.sql(
+        'SELECT queue, max("mostPending") AS most FROM activity WHERE "spanSeconds" = 86400'
+        " GROUP BY queue"
+    )
+    assert {row["queue"]: row["most"] for row in rows} == {QUEUE: 2, "other": 2}
+    points = transact(
+        dibs.database.work,
+        lambda connection: activity.series(
+            connection, span_seconds=DAY, points=2, queue_patterns=(QUEUE,)
+        ),
+    )
+    assert max(point.most_pending for point in points) == 2
+
+
+def test_the_thread_looks_how_many_wait(dibs: Dibs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.desk.activity.EVERY_SECONDS", 0.01)
+    dibs.pending()
+    thread = activity_of(dibs)
+    thread.start()
+    try:
+        eventually(lambda: dibs.sql('SELECT 1 FROM activity WHERE "mostPending" = 1'))
+    finally:
+        thread.stop()
+
+
 def test_each_queue_in_the_last_spans(dibs: Dibs) -> None:
     dibs.pending(queue="a")
     dibs.pending(queue="b")
-    Activity(dibs.database).write()
+    activity_of(dibs).write()
     insert(dibs, MINUTE, "1 hour", "c")
     found = transact(
         dibs.database.work,
@@ -258,7 +290,7 @@ def test_what_is_older_than_is_shown_goes(dibs: Dibs, retention_days: int, kept:
 def test_what_is_finished_is_added_up_by_queue(dibs: Dibs, executor: Executor) -> None:
     for _ in range(2):
         dibs.tell(dibs.dispatch(executor), executor, "success")
-    Activity(dibs.database).write()
+    activity_of(dibs).write()
 
     assert transact(dibs.database.work, activity.finished) == {QUEUE: 2}
 

@@ -209,6 +209,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "serving.serving": serving.serving,
     "serving.fleet": serving.fleet,
     "activity.add": lambda c: activity.add(c, {"default": {activity.Counted.CREATED: 1}}),
+    "activity.note_pending": lambda c: activity.note_pending(c, {"default": 1}),
     "activity.series": lambda c: activity.series(
         c, span_seconds=activity.MINUTE, points=60, queue_patterns=("billing", "refunds.*")
     ),

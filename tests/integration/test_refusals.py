@@ -11,14 +11,13 @@ import orjson
 import psycopg
 import pytest
 
-from orchestrator.desk.activity import Activity
 from orchestrator.errors import RunHeld
 from orchestrator.lifecycle import Role
 from orchestrator.store.refusals import MOST_KEPT, refusals_of
 from orchestrator.store.tally import OTHERS
 from orchestrator.store.transaction import transact
 from tests.database import Database
-from tests.integration.dibs import Dibs
+from tests.integration.dibs import Dibs, activity_of
 from tests.integration.face import Face
 from tests.integration.wishes import QUEUE, Executor, outcome
 
@@ -30,7 +29,7 @@ def refusals(face: Face, run_id: str) -> dict[str, Any]:
 
 def codes(dibs: Dibs, run_id: Any) -> list[str]:
     """The codes of a run's last refusals, newest first."""
-    Activity(dibs.database).write()
+    activity_of(dibs).write()
     told = transact(dibs.database.work, lambda connection: refusals_of(connection, run_id))
     return [one["code"] for one in orjson.loads(orjson.dumps(told.last))]
 
@@ -130,7 +129,7 @@ def test_two_processes_tell_of_the_same_run(
             for _ in range(MOST_KEPT - 1):
                 with pytest.raises(RunHeld):
                     each.claim_run(Executor("fleet:other"), run_id)
-            Activity(each.database).write()
+            activity_of(each).write()
 
     assert codes(dibs, run_id) == ["run-held"] * MOST_KEPT
     (row,) = dibs.sql('SELECT number FROM "refusedClaims"')

@@ -14,11 +14,11 @@ from orchestrator.api.wire.executors import ExecutorView
 from orchestrator.api.wire.queues import QueueView
 from orchestrator.api.wire.reports import ReportResult
 from orchestrator.api.wire.runs import RunEvent, RunStep, RunView
+from orchestrator.desk.census import QueueCensus
 from orchestrator.desk.report_desk import ReportAnswer
 from orchestrator.store import records
 from orchestrator.store.events import Event
 from orchestrator.store.executors import Executor
-from orchestrator.store.queues import Queue
 from orchestrator.store.steps import Step
 
 AN_ID = UUID("01a20398-f4e1-7770-9bf5-9dee2154fafc")
@@ -51,7 +51,7 @@ def members(model):
         (bodies.event_body(record(Event)), RunEvent),
         (bodies.step_body(record(Step)), RunStep),
         (bodies.executor_body(record(Executor)), ExecutorView),
-        (bodies.queue_body(record(Queue)), QueueView),
+        (bodies.queue_body(QueueCensus("default"), AN_INSTANT), QueueView),
         (bodies.result_body(ReportAnswer(AN_ID, "finished"), None), ReportResult),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
