@@ -188,7 +188,7 @@ def _next_runs(wanted: RunFilter, before: UUID, limit: int) -> CTE:
     columns = workflow_runs.c
     states = wanted.states or ((RunState.WAITING,) if wanted.waiting_reason else ())
     if wanted.executor is not None:
-        states = tuple(LEASED)
+        states = tuple(sorted(LEASED))
     if wanted.ids:
         stretches = [_newest(before, limit, columns.id.in_(wanted.ids))]
     elif states and ATTENTION.issuperset(states):
