@@ -25,7 +25,9 @@ from orchestrator.api.wire.schedules import (
     ScheduleList,
     ScheduleView,
 )
-from orchestrator.desk.schedules import create_run, next_due
+from orchestrator.desk import schedule_acts
+from orchestrator.desk.schedule_acts import visible_schedule
+from orchestrator.desk.schedules import next_due
 from orchestrator.errors import IdempotencyKeyInvalid, NotFound, ValidationFailed
 from orchestrator.firing import BadSchedule
 from orchestrator.lifecycle import ActKind, covers
@@ -56,7 +58,7 @@ def put(name: str, asked: ScheduleDefinition) -> Response:
 
     def write(connection: Connection) -> store.Schedule:
         if store.find(connection, known) is not None:
-            _require_visible(connection, known)
+            visible_schedule(connection, known, caller().queues)
         store.put(
             connection,
             store.NewSchedule(
@@ -73,7 +75,7 @@ def put(name: str, asked: ScheduleDefinition) -> Response:
             ),
         )
         operator_acts.note(connection, line)
-        return _require_visible(connection, known)
+        return visible_schedule(connection, known, caller().queues)
 
     try:
         return answer(_body(transact(services().database.work, write)))
@@ -100,7 +102,8 @@ def show(name: str) -> Response:
     """One schedule."""
     known = name_of(name)
     found = transact(
-        services().database.work, lambda connection: _require_visible(connection, known)
+        services().database.work,
+        lambda connection: visible_schedule(connection, known, caller().queues),
     )
     return answer(_body(found))
 
@@ -116,7 +119,7 @@ def delete(name: str) -> Response:
     line = asked_act(ActKind.DELETE_SCHEDULE, known)
 
     def write(connection: Connection) -> None:
-        found = _require_visible(connection, known)
+        found = visible_schedule(connection, known, caller().queues)
         if store.delete(connection, known):
             operator_acts.note(connection, replace(line, queue=found.queue))
 
@@ -139,22 +142,14 @@ def delete(name: str) -> Response:
 def run_now(name: str, _asked: NoMembers) -> Response:
     """Create a run of a schedule beside its times; paused or not, overlap counts."""
     known = name_of(name)
-    key = f"run-now:{caller().name}:{idempotency_key() or uuid4()}"
-
-    line = asked_act(ActKind.RUN_SCHEDULE, known)
-
-    def write(connection: Connection) -> dict[str, Any]:
-        schedule = _require_visible(connection, known)
-        return {"runId": create_run(connection, schedule, key=key, line=line)}
-
-    return answer(transact(services().database.work, write))
-
-
-def _require_visible(connection: Connection, name: str) -> store.Schedule:
-    found = store.find(connection, name)
-    if found is None or not covers(caller().queues, found.queue):
-        raise NotFound(f"There is no schedule {name} among the queues of this token.")
-    return found
+    run_id = schedule_acts.run_now(
+        services().database,
+        known,
+        key=idempotency_key() or str(uuid4()),
+        line=asked_act(ActKind.RUN_SCHEDULE, known),
+        queues=caller().queues,
+    )
+    return answer({"runId": run_id})
 
 
 def _body(schedule: store.Schedule) -> dict[str, Any]:
