@@ -36,6 +36,7 @@ from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import CreateDesk
 from orchestrator.desk.keeper import Keeper
 from orchestrator.desk.leases import LeaseDesk
+from orchestrator.desk.outcomes import kept_outcomes
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
@@ -142,4 +143,5 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
         readiness=Readiness(settings.postgres_url, draining),
         draining=draining,
         bell=bell,
+        outcomes=kept_outcomes(database),
     )

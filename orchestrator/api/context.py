@@ -15,12 +15,14 @@ from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import CreateDesk
 from orchestrator.desk.keeper import Keeper
+from orchestrator.desk.kept import Kept
 from orchestrator.desk.leases import LeaseDesk
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.settings import Settings
 from orchestrator.store.engine import Database
+from orchestrator.store.outcomes import Outcomes
 
 EXTENSION = "dibs"
 
@@ -45,6 +47,7 @@ class Services:
     readiness: Readiness
     draining: threading.Event
     bell: Bell
+    outcomes: Kept[list[Outcomes]]
 
 
 def services() -> Services:
