@@ -5,7 +5,17 @@ from __future__ import annotations
 from flask import Flask
 
 # Each has its routes in the blueprint once it is imported.
-from orchestrator.pages import access, assets, refused, run, sign_in  # noqa: F401
+from orchestrator.pages import (  # noqa: F401
+    access,
+    assets,
+    audit,
+    executors,
+    refused,
+    run,
+    schedules,
+    sign_in,
+    workflows,
+)
 from orchestrator.pages.blueprint import pages, require_page_declarations
 from orchestrator.pages.home import front_door
 
