@@ -22,8 +22,9 @@ class Fleet:
     The sessions of one name.
 
     Attributes:
-        sessions: The newest first; of what they serve only what whoever looks may see.
-        is_gone: None of them was seen lately, and none holds anything.
+        sessions: The newest, and those before it that are still there; of what they serve
+            only what whoever looks may see.
+        is_gone: Not one of them was seen lately, and none holds anything.
         is_ours: They serve nobody else's queues, so that whoever looks may act on them.
     """
 
@@ -44,16 +45,21 @@ def fleets_of(sessions: Sequence[Executor], queues: tuple[str, ...], now: dateti
     for each in sessions:
         ours[each.full_name] &= is_within(each, queues)
     named: dict[str, list[Executor]] = defaultdict(list)
-    for each in sorted(sessions, key=lambda one: one.registered_at, reverse=True):
-        named[each.full_name] += seen_by([each], queues)
+    newest_first = sorted(sessions, key=lambda each: each.registered_at, reverse=True)
+    for each in seen_by(newest_first, queues):
+        named[each.full_name].append(each)
+    long_ago = now - timedelta(seconds=TOO_LATE_SECONDS)
+
+    def is_there(session: Executor) -> bool:
+        return session.seen_at >= long_ago or session.in_flight > 0
+
     fleets = [
-        Fleet(name, tuple(group), _is_gone(group, now), ours[name])
-        for name, group in named.items()
-        if group
+        Fleet(
+            name,
+            (newest, *filter(is_there, earlier)),
+            is_gone=not any(map(is_there, (newest, *earlier))),
+            is_ours=ours[name],
+        )
+        for name, (newest, *earlier) in named.items()
     ]
     return sorted(fleets, key=lambda fleet: (fleet.is_gone, fleet.name))
-
-
-def _is_gone(sessions: Sequence[Executor], now: datetime) -> bool:
-    long_ago = now - timedelta(seconds=TOO_LATE_SECONDS)
-    return all(each.seen_at < long_ago and not each.in_flight for each in sessions)
