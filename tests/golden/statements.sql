@@ -96,25 +96,181 @@ FROM "workflowRuns"
 WHERE %(param_1)s AND ("workflowRuns".queue = %(queue_1)s::VARCHAR OR ("workflowRuns".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "workflowRuns"."runState" IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "workflowRuns".queue = %(queue_3)s::VARCHAR AND "workflowRuns".workflow = %(workflow_1)s::VARCHAR AND "workflowRuns"."lockedBy" = %(locked_by_1)s::VARCHAR AND "workflowRuns"."createdAt" > %(created_at_1)s::TIMESTAMP WITH TIME ZONE AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
  LIMIT %(param_2)s::INTEGER;
 
--- runs.scan_runs
+-- runs.newest_id
+SELECT id FROM "workflowRuns" ORDER BY id DESC LIMIT 1;
+
+-- run_search.scan_runs
 WITH scanned AS
-(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.created_at AS created_at
-FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."createdAt" AS created_at
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
 WHERE "workflowRuns"."runState" = 'aborted' AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
- LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."createdAt" AS created_at
+ LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
 WHERE "workflowRuns"."runState" = 'failed' AND "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
  LIMIT %(param_4)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
  LIMIT %(param_5)s::INTEGER)
  SELECT array((SELECT scanned.id
 FROM scanned
-WHERE %(param_6)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND scanned.queue = %(queue_3)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.locked_by = %(locked_by_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC)) AS run_ids, (SELECT scanned.id
+WHERE %(param_6)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND scanned.queue = %(queue_3)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC)) AS run_ids, (SELECT scanned.id
 FROM scanned ORDER BY scanned.id
- LIMIT %(param_7)s::INTEGER) AS reached;
+ LIMIT %(param_7)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'aborted' AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'failed' AND "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_4)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_5)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_6)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND scanned.queue = %(queue_3)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC
+ LIMIT %(param_7)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_8)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns".queue = %(queue_1)s::VARCHAR AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_1)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_2)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_3)s AND (scanned.queue = %(queue_2)s::VARCHAR OR (scanned.queue LIKE %(queue_3)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR) AND scanned.queue = %(queue_4)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC
+ LIMIT %(param_4)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_5)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'waiting' AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_2)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_3)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_4)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.dedup_key = %(dedup_key_1)s::VARCHAR AND (scanned.waiting_for ->> %(waiting_for_1)s::TEXT) = %(param_5)s::VARCHAR AND (scanned.workflow = %(workflow_1)s::VARCHAR OR scanned.queue = %(queue_3)s::VARCHAR OR scanned.locked_by = %(locked_by_1)s::VARCHAR OR scanned.dedup_key = %(dedup_key_2)s::VARCHAR) ORDER BY scanned.id DESC
+ LIMIT %(param_6)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_7)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
+WITH few AS
+(SELECT few_of_each.id AS id, few_of_each.run_state AS run_state, few_of_each.queue AS queue, few_of_each.workflow AS workflow, few_of_each.locked_by AS locked_by, few_of_each.dedup_key AS dedup_key, few_of_each.waiting_for AS waiting_for, few_of_each.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'loading' AND "workflowRuns"."leaseId" IS NOT NULL
+ LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'started' AND "workflowRuns"."leaseId" IS NOT NULL
+ LIMIT %(param_4)s::INTEGER)) AS few_of_each),
+scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM (SELECT few.id AS id, few.run_state AS run_state, few.queue AS queue, few.workflow AS workflow, few.locked_by AS locked_by, few.dedup_key AS dedup_key, few.waiting_for AS waiting_for, few.created_at AS created_at
+FROM few
+WHERE few.id < %(id_1)s::UUID AND (SELECT count(*) AS count_1
+FROM few) <= %(param_5)s::INTEGER UNION ALL SELECT otherwise.id AS id, otherwise.run_state AS run_state, otherwise.queue AS queue, otherwise.workflow AS workflow, otherwise.locked_by AS locked_by, otherwise.dedup_key AS dedup_key, otherwise.waiting_for AS waiting_for, otherwise.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_6)s::INTEGER)) AS otherwise
+WHERE (SELECT count(*) AS count_1
+FROM few) > %(param_7)s::INTEGER) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_8)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_9)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.locked_by = %(locked_by_1)s::VARCHAR ORDER BY scanned.id DESC
+ LIMIT %(param_10)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_11)s::INTEGER) AS reached, (SELECT count(*) AS count_2
+FROM scanned) AS looked_at;
+WITH few AS
+(SELECT few_of_each.id AS id, few_of_each.run_state AS run_state, few_of_each.queue AS queue, few_of_each.workflow AS workflow, few_of_each.locked_by AS locked_by, few_of_each.dedup_key AS dedup_key, few_of_each.waiting_for AS waiting_for, few_of_each.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'pending'
+ LIMIT %(param_2)s::INTEGER)) AS few_of_each),
+scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM (SELECT few.id AS id, few.run_state AS run_state, few.queue AS queue, few.workflow AS workflow, few.locked_by AS locked_by, few.dedup_key AS dedup_key, few.waiting_for AS waiting_for, few.created_at AS created_at
+FROM few
+WHERE few.id < %(id_1)s::UUID AND (SELECT count(*) AS count_1
+FROM few) <= %(param_3)s::INTEGER UNION ALL SELECT otherwise.id AS id, otherwise.run_state AS run_state, otherwise.queue AS queue, otherwise.workflow AS workflow, otherwise.locked_by AS locked_by, otherwise.dedup_key AS dedup_key, otherwise.waiting_for AS waiting_for, otherwise.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_4)s::INTEGER)) AS otherwise
+WHERE (SELECT count(*) AS count_1
+FROM few) > %(param_5)s::INTEGER) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_6)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_7)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR) ORDER BY scanned.id DESC
+ LIMIT %(param_8)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_9)s::INTEGER) AS reached, (SELECT count(*) AS count_2
+FROM scanned) AS looked_at;
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns".id IN (%(id_1_1)s::UUID) AND "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_1)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_2)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_3)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.id IN (%(id_3_1)s::UUID) ORDER BY scanned.id DESC
+ LIMIT %(param_4)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_5)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
 
--- runs.newest_id
-SELECT id FROM "workflowRuns" ORDER BY id DESC LIMIT 1;
+-- run_search.find_by_word
+WITH RECURSIVE pairs AS (
+  (SELECT queue, workflow, 1 AS number FROM "workflowRuns"
+    WHERE "dedupKey" IS NOT NULL AND "runState" IN ('scheduled', 'pending', 'loading', 'started', 'waiting') ORDER BY queue, workflow LIMIT 1)
+  UNION ALL
+  SELECT n.queue, n.workflow, p.number + 1 FROM pairs p CROSS JOIN LATERAL (
+    SELECT r.queue, r.workflow FROM "workflowRuns" r
+     WHERE r."dedupKey" IS NOT NULL AND r."runState" IN ('scheduled', 'pending', 'loading', 'started', 'waiting')
+       AND (r.queue, r.workflow) > (p.queue, p.workflow)
+     ORDER BY r.queue, r.workflow LIMIT 1) n
+   WHERE p.number < 1000)
+(SELECT r.id FROM pairs p JOIN "workflowRuns" r
+     ON r.queue = p.queue AND r.workflow = p.workflow AND r."dedupKey" = %(word)s
+    AND r."runState" IN ('scheduled', 'pending', 'loading', 'started', 'waiting') LIMIT %(limit)s)
+UNION (SELECT r.id FROM "workflowRuns" r
+        WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = %(word)s LIMIT %(limit)s)
+UNION (SELECT r.id FROM "workflowRuns" r
+        WHERE r.queue = %(word)s ORDER BY r.queue DESC, r.id DESC LIMIT %(limit)s);
+
+-- run_search.find_in_states
+SELECT "some".id
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'pending'
+ LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'failed'
+ LIMIT %(param_4)s::INTEGER)) AS "some"
+WHERE %(param_5)s AND ("some".queue = %(queue_1)s::VARCHAR OR ("some".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "some".run_state IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "some".queue = %(queue_3)s::VARCHAR AND "some".workflow = %(workflow_1)s::VARCHAR AND "some".locked_by = %(locked_by_1)s::VARCHAR AND "some".created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY "some".id DESC
+ LIMIT %(param_6)s::INTEGER;
+
+-- run_search.lines_of
+SELECT r.id, r.workflow, r.queue, r."runState" AS run_state,
+       r."waitingFor"->>'reason' AS waiting_reason,
+       r."gatedClaimKey" IS NOT NULL AS gated, r."stepIndex" AS step_index,
+       r."stepName" AS step_name, r.attempt, r."lockedBy" AS locked_by,
+       r."leaseExpiresAt" AS lease_expires_at, r."availableAt" AS available_at,
+       r."abortRequestedAt" AS abort_requested_at, r.error->>'code' AS error_code,
+       r."createdAt" AS created_at, r."finishedAt" AS finished_at
+  FROM "workflowRuns" r WHERE r.id = ANY (CAST(%(run_ids)s AS uuid[])) ORDER BY r.id DESC;
 
 -- events.events_of
 SELECT seq, kind, at, "fromState" AS from_state, "toState" AS to_state, fence, executor, actor,

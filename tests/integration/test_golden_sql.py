@@ -43,6 +43,7 @@ from orchestrator.store import (
     refusals,
     replication,
     reports,
+    run_search,
     runs,
     schedules,
     serving,
@@ -53,6 +54,7 @@ from orchestrator.store import (
 )
 from orchestrator.store.engine import open_engine
 from orchestrator.store.parked import Parked
+from orchestrator.store.run_filter import RunFilter
 from tests.database import Database
 from tests.golden.compare import matches_golden
 from tests.integration.statements import captured
@@ -85,8 +87,15 @@ SCHEDULE = schedules.NewSchedule(
     "nightly", "report", "0 2 * * *", "UTC", "{}", "default", "skip", False, THEN, "ops"
 )
 REFUSED = refusals.Refused(1, [refusals.Refusal("run-held", "fleet:one", 1.0, "web", ID)])
-FILTER = runs.RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
-OVER = replace(FILTER, states=("aborted", "failed"))
+FILTER = RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
+SOUGHT = (
+    replace(FILTER, states=("aborted", "failed"), executor=None),
+    replace(FILTER, states=("finished",), executor=None),
+    RunFilter(waiting_reason="input", dedup_key="key", words=("refund",)),
+    RunFilter(executor="fleet:one"),
+    RunFilter(("pending",)),
+    RunFilter(ids=(ID,)),
+)
 
 CALLS: dict[str, Callable[[Connection], object]] = {
     "runs.create": lambda c: (
@@ -101,10 +110,24 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "runs.list_runs": lambda c: runs.list_runs(
         c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, before=ID, limit=50
     ),
-    "runs.scan_runs": lambda c: runs.scan_runs(
-        c, queue_patterns=("billing", "refunds.*"), wanted=OVER, before=ID, limit=50
-    ),
     "runs.newest_id": runs.newest_id,
+    "run_search.scan_runs": lambda c: [
+        run_search.scan_runs(
+            c,
+            queue_patterns=("billing", "refunds.*"),
+            wanted=wanted,
+            before=ID,
+            limit=50,
+            most_found=most_found,
+        )
+        for wanted in SOUGHT
+        for most_found in ((None, 10) if wanted is SOUGHT[0] else (10,))
+    ],
+    "run_search.find_by_word": lambda c: run_search.find_by_word(c, "refund", limit=50),
+    "run_search.find_in_states": lambda c: run_search.find_in_states(
+        c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, reach=50, limit=10
+    ),
+    "run_search.lines_of": lambda c: run_search.lines_of(c, [ID]),
     "events.events_of": lambda c: events.events_of(c, ID),
     "events.newest_events": lambda c: events.newest_events(c, ID, limit=50),
     "steps.steps_of": lambda c: steps.steps_of(c, ID),
