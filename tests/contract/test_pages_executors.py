@@ -53,7 +53,7 @@ def test_an_executor_is_shown_as_the_api_has_it(
 
     for said in (name, queue, "1.2.3-rc", "charge-card", "1 of 7", 'value="1"', 'max="7"'):
         assert said in page
-    assert f'href="/ui/runs?executor={name}"' in page
+    assert f'href="/ui/runs?search=executor:{name}"' in page
     assert 'data-late="30" data-toolate="90"' in page
     assert not INLINE.search(page)
 

@@ -71,7 +71,7 @@ def test_a_queue_is_shown_with_its_depth_by_state_and_who_is_wanted(
         lambda: next((row for row in [row_of(operator, queue)] if "state=loading" in row), None)
     )
 
-    assert f"queue={queue}&amp;state=pending" in row
+    assert f"search=queue:{queue}&amp;state=pending" in row
     assert ">3</a>" in row
     assert ">1</a>" in row
     assert "wanted" in row
