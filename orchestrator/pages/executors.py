@@ -13,9 +13,9 @@ from orchestrator.api.asked_act import asked_act
 from orchestrator.api.context import services
 from orchestrator.api.refusals import MalformedRequest
 from orchestrator.api.wire.executors import Act
-from orchestrator.api.wire.members import Body, Name
+from orchestrator.api.wire.members import Name
 from orchestrator.desk.executors import ACTS, Service, set_service
-from orchestrator.pages.asked import asked_for, checked
+from orchestrator.pages.asked import PageQuery, asked_for, checked
 from orchestrator.pages.blueprint import form, page, pages
 from orchestrator.pages.fleets import LATE_SECONDS, TOO_LATE_SECONDS, fleets_of
 from orchestrator.pages.form import Form
@@ -27,7 +27,7 @@ from orchestrator.store.transaction import transact
 SESSIONS_SHOWN: Final = 500
 
 
-class ExecutorsQuery(Body):
+class ExecutorsQuery(PageQuery):
     """Which executors to show: those that serve this queue."""
 
     queue: Name | None = None

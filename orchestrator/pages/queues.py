@@ -13,12 +13,12 @@ from orchestrator.api.asked_act import asked_act
 from orchestrator.api.context import services
 from orchestrator.api.parameters import name_of
 from orchestrator.api.queue_access import require_queues
-from orchestrator.api.wire.members import Body, Name
+from orchestrator.api.wire.members import Name
 from orchestrator.api.wire.queues import QueueLimits
 from orchestrator.desk import queues as desk
 from orchestrator.desk.census import QueueCensus
 from orchestrator.lifecycle import ActKind, RunState, covers
-from orchestrator.pages.asked import asked_for, checked
+from orchestrator.pages.asked import PageQuery, asked_for, checked
 from orchestrator.pages.blueprint import form, page, pages
 from orchestrator.pages.form import Form
 from orchestrator.pages.sparkline import HEIGHT, STEP, sparkline
@@ -33,7 +33,7 @@ MINUTES_SHOWN: Final = 60
 LIMITS: Final = ("maxConcurrency", "ratePerSecond", "maxConcurrencyPerKey")
 
 
-class QueuesQuery(Body):
+class QueuesQuery(PageQuery):
     """Which queues to show: those whose names begin so."""
 
     begins: Name | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
+import psycopg
 import pytest
 
 from orchestrator.lifecycle import Role
-from orchestrator.pages.audit import ACTS_SHOWN
+from orchestrator.pages.audit import ACTS_SHOWN, LINES_SEARCHED
 from tests.acceptance.client import Client
 from tests.acceptance.stage import Stage, make_token
 from tests.contract.browser import Browser
@@ -90,6 +92,33 @@ def test_pages_go_on_where_the_one_before_ended(viewer: Browser, ops: Client, qu
 @pytest.mark.parametrize("asked", ["kind=none", "cursor=x", "other=1", "actor=%00", "limit=0"])
 def test_what_cannot_be_asked_for_is_refused(viewer: Browser, asked: str) -> None:
     assert viewer.open(f"{PATH}?{asked}").status_code == 422
+
+
+@pytest.fixture
+def long_ago(owner: psycopg.Connection[Any], queue: str) -> str:
+    """A subject of whom the ledger has one line, older than as many as one look goes through."""
+    owner.execute(
+        """
+INSERT INTO "operatorActs" (id, at, actor, kind, subject, queue, detail)
+SELECT lpad(to_hex(n), 32, '0')::uuid, now() - interval '1 day', 'long-ago', 'pause-queue',
+       CASE n WHEN 1 THEN %(subject)s ELSE 'other' END, %(subject)s, '{}'
+  FROM generate_series(1, %(lines)s) AS n
+""",
+        {"subject": queue, "lines": LINES_SEARCHED + 10},
+    )
+    return queue
+
+
+def test_no_look_goes_further_than_it_says_and_the_next_goes_on(
+    viewer: Browser, long_ago: str
+) -> None:
+    first = viewer.open(f"{PATH}?subject={long_ago}").text
+    next_path = earlier(first)
+    assert next_path is not None
+
+    assert acts_of(first) == []
+    assert f"in the newest {LINES_SEARCHED} lines" in first
+    assert len(acts_of(viewer.open(next_path).text)) == 1
 
 
 def test_acts_on_other_queues_are_not_shown(

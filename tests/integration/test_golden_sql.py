@@ -236,6 +236,9 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "serving.serving": serving.serving,
     "serving.fleet": serving.fleet,
     "activity.add": lambda c: activity.add(c, {"default": {activity.Counted.CREATED: 1}}),
+    "activity.claimed_per_minute": lambda c: activity.claimed_per_minute(
+        c, ["default"], minutes=60
+    ),
     "activity.series": lambda c: activity.series(
         c, span_seconds=activity.MINUTE, points=60, queue_patterns=("billing", "refunds.*")
     ),
