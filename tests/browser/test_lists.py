@@ -109,6 +109,21 @@ def test_what_is_typed_into_a_form_stays_while_the_page_lives(
     expect(field).to_be_visible()
 
 
+def test_a_reason_that_is_typed_stays_while_the_page_lives(
+    page: Page, holder: Client, queue: str
+) -> None:
+    session = str(uuid4())
+    name = register(holder, queue, session=session, version="1.0")
+    page.goto(f"/ui/executors?queue={queue}")
+    shown = row(page, "executor", name)
+    shown.get_by_text("Drain or quarantine").click()
+    shown.get_by_label("Why").fill("It charged")
+    register(holder, queue, session=session, version="2.0")
+
+    expect(shown.locator("td[data-name='Version']")).to_have_text("2.0")
+    expect(shown.get_by_label("Why")).to_have_value("It charged")
+
+
 def test_an_executor_is_put_in_quarantine_and_resumed(
     page: Page, ops: Client, holder: Client, queue: str
 ) -> None:

@@ -30,6 +30,13 @@ from tests.integration.racing import at_once
 SELDOM = "0 0 1 1 *"
 QUEUE_UP = {"overlap": "queue"}
 
+# Whoever waits for a lock, and has written to the runs before.
+WRITES_RUNS = """
+SELECT l.pid FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+ WHERE c.relname = 'workflowRuns' AND l.mode = 'RowExclusiveLock'
+   AND l.pid IN (SELECT pid FROM pg_locks WHERE NOT granted)
+"""
+
 
 @pytest.fixture
 def name(face: Face) -> Iterator[str]:
@@ -347,7 +354,8 @@ def test_run_now_waits_for_the_schedule_to_fire(face: Face, name: str) -> None:
         (due,) = schedules.due(connection, limit=1, only=name)
         pressed = operator.submit(run_now, face, name)
         assert waits_for_a_lock(face.owner)
-        # If it had created its run before it waits, these two would wait for each other.
+        # Had it written a run by now, these two would wait for each other.
+        assert face.sql(WRITES_RUNS) == []
         fired = create_run(connection, due, key="due")
         connection.commit()
 
