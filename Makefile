@@ -51,8 +51,8 @@ format: setup ## Bring the code into shape
 lock: setup ## Write uv.lock and what is exported from it (after a change in pyproject.toml)
 	@$(bin)/uv lock --quiet
 	@$(call exported,--all-extras) requirements.lock
-	@$(call exported,--extra orchestrator) requirements-orchestrator.lock
-	@$(call exported,--extra executor) requirements-executor.lock
+	@$(call exported,--extra orchestrator --extra traces) requirements-orchestrator.lock
+	@$(call exported,--extra executor --extra traces) requirements-executor.lock
 	@$(call exported,--only-group build) requirements-build.lock
 
 audit: setup ## Look up every locked package among the known vulnerabilities (ARGS=--lenient: if anybody answers)

@@ -9,6 +9,7 @@ from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease, HeldLeases
 from executor.retry import until_answered
+from executor.tracing import ClaimTrace
 from executor.transport import RefusedError, UnansweredError
 from executor.wire import Dispatch, Renewed
 
@@ -27,7 +28,12 @@ class Arrival:
     """
 
     def __init__(
-        self, leases: HeldLeases, dispatches: Sequence[Dispatch], *, sent_at: float
+        self,
+        leases: HeldLeases,
+        dispatches: Sequence[Dispatch],
+        *,
+        sent_at: float,
+        claim_trace: ClaimTrace | None = None,
     ) -> None:
         """
         Hold the leases; to be done before the claim is named no longer.
@@ -35,11 +41,17 @@ class Arrival:
         Args:
             sent_at: When the claim's answered attempt was sent.
         """
+        claimed_in = None
+        if claim_trace is not None:
+            claimed_in = claim_trace.span.get_span_context()
+            claim_trace.granted(dispatches)
         self._leases = leases
         now = monotonic_seconds()
         shortest = min((dispatch.lease.seconds for dispatch in dispatches), default=now)
         self._is_late = now > sent_at + shortest / 3
-        self._held = [(dispatch, leases.hold(dispatch, sent_at)) for dispatch in dispatches]
+        self._held = [
+            (dispatch, leases.hold(dispatch, sent_at, claimed_in)) for dispatch in dispatches
+        ]
 
     def confirmed(self, orchestrator: Orchestrator) -> list[tuple[Dispatch, HeldLease]]:
         """The runs to begin; leases that are not ours any more are dropped."""
@@ -69,7 +81,7 @@ class Arrival:
         except (RefusedError, UnansweredError) as error:
             # An attempt may have confirmed the runs, which keeps them from being orphans:
             # were they dropped here, nothing would free them before their leases' end.
-            log.warning("claim-not-confirmed", reason=str(error))
+            log.warning("claim_not_confirmed", reason=str(error))
             return
         renewed = {renewal.lease_id for renewal in answer.renewed}
         self._leases.extend(renewed, sent_at)

@@ -1,7 +1,6 @@
 """How a step ends for the orchestrator: reported, given back, or not to be written (yet)."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import structlog
@@ -11,6 +10,7 @@ from executor.execution import Cancellation, Execution
 from executor.leases import HeldLeases
 from executor.releaser import Release, Releaser
 from executor.reporter import Overdue, Report, Reporter, Unwritten, report_text
+from executor.tracing import end_report
 from executor.transport import RefusedError
 from executor.wire import Dispatch, ReportResult
 
@@ -67,6 +67,7 @@ class Ending:
 
     def release(self, execution: Execution, reason: str) -> None:
         """Release the lease of a step that the caller has decided."""
+        execution.end_trace(f"released: {reason}")
         self._releaser.submit(
             Release(execution.lease, reason, on_answer=lambda: self.settle(execution))
         )
@@ -75,19 +76,28 @@ class Ending:
         """Report the outcome of a step that the caller has decided."""
         step = execution.dispatch.step
         log.info(
-            "step-ended",
-            run=execution.entry.run_id,
+            "step_ended",
+            **execution.ids,
             step=step.name,
             index=step.index,
             outcome=outcome["status"],
             message=outcome.get("message"),
         )
         text = report_text(execution.lease, step.index, outcome)
+        execution.end_trace(outcome["status"])
+        trace = execution.step_trace
+        span = None if trace is None else trace.begin_report()
+
+        def answered(answer: ReportResult | Overdue | Unwritten) -> None:
+            if isinstance(answer, Overdue):
+                self.suspend(execution, send)
+            else:
+                end_report(span, "refused" if isinstance(answer, Unwritten) else answer.status)
+                self._answered(execution, answer)
 
         def send() -> None:
-            on_answer = partial(self._answered, execution, send)
             chain = self._may_chain(execution)
-            self._reporter.submit(Report(execution.lease, text, chain, on_answer))
+            self._reporter.submit(Report(execution.lease, text, chain, answered, span))
 
         send()
 
@@ -103,7 +113,8 @@ class Ending:
             execution: Its step is decided: nobody else goes on with it.
             go_on: Called when the lease has been renewed; never when it is lost.
         """
-        log.info("suspended", run=execution.entry.run_id)
+        log.info("suspended", **execution.ids)
+        execution.end_trace("suspended")
         self._suspended[execution.lease.id] = go_on
         # Looked at again: both may have come true before anybody waited.
         if self._process_ends:
@@ -126,6 +137,7 @@ class Ending:
         """Note that the lease is over; the execution is too when its handler is."""
         self._suspended.pop(execution.lease.id, None)
         self._leases.drop(execution.lease.id)
+        execution.end_trace("lease-lost")
         execution.end_lease()
         self.leave_if_over(execution)
 
@@ -134,15 +146,8 @@ class Ending:
         if execution.is_over:
             self._on_over(execution)
 
-    def _answered(
-        self,
-        execution: Execution,
-        send_again: Callable[[], None],
-        answer: ReportResult | Overdue | Unwritten,
-    ) -> None:
-        if isinstance(answer, Overdue):
-            self.suspend(execution, send_again)
-        elif isinstance(answer, Unwritten):
+    def _answered(self, execution: Execution, answer: ReportResult | Unwritten) -> None:
+        if isinstance(answer, Unwritten):
             self._unwritten(execution, answer.refusal)
         elif answer.status == "continue" and answer.next is not None:
             self._go_on(execution, answer.next)
@@ -161,7 +166,7 @@ class Ending:
             or following.step.index <= now.step.index
             or execution.handler_running
         ):
-            log.error("dispatch-refused", run=now.run.id, step=following.step.name)
+            log.error("dispatch_refused", **execution.ids, step=following.step.name)
             self.release(execution, "bad-dispatch")
         else:
             # What the last step said of itself is not true of the next one.
@@ -171,7 +176,7 @@ class Ending:
 
     def _unwritten(self, execution: Execution, refusal: RefusedError | None) -> None:
         reason = "it failed here" if refusal is None else str(refusal)
-        log.warning("report-not-written", run=execution.entry.run_id, reason=reason)
+        log.warning("report_not_written", **execution.ids, reason=reason)
         if refusal is None:
             self.settle(execution)
         else:
@@ -179,7 +184,7 @@ class Ending:
 
     def _refused(self, execution: Execution, result: ReportResult) -> None:
         code = result.problem.code if result.problem else "unknown"
-        log.warning("report-refused", run=execution.entry.run_id, code=code)
+        log.warning("report_refused", **execution.ids, code=code)
         if code in ("lease-lost", "outcome-conflict"):
             self.settle(execution)
         else:

@@ -10,6 +10,7 @@ from executor.deadline import monotonic_seconds
 from executor.handlers import StepContext
 from executor.in_flight import InFlightRun
 from executor.leases import HeldLease
+from executor.tracing import StepTrace, ids_of
 from executor.wire import Dispatch
 
 
@@ -39,6 +40,7 @@ class Execution:
         lease_over: Reported, released or lost; nothing is left to be said.
         mutating: The step's effect may not be repeated; it was written ahead.
         report_refused: A report of this step was refused for what it says.
+        step_trace: The present step's, if there are traces.
     """
 
     entry: InFlightRun
@@ -59,6 +61,7 @@ class Execution:
     cancelled_at: float = 0.0
     ignoring: bool = False
     step_since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    step_trace: StepTrace | None = None
 
     def begin(self, context: StepContext, *, timeout_seconds: float | None) -> bool:
         """
@@ -170,6 +173,21 @@ class Execution:
     def is_overdue(self) -> bool:
         """Whether the lease is past its deadline: nothing may begin or be written now."""
         return monotonic_seconds() > self.lease.deadline
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """What a log line about it says of whom it is about."""
+        ids = {"run_id": self.entry.run_id, "lease_id": self.lease.id}
+        if self.step_trace is not None:
+            return {**ids, **ids_of(self.step_trace.span)}
+        traceparent = self.dispatch.run.traceparent
+        # Nothing is sent from here, but who created the run may look for his trace.
+        return ids if traceparent is None else {**ids, "trace_id": traceparent[3:35]}
+
+    def end_trace(self, outcome: str) -> None:
+        """Say how the step ended, unless that has been said."""
+        if self.step_trace is not None:
+            self.step_trace.end(outcome)
 
     @property
     def is_over(self) -> bool:

@@ -1,6 +1,7 @@
 """Serves the executor's HTTP face: waitress, in a thread."""
 
 import logging
+import socket
 import threading
 from contextlib import suppress
 from typing import Any
@@ -63,8 +64,7 @@ class Face:
             raise CannotListenError(
                 f"Cannot listen on EXECUTOR_HTTP_HOST {host}, EXECUTOR_HTTP_PORT {port}: {reason}."
             ) from None
-        shown_host = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown_host}:{self._server.effective_port}"
+        self.url = f"http://{shown_host(host)}:{self._server.effective_port}"
         self._thread = threading.Thread(target=self._server.run, name="http", daemon=True)
 
     def start(self) -> None:
@@ -79,3 +79,11 @@ class Face:
         if self._thread.is_alive():
             self._thread.join(CLOSE_SECONDS)
         self._server.task_dispatcher.shutdown()
+
+
+def shown_host(host: str) -> str:
+    """A host as others may find it in a URL."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not listened on
+        # Every address of this machine: by its name it can be asked for.
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host

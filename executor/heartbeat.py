@@ -90,13 +90,13 @@ class Heartbeat:
         try:
             self.beat()
         except UnansweredError as error:
-            log.warning("renewal-unanswered", reason=str(error))
+            log.warning("renewal_unanswered", reason=str(error))
             return self._again_at(error.retry_after_seconds)
         except RefusedError as error:
-            log.error("renewal-refused", status=error.status, code=error.code)
+            log.error("renewal_refused", status=error.status, code=error.code)
             return self._again_at(error.retry_after_seconds)
         except Exception:  # A heart that stops at a surprise would cost every lease.
-            log.exception("renewal-failed")
+            log.exception("renewal_failed")
             return self._again_at(None)
         return max(began_at + self._period_seconds(), monotonic_seconds() + 0.05)
 
@@ -171,7 +171,7 @@ class Heartbeat:
         self._leases.extend(renewed, sent_at)
         self._leases.progress_told(told)
         if answer.released:
-            log.info("orphans-released", runs=answer.released)
+            log.info("orphans_released", run_ids=answer.released)
         for lease_id in renewed:
             self._on_renewed(lease_id)
         for lease_id in answer.lost:

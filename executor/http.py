@@ -34,7 +34,13 @@ def create_app(
         token = _token()
         caller = trigger.identify(token, request.remote_addr or "")
         pending_data = read_pending_data(request)
-        trigger.fire(_canonical(run_id), token or "", caller, pending_data)
+        trigger.fire(
+            _canonical(run_id),
+            token or "",
+            caller,
+            pending_data,
+            traceparent=request.headers.get("traceparent"),
+        )
         return _json(200, {"triggered": True})
 
     @app.get("/runs/<run_id>")

@@ -5,6 +5,8 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from opentelemetry.trace import SpanContext
+
 from executor.deadline import monotonic_seconds, own_deadline
 from executor.settling import Settling
 from executor.transport import RefusedError
@@ -20,6 +22,7 @@ class HeldLease:
         deadline: After this nothing is executed or written under the lease until it
             has been renewed, on the clock of `executor.deadline`.
         progress: What the handler last said of itself, as JSON, until it has been told.
+        claimed_in: The span of the claim that brought it, if there are traces.
     """
 
     id: str
@@ -27,6 +30,7 @@ class HeldLease:
     seconds: float
     deadline: float
     progress: bytes | None = None
+    claimed_in: SpanContext | None = None
 
 
 @dataclass
@@ -92,13 +96,16 @@ class HeldLeases:
                     self._settling.begin(monotonic_seconds())
                 self._changed.notify_all()
 
-    def hold(self, dispatch: Dispatch, sent_at: float) -> HeldLease:
+    def hold(
+        self, dispatch: Dispatch, sent_at: float, claimed_in: SpanContext | None = None
+    ) -> HeldLease:
         """Name a lease from now on; `sent_at` is when the answered request was sent."""
         lease = HeldLease(
             dispatch.lease.id,
             dispatch.run.id,
             dispatch.lease.seconds,
             own_deadline(sent_at, dispatch.lease.seconds),
+            claimed_in=claimed_in,
         )
         with self._changed:
             self._leases[lease.id] = lease

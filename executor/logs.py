@@ -3,18 +3,21 @@
 import json
 import logging
 import sys
+from functools import partial
 from typing import Any
 
 import orjson
 import structlog
+from opentelemetry.trace import get_current_span
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from executor.printable import printable, printable_lines
+from executor.tracing import ids_of
 
 
-def configure_logs(level: str) -> None:
+def configure_logs(level: str, *, executor: str) -> None:
     """
-    Send events of `level` and above to standard error.
+    Send events of `level` and above to standard error, each with this executor's instance.
 
     Runs and strangers have a say in what is logged, so on a terminal control
     characters are written out. Tracebacks show no values of variables: one may
@@ -23,6 +26,7 @@ def configure_logs(level: str) -> None:
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        partial(_say_whose, executor=executor),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
@@ -51,6 +55,11 @@ def configure_logs(level: str) -> None:
 class _Printable(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return printable_lines(super().format(record))
+
+
+def _say_whose(_: WrappedLogger, __: str, event: EventDict, *, executor: str) -> EventDict:
+    """Which executor an event is of, and which span, if it is of one."""
+    return {**ids_of(get_current_span()), **event, "executor": executor}
 
 
 def _write_out(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -13,6 +13,7 @@ from executor.deadline import monotonic_seconds
 from executor.leases import HeldLeases
 from executor.retry import until_answered
 from executor.runner import Runner
+from executor.tracing import Tracing, within
 from executor.transport import RefusedError, UnansweredError
 from executor.wire import Claimed, OutOfService
 
@@ -41,6 +42,7 @@ class Poller:
         queues: Sequence[str],
         lease_seconds: int,
         poll_interval_seconds: float,
+        tracing: Tracing,
     ) -> None:
         self._orchestrator = orchestrator
         self._leases = leases
@@ -48,6 +50,7 @@ class Poller:
         self._queues = queues
         self._lease_seconds = lease_seconds
         self._poll_interval_seconds = poll_interval_seconds
+        self._tracing = tracing
         self._out_of_service: OutOfService | None = None
         # Whether the last claim got all it asked for. Without a backlog nothing is claimed
         # ahead: it would be kept from another executor's free slot.
@@ -82,12 +85,12 @@ class Poller:
         try:
             return self.poll(room)
         except RefusedError as refusal:
-            log.error("claim-refused", status=refusal.status, code=refusal.code)
+            log.error("claim_refused", status=refusal.status, code=refusal.code)
             return refusal.retry_after_seconds or self._poll_interval_seconds
         except UnansweredError as unanswered:
-            log.warning("claim-given-up", reason=str(unanswered))
+            log.warning("claim_given_up", reason=str(unanswered))
         except Exception:  # A poller that dies at a surprise would leave an idle executor.
-            log.exception("poll-failed")
+            log.exception("poll_failed")
         return self._poll_interval_seconds
 
     def poll(self, room: int) -> float:
@@ -104,6 +107,7 @@ class Poller:
         request_id = str(uuid4())
         limit = min(room, RUNS_PER_CLAIM)
         began_at = monotonic_seconds()
+        claim_trace = self._tracing.claim()
 
         def attempt() -> Claimed:
             claim.note_attempt()
@@ -115,16 +119,24 @@ class Poller:
                 wait_seconds=WAIT_SECONDS,
             )
 
-        with self._leases.claiming(request_id) as claim:
+        with (
+            self._leases.claiming(request_id) as claim,
+            within(claim_trace.span if claim_trace else None),
+        ):
             claimed = until_answered(
                 attempt,
                 give_up=self._stopped.is_set,
                 longest_pause_seconds=self._poll_interval_seconds,
             )
             self._backlog = len(claimed.dispatches) >= limit
-            arrival = Arrival(self._leases, claimed.dispatches, sent_at=claim.sent_at)
+            arrival = Arrival(
+                self._leases,
+                claimed.dispatches,
+                sent_at=claim.sent_at,
+                claim_trace=claim_trace,
+            )
         for dispatch, lease in arrival.confirmed(self._orchestrator):
-            log.debug("claimed", run=dispatch.run.id)
+            log.debug("claimed", run_id=dispatch.run.id, lease_id=lease.id)
             self._runner.begin(dispatch, lease)
         self._note_service(claimed.out_of_service)
         if not claimed.dispatches and (monotonic_seconds() - began_at < SHORT_PAUSE_SECONDS):
@@ -136,7 +148,7 @@ class Poller:
         """Say it once when the orchestrator takes this executor out of service or puts it back."""
         if out != self._out_of_service:
             if out:
-                log.warning("out-of-service", state=out.state, reason=out.reason)
+                log.warning("out_of_service", state=out.state, reason=out.reason)
             else:
-                log.info("in-service-again")
+                log.info("in_service_again")
             self._out_of_service = out

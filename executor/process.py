@@ -1,5 +1,6 @@
 """One executor process: its parts, how they start, and how they come to rest."""
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import structlog
 
 from executor.callers import Callers
 from executor.client import Identity, Orchestrator
+from executor.collector import open_collector
 from executor.deadline import monotonic_seconds
 from executor.execution import Cancellation
 from executor.face import Face
@@ -27,6 +29,7 @@ from executor.reporter import Reporter
 from executor.runner import Runner
 from executor.settings import Settings
 from executor.strangers import Strangers
+from executor.tracing import Tracing
 from executor.trigger import Trigger
 from executor.watch import GRACE_SECONDS, Watch
 
@@ -49,6 +52,8 @@ class Executor:
     def __init__(self, app: App, settings: Settings) -> None:
         self._settings = settings
         self.session = str(uuid4())
+        self._collector = open_collector(os.environ, session=self.session)
+        tracing = Tracing(self._collector.tracer if self._collector else None)
         identity = Identity(settings.token.get_secret_value(), settings.instance, self.session)
         # Each role has a pool of its own, so that none waits behind a parked claim.
         tls = httpx2.create_ssl_context()
@@ -73,6 +78,7 @@ class Executor:
             slots=settings.slots,
             lease_seconds=settings.lease_seconds,
             chain_limit=settings.chain_limit,
+            tracing=tracing,
         )
         self._heartbeat = Heartbeat(
             connect(),
@@ -88,6 +94,7 @@ class Executor:
             queues=settings.queues,
             lease_seconds=settings.lease_seconds,
             poll_interval_seconds=settings.poll_interval_seconds,
+            tracing=tracing,
         )
         self._watch = Watch(self.runner, self.leases)
         trigger = Trigger(
@@ -98,6 +105,7 @@ class Executor:
             runner=self.runner,
             lease_seconds=settings.lease_seconds,
             in_flight_status=settings.in_flight_status,
+            tracing=tracing,
         )
         self._face = Face(
             create_app(trigger, self.in_flight, self.runner, self.health),
@@ -117,8 +125,8 @@ class Executor:
 
     @property
     def url(self) -> str:
-        """Where the HTTP face listens."""
-        return self._face.url
+        """Where others reach the HTTP face."""
+        return self._settings.url or self._face.url
 
     def start(self) -> None:
         """
@@ -132,7 +140,7 @@ class Executor:
         for part in self._threads:
             part.start()
         self._poller.start()
-        log.info("executor-started", session=self.session, url=self.url)
+        log.info("executor_started", session=self.session, url=self.url)
 
     def drain(self, hurry: threading.Event) -> None:
         """
@@ -157,7 +165,9 @@ class Executor:
         self._registration.wait(1.0)
         for pool in self._pools:
             pool.close()
-        log.info("executor-stopped", ignoring=len(self.in_flight))
+        if self._collector is not None:
+            self._collector.end()
+        log.info("executor_stopped", ignoring=len(self.in_flight))
 
     def health(self, may_see: Callable[[str], bool] = lambda _queue: True) -> dict[str, Any]:
         """

@@ -82,7 +82,7 @@ class Registration:
                 {**self._facts, "draining": True, "replaces": None}, request_id=str(uuid4())
             )
         except (RefusedError, UnansweredError) as error:
-            log.info("withdrawal-failed", reason=str(error))
+            log.info("withdrawal_failed", reason=str(error))
 
     def _in_background(self, work: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=work, name="registration", daemon=True)
@@ -91,4 +91,4 @@ class Registration:
 
 
 def _log_refusal(refusal: RefusedError) -> None:
-    log.error("registration-refused", status=refusal.status, code=refusal.code, reason=str(refusal))
+    log.error("registration_refused", status=refusal.status, code=refusal.code, reason=str(refusal))

@@ -70,13 +70,13 @@ class Releaser:
         try:
             answer = until_answered(attempt, give_up=lambda: False)
         except RefusedError as error:
-            log.warning("release-refused", runs=runs, reason=reason, error=str(error))
+            log.warning("release_refused", run_ids=runs, reason=reason, error=str(error))
         except Exception:  # The next release must still be sent.
-            log.exception("release-failed", runs=runs, reason=reason)
+            log.exception("release_failed", run_ids=runs, reason=reason)
         else:
-            log.info("released", runs=answer.released, reason=reason, lost=len(answer.lost))
+            log.info("released", run_ids=answer.released, reason=reason, lost=len(answer.lost))
         for one in releases:
             try:
                 one.on_answer()
             except Exception:  # The others' answers, and the next release, must still come.
-                log.exception("release-not-settled", run=one.lease.run_id)
+                log.exception("release_not_settled", run_id=one.lease.run_id)

@@ -10,11 +10,13 @@ from uuid import uuid4
 
 import orjson
 import structlog
+from opentelemetry.trace import Span
 
 from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease, HeldLeases
 from executor.retry import until_answered
+from executor.tracing import within
 from executor.transport import RefusedError, UnansweredError
 from executor.wire import ReportResult
 
@@ -54,12 +56,14 @@ class Report:
         text: The report as JSON, the same at every attempt.
         chain: Whether the run's next step may be handed out in the answer.
         on_answer: Called once, on the reporter's thread.
+        span: Its own, if there are traces. A request is a part of its first report's.
     """
 
     lease: HeldLease
     text: bytes
     chain: bool
     on_answer: Callable[[ReportResult | Overdue | Unwritten], None]
+    span: Span | None = None
 
 
 def report_text(lease: HeldLease, step_index: int, outcome: dict[str, Any]) -> bytes:
@@ -101,7 +105,7 @@ class Reporter:
             try:
                 self._send(batch)
             except Exception:  # The next batch must still be sent.
-                log.exception("report-failed", runs=[report.lease.run_id for report in batch])
+                log.exception("report_failed", run_ids=[report.lease.run_id for report in batch])
                 for report in batch:
                     report.on_answer(Unwritten(None))
 
@@ -131,9 +135,10 @@ class Reporter:
                 return [], [], 0.0
             sent_at = monotonic_seconds()
             texts = [report.text for report in under_way]
-            answer = self._orchestrator.report(
-                texts, chain=under_way[0].chain, request_id=request_id
-            )
+            with within(under_way[0].span):
+                answer = self._orchestrator.report(
+                    texts, chain=under_way[0].chain, request_id=request_id
+                )
             if len(answer.results) != len(texts):
                 raise UnansweredError("the orchestrator answered another number of reports")
             return under_way, answer.results, sent_at
@@ -159,6 +164,6 @@ class Reporter:
         if len(batch) == 1:
             batch[0].on_answer(Unwritten(refusal))
             return
-        log.error("reports-refused", status=refusal.status, code=refusal.code, reports=len(batch))
+        log.error("reports_refused", status=refusal.status, code=refusal.code, reports=len(batch))
         for report in batch:
             self._send([report])

@@ -15,6 +15,7 @@ from executor.pace import Pace
 from executor.releaser import Release, Releaser
 from executor.reporter import Reporter
 from executor.stepper import Stepper
+from executor.tracing import Tracing
 from executor.turns import Turns
 from executor.wire import Dispatch
 from executor.workers import Workers
@@ -45,6 +46,7 @@ class Runner:
         slots: int,
         lease_seconds: float,
         chain_limit: int,
+        tracing: Tracing,
     ) -> None:
         self.slots = slots
         self._in_flight = in_flight
@@ -58,7 +60,7 @@ class Runner:
             on_next=lambda execution: self._stepper.execute(execution),
             on_over=self._leave,
         )
-        self._stepper = Stepper(app, orchestrator, leases, Workers(slots), self._ending)
+        self._stepper = Stepper(app, orchestrator, leases, Workers(slots), self._ending, tracing)
         self._changed = threading.Condition(threading.RLock())
         self._executions: dict[str, Execution] = {}
         self._turns = Turns(slots, Pace(lease_seconds))
@@ -140,7 +142,7 @@ class Runner:
             if cause is Cancellation.LOST:
                 self._ending.lost(execution)
             return
-        log.info("cancelled", run=execution.entry.run_id, cause=cause.value)
+        log.info("cancelled", **execution.ids, cause=cause.value)
         if cause is Cancellation.LOST:
             self._ending.settle(execution)
         elif self._turns.is_waiting(execution):
@@ -155,8 +157,8 @@ class Runner:
         execution.ignoring = True
         cause = execution.cancellation
         log.warning(
-            "handler-ignores-cancellation",
-            run=execution.entry.run_id,
+            "handler_ignores_cancellation",
+            **execution.ids,
             step=execution.dispatch.step.name,
             cause=cause.value if cause else None,
         )
@@ -206,7 +208,7 @@ class Runner:
             held = refused.held
         if held.queue is not None:
             # An earlier lease's handler that does not stop: this one is not ours to begin.
-            log.warning("claimed-while-in-flight", run=run.id)
+            log.warning("claimed_while_in_flight", run_id=run.id, lease_id=lease.id)
             self._releaser.submit(
                 Release(lease, "in-flight-here", on_answer=lambda: self._leases.drop(lease.id))
             )

@@ -142,6 +142,11 @@ class Settings(BaseSettings):
         validation_alias="EXECUTOR_HTTP_PORT",
         description="the face's port; 0 takes a free one",
     )
+    url: Annotated[str, AfterValidator(_url)] | None = Field(
+        default=None,
+        validation_alias="EXECUTOR_URL",
+        description="what others are told of where its face is; shown, never called",
+    )
     in_flight_status: Annotated[int, AfterValidator(_in_flight_status)] = Field(
         default=400,
         validation_alias="EXECUTOR_IN_FLIGHT_STATUS",

@@ -17,6 +17,7 @@ from executor.handlers import App, Handler, StepContext
 from executor.leases import HeldLeases
 from executor.retry import until_answered
 from executor.step_input import UnfitInputError
+from executor.tracing import Tracing, within
 from executor.transport import RefusedError, UnansweredError
 from executor.wire import Dispatch
 from executor.workers import HandlerLoop, Workers
@@ -34,6 +35,7 @@ class Stepper:
         leases: HeldLeases,
         workers: Workers,
         ending: Ending,
+        tracing: Tracing,
     ) -> None:
         self._app = app
         self._orchestrator = orchestrator
@@ -41,6 +43,7 @@ class Stepper:
         self._workers = workers
         self._loop = HandlerLoop()
         self._ending = ending
+        self._tracing = tracing
 
     def execute(self, execution: Execution) -> None:
         """Execute the step that the execution is at, on a worker thread."""
@@ -66,6 +69,12 @@ class Stepper:
         if handler is None:
             self._ending.give_back(execution, "no-handler")
             return
+        execution.step_trace = trace = self._tracing.step(dispatch, execution.lease.claimed_in)
+        with within(trace.span if trace else None):
+            self._execute_with(handler, execution)
+
+    def _execute_with(self, handler: Handler, execution: Execution) -> None:
+        dispatch = execution.dispatch
         try:
             # Before the write-ahead: of a mutating step nothing has happened yet.
             step_input = handler.input.read(dispatch.step.input)
@@ -104,11 +113,11 @@ class Stepper:
                 give_up=give_up,
             )
         except RefusedError as refusal:
-            log.warning("step-start-refused", run=dispatch.run.id, code=refusal.code)
+            log.warning("step_start_refused", **execution.ids, code=refusal.code)
             self._ending.give_back(execution, "step-start-refused")
             return False
         except UnansweredError as unanswered:
-            log.warning("step-start-unanswered", run=dispatch.run.id, reason=str(unanswered))
+            log.warning("step_start_unanswered", **execution.ids, reason=str(unanswered))
             self._suspend(execution)
             return False
         if execution.cancellation is not None and execution.decide():
@@ -135,7 +144,7 @@ class Stepper:
     ) -> None:
         execution.handler_ended()
         if not execution.decide():
-            log.info("late-result-not-written", run=execution.entry.run_id)
+            log.info("late_result_not_written", **execution.ids)
             self._ending.leave_if_over(execution)
             return
         outcome = self._outcome(execution, result, raised)
@@ -164,7 +173,7 @@ class Stepper:
         try:
             return verdict.outcome_of(result, raised, cause, mutating=mutating)
         except Exception:  # A handler's own classes may raise wherever they are touched.
-            log.exception("handler-broke-its-contract", run=execution.entry.run_id)
+            log.exception("handler_broke_its_contract", **execution.ids)
             message = "the handler's result cannot be read"
             if mutating:
                 return outcomes.unknown(message)

@@ -13,6 +13,7 @@ import orjson
 import structlog
 from pydantic import ValidationError
 
+from executor.tracing import traceparent
 from executor.wire import Problem
 
 log = structlog.get_logger()
@@ -96,6 +97,8 @@ class Transport:
         sent_headers = {"X-Request-Id": request_id, **(headers or {})}
         if body is not None:
             sent_headers["Content-Type"] = "application/json"
+        if (within := traceparent()) is not None:
+            sent_headers["traceparent"] = within
         try:
             response = self._http.request(
                 method,
@@ -124,12 +127,12 @@ class Transport:
     def _note_away(self, path: str, reason: str) -> None:
         if not self._away.is_set():
             self._away.set()
-            log.warning("orchestrator-away", path=path, reason=reason)
+            log.warning("orchestrator_away", path=path, reason=reason)
 
     def _note_back(self, path: str) -> None:
         if self._away.is_set():
             self._away.clear()
-            log.info("orchestrator-back", path=path)
+            log.info("orchestrator_back", path=path)
 
 
 def _problem_of(response: httpx2.Response) -> Problem:

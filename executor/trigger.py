@@ -16,6 +16,7 @@ from executor.leases import HeldLeases
 from executor.retry import until_answered
 from executor.runner import Runner
 from executor.strangers import TooManyStrangersError
+from executor.tracing import Tracing, within
 from executor.transport import RefusedError, UnansweredError
 from executor.wire import Caller, Dispatch
 
@@ -61,6 +62,7 @@ class Trigger:
     runner: Runner
     lease_seconds: int
     in_flight_status: int
+    tracing: Tracing
 
     def identify(self, token: str | None, address: str) -> Caller:
         """
@@ -89,13 +91,20 @@ class Trigger:
             raise _away(unanswered) from None
 
     def fire(
-        self, run_id: str, token: str, caller: Caller, pending_data: Mapping[str, Any]
+        self,
+        run_id: str,
+        token: str,
+        caller: Caller,
+        pending_data: Mapping[str, Any],
+        *,
+        traceparent: str | None,
     ) -> None:
         """
         Claim a run and begin it; returns as soon as it is claimed.
 
         Args:
             pending_data: ``{"input": …}`` for a run that waits for input, else empty.
+            traceparent: The span of the caller's that the claim is a part of.
 
         Raises:
             TriggerRefusedError: The run was not begun by this call.
@@ -108,7 +117,8 @@ class Trigger:
             raise TriggerRefusedError(503, "no_free_slot", "This executor has no free slot.", 1.0)
         entry = self._reserve(run_id, caller, digest)
         try:
-            self._claim(run_id, token, pending_data, entry)
+            with self.tracing.caused_by(traceparent):
+                self._claim(run_id, token, pending_data, entry)
         except BaseException as error:
             if entry is not None:
                 self.runner.abandon(entry)
@@ -135,7 +145,7 @@ class Trigger:
         by_same_caller = held.queue is None and held.reserved_for == digest
         if by_same_caller or (held.queue is not None and caller.may_see(held.queue)):
             refused = RunAlreadyInFlightError(held)
-            log.info("trigger-refused", run=held.run_id, code=refused.code)
+            log.info("trigger_refused", run_id=held.run_id, code=refused.code)
             raise TriggerRefusedError(self.in_flight_status, refused.code, str(refused))
 
     def _claim(
@@ -147,6 +157,7 @@ class Trigger:
     ) -> None:
         request_id = str(uuid4())
         patient_until = monotonic_seconds() + PATIENCE_SECONDS
+        claim_trace = self.tracing.claim()
 
         def attempt() -> Dispatch:
             claim.note_attempt()
@@ -158,20 +169,25 @@ class Trigger:
                 pending_data=pending_data,
             )
 
-        with self.leases.claiming(request_id) as claim:
+        with (
+            self.leases.claiming(request_id) as claim,
+            within(claim_trace.span if claim_trace else None),
+        ):
             dispatch = until_answered(attempt, give_up=lambda: monotonic_seconds() > patient_until)
-            arrival = Arrival(self.leases, [dispatch], sent_at=claim.sent_at)
+            arrival = Arrival(
+                self.leases, [dispatch], sent_at=claim.sent_at, claim_trace=claim_trace
+            )
         confirmed = arrival.confirmed(self.orchestrator)
         if not confirmed:
             raise UnansweredError("the claim's answer came too late")
-        log.info("triggered", run=run_id)
+        log.info("triggered", run_id=run_id, lease_id=dispatch.lease.id)
         self.runner.begin(*confirmed[0], entry)
 
 
 def _refused(refusal: RefusedError) -> TriggerRefusedError:
     if refusal.status == 401 and not refusal.blames_caller:
         # This executor's own token: whoever triggers can do nothing about it, here.
-        log.error("trigger-unanswered", reason=str(refusal))
+        log.error("trigger_unanswered", reason=str(refusal))
         return TriggerRefusedError(
             503, "orchestrator_unavailable", "The orchestrator does not know this executor.", 1.0
         )
@@ -183,7 +199,7 @@ def _refused(refusal: RefusedError) -> TriggerRefusedError:
 
 
 def _away(unanswered: UnansweredError) -> TriggerRefusedError:
-    log.warning("trigger-unanswered", reason=str(unanswered))
+    log.warning("trigger_unanswered", reason=str(unanswered))
     retry_after = unanswered.retry_after_seconds or 1.0
     return TriggerRefusedError(
         503, "orchestrator_unavailable", "The orchestrator does not answer.", retry_after

@@ -38,7 +38,7 @@ class Watch:
             try:
                 self.look(monotonic_seconds())
             except Exception:  # Without a watch nothing would end at its deadline.
-                log.exception("watch-failed")
+                log.exception("watch_failed")
 
     def look(self, now: float) -> None:
         """Tell everything to stop whose time is up at `now`."""

@@ -29,6 +29,7 @@ class Run(_Answer):
     attempt: int = 0
     failures: int = 0
     crashes: int = 0
+    traceparent: str | None = None
     created_at: datetime | None = None
 
 

@@ -63,7 +63,7 @@ class Workers:
             threading.Thread(target=self._run, name=name, daemon=True).start()
         except RuntimeError:  # The system allows no more: those that run do all the work.
             self._one_is_coming = False
-            log.exception("thread-not-started", threads=self._threads)
+            log.exception("thread_not_started", threads=self._threads)
         else:
             self._threads += 1
 
@@ -74,7 +74,7 @@ class Workers:
                 try:
                     work()
                 except BaseException:  # A thread that dies would take its slot with it.
-                    log.exception("worker-surprised")
+                    log.exception("worker_surprised")
             self._wakes.get()
 
     def _next(self) -> Work | None:

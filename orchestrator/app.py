@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import cast
 
+from opentelemetry.trace import Tracer
+
 from orchestrator.api.access import require_declarations
 from orchestrator.api.application import Application
 from orchestrator.api.audit import audit
@@ -30,6 +32,7 @@ from orchestrator.api.stored_tokens import StoredTokens
 from orchestrator.api.tokens import Tokens
 from orchestrator.api.whoami import whoami
 from orchestrator.api.workflows import workflows
+from orchestrator.desk.activity import Activity
 from orchestrator.desk.bell import Bell
 from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
@@ -65,13 +68,19 @@ _BLUEPRINTS = (
 )
 
 
-def create_app(settings: Settings, *, draining: threading.Event | None = None) -> Application:
+def create_app(
+    settings: Settings,
+    *,
+    draining: threading.Event | None = None,
+    tracer: Tracer | None = None,
+) -> Application:
     """
     Make the application of one process. Nothing is connected yet.
 
     Args:
         draining: Set by whoever ends the process: from then on it is not ready
             and nothing waits.
+        tracer: Makes the spans of requests; there are none without it.
 
     Raises:
         RuntimeError: A route has no declared roles.
@@ -89,7 +98,7 @@ def create_app(settings: Settings, *, draining: threading.Event | None = None) -
     app.description = "Hands each workflow run to exactly one executor."
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.extensions[EXTENSION] = _services(settings, draining)
+    app.extensions[EXTENSION] = _services(settings, draining, tracer)
     register_problems(app)
     register_openapi(app)
     for blueprint in _BLUEPRINTS:
@@ -101,7 +110,7 @@ def create_app(settings: Settings, *, draining: threading.Event | None = None) -
     return app
 
 
-def _services(settings: Settings, draining: threading.Event) -> Services:
+def _services(settings: Settings, draining: threading.Event, tracer: Tracer | None) -> Services:
     bell = Bell(settings.postgres_url)
     database = open_database(
         settings.postgres_url,
@@ -110,6 +119,7 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
         arrived=bell.ring,
     )
     signs, points = SignsOfLife(), StartingPoints()
+    census = CensusDesk(database)
     claim_desk = ClaimDesk(
         database,
         signs,
@@ -137,11 +147,13 @@ def _services(settings: Settings, draining: threading.Event) -> Services:
             limit=(settings.threads - settings.parked_claims) // 2,
             draining=draining,
         ),
-        census=CensusDesk(database),
+        census=census,
+        activity=Activity(database, census),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),
         draining=draining,
         bell=bell,
         outcomes=kept_outcomes(database),
+        tracer=tracer,
     )

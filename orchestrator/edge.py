@@ -38,9 +38,21 @@ class Connection(Protocol):
 
 
 class Edge:
-    """One process's edge; called by many threads at once."""
+    """
+    One process's edge; called by many threads at once.
 
-    def __init__(self, application: Application, bodies: SlowBodies):
+    Attributes:
+        on_served: To be called when the last request has been answered.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        bodies: SlowBodies,
+        *,
+        on_served: Callable[[], None] = lambda: None,
+    ):
+        self.on_served = on_served
         self._application = application
         self._bodies = bodies
         self._of_every_request: dict[str, Any] = {

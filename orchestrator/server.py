@@ -26,6 +26,7 @@ from granian.server import MPServer
 from orchestrator.api.context import services_of
 from orchestrator.api.slow_bodies import SlowBodies
 from orchestrator.app import create_app
+from orchestrator.collector import open_collector
 from orchestrator.edge import Edge
 from orchestrator.logs import configure_logs
 from orchestrator.settings import Settings, forget_secrets
@@ -138,12 +139,15 @@ def _start_worker(settings: Settings, server_pid: int) -> Edge:
     """Make one worker's application and its edge; called in the worker's main thread."""
     configure_logs(settings.log_level)
     draining = threading.Event()
-    app = create_app(settings, draining=draining)
+    # Here: its thread would not come along into a process that is forked.
+    collector = open_collector(os.environ)
+    app = create_app(settings, draining=draining, tracer=collector.tracer if collector else None)
     keeper, bell = services_of(app).keeper, services_of(app).bell
     # Renewals find a thread however many requests wait and however many bodies are slow.
     bodies = SlowBodies(at_once=max(1, (settings.threads - settings.parked_claims) // 4))
     keeper.start()
     bell.start()
+    services_of(app).activity.start()
     threading.Thread(target=services_of(app).readiness.warn, name="role-watch", daemon=True).start()
     bodies.start()
     # What is there now stays: it need not be looked at again and again.
@@ -157,7 +161,13 @@ def _start_worker(settings: Settings, server_pid: int) -> Edge:
         bell.stop()
 
     on_end(end, parent=server_pid)
-    return Edge(app, bodies)
+
+    def served() -> None:
+        services_of(app).activity.stop()
+        if collector:
+            collector.end()
+
+    return Edge(app, bodies, on_served=served)
 
 
 def on_end(tell: Callable[[], Any], *, parent: int) -> None:

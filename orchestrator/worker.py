@@ -25,6 +25,7 @@ def serve_worker(number: int, edge: Edge, sockets: tuple[Any, Any], *settings: A
     mp._wsgi_call_wrap = lambda called, *_: called  # type: ignore[attr-defined]  # noqa: SLF001
     spawn = MPServer._spawn_wsgi_worker.__wrapped__  # noqa: SLF001
     spawn(number, edge, (None, _listening(*sockets)), *settings)
+    edge.on_served()
 
 
 def _listening(specified: Any, shared: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from flask import Response
 
 from orchestrator.api.access import (
@@ -21,6 +23,7 @@ from orchestrator.api.parameters import full_name, run_id_of
 from orchestrator.api.payload import body_hash, json_text
 from orchestrator.api.queue_access import common_patterns, require_queues
 from orchestrator.api.repeats import BY_REQUEST_ID, repeats
+from orchestrator.api.traced import link_span, tell_span, trace_claim, traced
 from orchestrator.api.wire.claims import Claimed, ClaimRequest, RunClaimed, RunClaimRequest
 from orchestrator.desk.claim_batch import Wish
 from orchestrator.desk.run_claims import claim_run
@@ -53,6 +56,7 @@ def claim(asked: ClaimRequest) -> Response:
 
     The same requestId and body get the same runs again, as far as their leases live.
     """
+    began_at_ns = time.time_ns()
     require_queues(caller(), asked.queues)
     got = services().claim_desk.claim(
         Wish(
@@ -68,6 +72,7 @@ def claim(asked: ClaimRequest) -> Response:
             wait_seconds=asked.wait_seconds,
         )
     )
+    trace_claim(began_at_ns, got.dispatches)
     out = got.out_of_service
     return answer(
         {
@@ -90,13 +95,15 @@ def claim(asked: ClaimRequest) -> Response:
 @takes(ON_BEHALF_OF)
 @claims.input(RunClaimRequest, arg_name="asked")
 @claims.output(RunClaimed)
+@traced()
 def claim_by_id(run_id: str, asked: RunClaimRequest) -> Response:
     """Lease this run, with the input that it waits for.
 
     With Dibs-On-Behalf-Of the run must also be of the queues of that token.
     """
     patterns = caller().queues
-    if client := on_behalf_of():
+    client = on_behalf_of()
+    if client:
         require_role(client, CLIENTS)
         patterns = common_patterns(patterns, client.queues)
     wish = RunWish(
@@ -116,5 +123,8 @@ def claim_by_id(run_id: str, asked: RunClaimRequest) -> Response:
         queue_patterns=patterns,
         step_queue_patterns=caller().queues,
         value=asked.input,
+        on_behalf_of=client.name if client else None,
     )
+    tell_span(run_id=run_id, executor=wish.executor, fence=dispatch.lease.fence)
+    link_span([dispatch.run.traceparent])
     return answer(dispatch_body(dispatch) | {"replayed": replayed})

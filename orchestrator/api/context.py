@@ -6,10 +6,12 @@ import threading
 from dataclasses import dataclass
 
 from flask import Flask, current_app
+from opentelemetry.trace import Tracer
 
 from orchestrator.api.readiness import Readiness
 from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Tokens
+from orchestrator.desk.activity import Activity
 from orchestrator.desk.bell import Bell
 from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
@@ -42,12 +44,14 @@ class Services:
     lease_desk: LeaseDesk
     run_watch: RunWatch
     census: CensusDesk
+    activity: Activity
     signs: SignsOfLife
     keeper: Keeper
     readiness: Readiness
     draining: threading.Event
     bell: Bell
     outcomes: Kept[list[Outcomes]]
+    tracer: Tracer | None
 
 
 def services() -> Services:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from uuid import UUID
+from collections.abc import Mapping, Sequence
 
 from flask import Response
 from sqlalchemy import Connection
@@ -23,8 +22,11 @@ from orchestrator.desk.arrivals import arrivals
 from orchestrator.desk.executors import ACTS, Service, seen_by, set_service
 from orchestrator.errors import NotFound
 from orchestrator.store import executors as store
+from orchestrator.store.activity import Counted
 from orchestrator.store.endings import release_replaced
+from orchestrator.store.tally import moved
 from orchestrator.store.transaction import transact
+from orchestrator.store.verdict import EndedLease
 
 executors = blueprint("executors")
 
@@ -57,7 +59,7 @@ def register(instance: str, asked: Registration) -> Response:
 
     database = services().database
 
-    def write(connection: Connection) -> tuple[list[UUID], Mapping[str, int]]:
+    def write(connection: Connection) -> tuple[Sequence[EndedLease], Mapping[str, int]]:
         store.register(connection, registration)
         if asked.replaces is None:
             return [], {}
@@ -65,11 +67,13 @@ def register(instance: str, asked: Registration) -> Response:
             connection, executor=name, session=asked.session, request_id=asked_by, actor=actor
         )
         arrived = arrivals(connection, ended) + database.limits.freed(ended)
-        return [lease.run_id for lease in ended], arrived
+        return ended, arrived
 
-    released, arrived = transact(database.leases, write)
+    replaced, arrived = transact(database.leases, write)
+    database.tally.add(moved(replaced, Counted.EXPIRED))
     database.slots.forget((name, asked.session))
     database.arrived(arrived)
+    released = [lease.run_id for lease in replaced]
     return answer({"name": name, "session": asked.session, "released": released})
 
 

@@ -11,6 +11,7 @@ from orchestrator.api.context import services
 from orchestrator.api.parameters import full_name, request_id, run_id_of, step_index_of
 from orchestrator.api.payload import json_text
 from orchestrator.api.repeats import NATURALLY, repeats
+from orchestrator.api.traced import tell_span, traced
 from orchestrator.api.wire.leases import (
     Release,
     Released,
@@ -102,6 +103,7 @@ def release(asked: Release) -> Response:
 @repeats(NATURALLY, "Under the same lease a step begins once; every copy is answered alike.")
 @leases.input(StepStart, arg_name="asked")
 @leases.output(Started)
+@traced()
 def start_step(run_id: str, index: str, asked: StepStart) -> Response:
     """Write ahead that a mutating step begins. Repeatable under the same lease."""
     held = HeldLease(
@@ -110,5 +112,6 @@ def start_step(run_id: str, index: str, asked: StepStart) -> Response:
         lease_id=asked.lease_id,
         request_id=request_id(),
     )
+    tell_span(run_id=run_id)
     services().lease_desk.start_step(held, step_index=step_index_of(index))
     return answer({"started": True})

@@ -6,6 +6,7 @@ import re
 from typing import Final
 from uuid import UUID
 
+import structlog
 from flask import g, request
 
 from orchestrator.api.access import caller
@@ -29,9 +30,11 @@ def run_id_of(text: str) -> UUID:
         RunNotFound: It is not a UUID in canonical form: no run has such an id.
     """
     try:
-        return canonical_uuid(text)
+        run_id = canonical_uuid(text)
     except ValueError:
         raise RunNotFound from None
+    structlog.contextvars.bind_contextvars(run_id=text)
+    return run_id
 
 
 def step_index_of(text: str) -> int:
@@ -79,4 +82,6 @@ def request_id() -> str:
 
 def full_name(instance: str | None) -> str:
     """An executor's full name: of the caller's token, so that none can speak for another's."""
-    return f"{caller().name}:{instance}" if instance else caller().name
+    name = f"{caller().name}:{instance}" if instance else caller().name
+    structlog.contextvars.bind_contextvars(executor=name)
+    return name

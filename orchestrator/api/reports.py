@@ -16,6 +16,7 @@ from orchestrator.api.parameters import request_id
 from orchestrator.api.payload import body_hash, json_text, payload_text
 from orchestrator.api.problems import problem_members
 from orchestrator.api.repeats import NATURALLY, repeats
+from orchestrator.api.traced import tell_span, traced
 from orchestrator.api.wire.reports import (
     AwaitingInput,
     Later,
@@ -44,6 +45,7 @@ reports = blueprint("reports")
 )
 @reports.input(Reports, arg_name="asked")
 @reports.output(ReportResults)
+@traced()
 def report(asked: Reports) -> Response:
     """Store outcomes, in the order asked.
 
@@ -61,6 +63,7 @@ def report(asked: Reports) -> Response:
         except DibsError as refusal:
             results[place] = ReportAnswer(item.run_id, REFUSED, problem=refusal)
     stored = services().report_desk.report(list(told.values()))
+    tell_span(reports=len(asked.reports))
     results |= dict(zip(told, stored, strict=True))
     return answer({"results": [_body(results[place]) for place in range(len(asked.reports))]})
 

@@ -18,6 +18,7 @@ from orchestrator.api.payload import body_hash, payload_text
 from orchestrator.api.queue_access import require_queues
 from orchestrator.api.repeats import BY_KEY, repeats
 from orchestrator.api.run_filter import run_filter
+from orchestrator.api.traced import kept_traceparent, link_span, tell_span, traced
 from orchestrator.api.wire.queries import RunQuery, RunsQuery
 from orchestrator.api.wire.runs import (
     CreatedRuns,
@@ -25,6 +26,7 @@ from orchestrator.api.wire.runs import (
     RunCreation,
     RunEvents,
     RunPage,
+    RunRefusals,
     RunSteps,
     RunView,
 )
@@ -38,6 +40,7 @@ from orchestrator.errors import (
     RunNotFound,
 )
 from orchestrator.store.events import events_of
+from orchestrator.store.refusals import refusals_of
 from orchestrator.store.runs import NewRun, list_runs
 from orchestrator.store.steps import steps_of
 from orchestrator.store.transaction import transact
@@ -57,14 +60,17 @@ runs = blueprint("runs")
 @runs.input(RunCreation, arg_name="asked")
 @runs.output(RunView, 201)
 @runs.doc(responses=also(200, RunView, "The Idempotency-Key or onConflict found the run."))
+@traced(parent=lambda asked: asked.traceparent)
 def create_run(asked: RunCreation) -> Response:
     """Create a run. With an Idempotency-Key the request can be repeated."""
     require_queues(caller(), [asked.queue])
-    want = partial(NewRun, created_by=caller().name, request_id=request_id())
+    want = _all_of_this_request()
     wanted = _wanted(want, asked, idempotency_key(), "/input")
     [found] = services().create_desk.create([wanted])
-    location = {"Location": f"{services().settings.path_prefix}/v1/runs/{found.run.id}"}
-    return answer(run_body(found.run), 201 if found.created else 200, location)
+    run = found.run
+    tell_span(run_id=str(run.id), workflow=run.workflow, queue=run.queue, created=found.created)
+    location = {"Location": f"{services().settings.path_prefix}/v1/runs/{run.id}"}
+    return answer(run_body(run), 201 if found.created else 200, location)
 
 
 @runs.post("/v1/runs/batch")
@@ -77,22 +83,35 @@ def create_run(asked: RunCreation) -> Response:
 )
 @runs.input(RunBatch, arg_name="asked")
 @runs.output(CreatedRuns, 201)
+@traced()
 def create_runs(asked: RunBatch) -> Response:
     """Create up to 1000 runs, all or none. A conflict names the index."""
     if idempotency_key() is not None:
         raise IdempotencyKeyInvalid(f"A batch's runs have keys of their own, no {IDEMPOTENCY_KEY}.")
     require_queues(caller(), {run.queue for run in asked.runs})
-    want = partial(NewRun, created_by=caller().name, request_id=request_id())
+    want = _all_of_this_request()
     wanted = [
         _wanted(want, run, run.idempotency_key, f"/runs/{index}/input")
         for index, run in enumerate(asked.runs)
     ]
     found = services().create_desk.create(wanted)
+    tell_span(runs=len(found))
+    link_span(run.traceparent for run in asked.runs)
     body = [
         {"id": each.run.id, "runState": each.run.run_state, "created": each.created}
         for each in found
     ]
     return answer({"runs": body}, 201)
+
+
+def _all_of_this_request() -> partial[NewRun]:
+    """What the runs of one request have in common; a `traceparent` of a run's own wins."""
+    return partial(
+        NewRun,
+        created_by=caller().name,
+        request_id=request_id(),
+        traceparent=kept_traceparent(),
+    )
 
 
 def _wanted(want: partial[NewRun], asked: RunCreation, key: str | None, path: str) -> Wanted:
@@ -112,8 +131,8 @@ def _wanted(want: partial[NewRun], asked: RunCreation, key: str | None, path: st
         dedup_key=asked.dedup_key,
         idempotency_key=key,
         request_hash=request_hash,
-        traceparent=asked.traceparent,
         concurrency_key=asked.concurrency_key,
+        **({} if asked.traceparent is None else {"traceparent": asked.traceparent}),
     )
     return Wanted(new, return_active=asked.on_conflict == "return")
 
@@ -179,3 +198,23 @@ def list_steps(run_id: str) -> Response:
         ),
     )
     return answer({"items": [step_body(step) for step in found]})
+
+
+@runs.get("/v1/runs/<run_id>/refusals")
+@allow(READERS)
+@refuses(RunNotFound)
+@runs.output(RunRefusals)
+def list_refusals(run_id: str) -> Response:
+    """How often somebody was refused a run, or an act under a lease of it, and the last few.
+
+    Written down every few seconds; what a process that was killed had not written down yet
+    is missing.
+    """
+    queues = caller().queues
+    found = transact(
+        services().database.work,
+        lambda connection: refusals_of(
+            connection, visible_run(connection, run_id_of(run_id), queues).id
+        ),
+    )
+    return answer({"count": found.number, "last": found.last})

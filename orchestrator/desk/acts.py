@@ -31,11 +31,13 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle import OVER, ActKind, RunState, WaitingReason
 from orchestrator.store import acts, operator_acts, runs
+from orchestrator.store.activity import Counted
 from orchestrator.store.acts import Act
 from orchestrator.store.engine import Database
 from orchestrator.store.operator_acts import OperatorAct
 from orchestrator.store.records import Run
 from orchestrator.store.replication import vouch
+from orchestrator.store.tally import moved
 from orchestrator.store.transaction import constraint_of, transact
 
 Change = Callable[[Connection, Act], Run | None]
@@ -230,7 +232,7 @@ def _act(
     line: OperatorAct,
     beside: Beside | None = None,
 ) -> Run:
-    def work(connection: Connection) -> tuple[Run, Mapping[str, int]]:
+    def work(connection: Connection) -> tuple[Run, Mapping[str, int], bool]:
         visible_run(connection, act.run_id, queue_patterns)
         changed = change(connection, act)
         run = unchanged(connection) if changed is None else changed
@@ -238,7 +240,7 @@ def _act(
             beside(connection, changed is not None)
         elif changed is not None:
             operator_acts.note(connection, replace(line, queue=run.queue))
-        return run, arrivals(connection, [run])
+        return run, arrivals(connection, [run]), changed is not None
 
     def unchanged(connection: Connection) -> Run:
         run = visible_run(connection, act.run_id, queue_patterns)
@@ -258,18 +260,21 @@ def _act(
             )
         return run
 
-    def look_up(connection: Connection) -> tuple[Run, Mapping[str, int]]:
+    def look_up(connection: Connection) -> tuple[Run, Mapping[str, int], bool]:
         run = visible_run(connection, act.run_id, queue_patterns)
         if acts.kind_done_lately(connection, act) not in kinds:
             return work(connection)
         run = visible_run(connection, run.id, queue_patterns)
-        return run, arrivals(connection, [run])
+        return run, arrivals(connection, [run]), True
 
     for _ in range(TRIES):
         try:
-            run, arrived = transact(database.work, work, look_up=look_up)
+            run, arrived, has_changed = transact(database.work, work, look_up=look_up)
         except _TryAgain:
             continue
+        if has_changed:
+            retried = Counted.RETRIED if line.kind == ActKind.RETRY_RUN else None
+            database.tally.add(moved([run], retried))
         database.arrived(arrived)
         return run
     raise Overloaded(f"Run {act.run_id} changed {TRIES} times meanwhile.", retry_after_seconds=1)

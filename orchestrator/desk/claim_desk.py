@@ -34,8 +34,10 @@ from orchestrator.desk.parking import Parking, Rings
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.store import parked
+from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.patience import new_patience, seconds_left
+from orchestrator.store.tally import of_queues
 from orchestrator.store.transaction import transact
 
 # How often all that are parked look by themselves: while rings from other processes
@@ -246,12 +248,31 @@ class ClaimDesk:
             break
         wanted = sum(each.wish.limit for each in asked)
         self._pace.served(len(asked), wanted, time.monotonic() - began)
-        return [outcomes[id(each)] for each in asked]
+        answers = [outcomes[id(each)] for each in asked]
+        self._database.tally.add(
+            of_queues(
+                Counted.CLAIMED,
+                [
+                    dispatch.run.step_queue
+                    for answer in answers
+                    if isinstance(answer, ClaimAnswer)
+                    for dispatch in answer.dispatches
+                ],
+            )
+        )
+        return answers
 
     def _serve_alone(self, asked: Asked) -> ClaimAnswer:
         while True:
             with suppress(LimitsFoundError), self._known() as known:
-                return transact(self._database.work, partial(claim_alone, asked=asked, known=known))
+                answer = transact(
+                    self._database.work, partial(claim_alone, asked=asked, known=known)
+                )
+                counted = Counted.REPLAYED if answer.replayed else Counted.CLAIMED
+                self._database.tally.add(
+                    of_queues(counted, [each.run.step_queue for each in answer.dispatches])
+                )
+                return answer
 
     @contextmanager
     def _known(self) -> Iterator[Known]:

@@ -11,11 +11,13 @@ from orchestrator.desk.arrivals import arrivals
 from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import DibsError, IdempotencyKeyReused, Overloaded, RunAlreadyActive
 from orchestrator.store import runs
+from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.lock_waits import wait_briefly
 from orchestrator.store.records import Run
 from orchestrator.store.replication import vouch
 from orchestrator.store.runs import NewRun
+from orchestrator.store.tally import of_queues
 from orchestrator.store.transaction import transact
 
 TRIES = 3
@@ -81,6 +83,7 @@ class CreateDesk:
                 )
             except _VanishedError:
                 continue
+            self._note(created)
             self._database.arrived(arrived)
             return created
         raise Overloaded(
@@ -101,8 +104,14 @@ class CreateDesk:
             return outcomes, _arrivals(connection, outcomes)
 
         outcomes, arrived = transact(self._database.work, work, committing=committing)
+        self._note(outcomes)
         self._database.arrived(arrived)
         return outcomes
+
+    def _note(self, outcomes: Sequence[Created | DibsError | Alone]) -> None:
+        self._database.tally.add(
+            of_queues(Counted.CREATED, [run.step_queue for run in _created(outcomes)])
+        )
 
 
 def _create_all(
@@ -122,8 +131,11 @@ def _create_all(
 def _arrivals(
     connection: Connection, outcomes: Sequence[Created | DibsError | Alone]
 ) -> Mapping[str, int]:
-    created = [one.run for one in outcomes if isinstance(one, Created) and one.created]
-    return arrivals(connection, created)
+    return arrivals(connection, _created(outcomes))
+
+
+def _created(outcomes: Sequence[Created | DibsError | Alone]) -> list[Run]:
+    return [one.run for one in outcomes if isinstance(one, Created) and one.created]
 
 
 def _create_each(

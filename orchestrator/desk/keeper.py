@@ -28,6 +28,7 @@ from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.errors import DibsError, Overloaded
 from orchestrator.store import (
+    activity,
     bulk_acts,
     endings,
     executors,
@@ -36,8 +37,10 @@ from orchestrator.store import (
     leases,
     schedules,
 )
+from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.keeper import Tick
+from orchestrator.store.tally import moved
 from orchestrator.store.transaction import constraint_of, transact, words_of
 from orchestrator.store.verdict import EndedLease
 
@@ -79,6 +82,7 @@ class Keeper:
         self._database = database
         self._signs = signs
         self._points = points
+        self._retention_days = retention_days
         self._pruning = Pruning(retention_days=retention_days)
         self._gate_sweep = GateSweep()
         self._stopping = threading.Event()
@@ -118,12 +122,17 @@ class Keeper:
             for due in self._each(keeper.make_due, keeper.due_run_ids, "make_due", _arrivals):
                 log.debug("run_due", run_id=str(due.run_id))
         if duties.time_out_waits:
-            for late in self._each(
+            late_runs = self._each(
                 keeper.time_out_waits, keeper.late_run_ids, "time_out_waits", _arrivals
-            ):
+            )
+            self._database.tally.add(moved(late_runs))
+            for late in late_runs:
                 log.info("wait_timed_out", run_id=str(late.run_id), run_state=late.run_state)
         if duties.fire:
-            for schedule in self._each(fire_due, schedules.due_names, "fire_due", fired):
+            fired_now = self._each(fire_due, schedules.due_names, "fire_due", fired)
+            for schedule in fired_now:
+                if schedule.last_run_id is not None:
+                    self._database.tally.count(Counted.CREATED, schedule.queue)
                 log.info("schedule_fired", schedule=schedule.name)
         self._sweep_gates()
         if tick.prune_is_due:
@@ -160,10 +169,13 @@ class Keeper:
 
     def _expire(self, *, since: datetime) -> None:
         expire = partial(endings.expire, since=since)
-        for lease in self._each(expire, endings.expired_run_ids, "expire", self._freed):
+        taken = self._each(expire, endings.expired_run_ids, "expire", self._freed)
+        self._database.tally.add(moved(taken, Counted.EXPIRED))
+        for lease in taken:
             log.info(
                 "lease_expired",
                 run_id=str(lease.run_id),
+                lease_id=str(lease.lease_id),
                 executor=lease.executor,
                 run_state=lease.run_state,
             )
@@ -295,3 +307,4 @@ class Keeper:
             self._turn(executors.drop_unseen)
             self._turn(incidents.drop_old)
             self._turn(bulk_acts.drop_old)
+            self._turn(partial(activity.drop_old, retention_days=self._retention_days))

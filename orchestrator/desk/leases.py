@@ -13,10 +13,12 @@ from orchestrator.desk.arrivals import arrivals
 from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import LeaseLost
 from orchestrator.store import endings, leases, orphans
+from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.leases import HeldLease, Renewal
 from orchestrator.store.orphans import Reconciliation
+from orchestrator.store.tally import Happened, moved
 from orchestrator.store.transaction import transact
 from orchestrator.store.verdict import EndedLease
 
@@ -101,7 +103,14 @@ class LeaseDesk:
         Args:
             reconciliation: What the session says it waits for; None frees nothing.
         """
-        return self._renewals.ask(Heartbeat(_once_each(held), reconciliation))
+        named = _once_each(held)
+        answer = self._renewals.ask(Heartbeat(named, reconciliation))
+        if answer.lost:
+            lost = frozenset(answer.lost)
+            for lease in named:
+                if lease.lease_id in lost:
+                    self._refuse(lease)
+        return answer
 
     def release(self, held: Sequence[HeldLease], *, reason: str) -> ReleaseAnswer:
         """Give leases back unfinished; one that is gone is lost, and that is no error."""
@@ -127,15 +136,22 @@ class LeaseDesk:
             lambda connection: leases.start_step(connection, [held], step_indexes=[step_index]),
         )
         if held.lease_id not in started:
+            self._refuse(held)
             raise LeaseLost(held.run_id)
 
+    def _refuse(self, held: HeldLease) -> None:
+        self._database.tally.refuse(
+            held.run_id, LeaseLost.code, executor=held.token_name, lease_id=held.lease_id
+        )
+
     def _renew(self, wish: Heartbeat) -> RenewAnswer:
-        answer, arrived = transact(
+        answer, orphaned, arrived = transact(
             self._database.leases,
             lambda connection: _renew(
                 connection, wish.held, wish.reconciliation, self._database.limits
             ),
         )
+        self._database.tally.add(moved(orphaned, Counted.RELEASED))
         self._database.arrived(arrived)
         return answer
 
@@ -179,7 +195,7 @@ class LeaseDesk:
 
         def work(
             connection: Connection, *, skip_locked: bool = skip_locked
-        ) -> tuple[dict[Named, UUID], Mapping[str, int]]:
+        ) -> tuple[dict[Named, UUID], Happened, Mapping[str, int]]:
             ended: list[EndedLease] = []
             for reason, held in sorted(by_reason.items()):
                 ended += endings.release(
@@ -187,17 +203,21 @@ class LeaseDesk:
                 )
             given_back = {(lease.token_name, lease.lease_id): lease.run_id for lease in ended}
             arrived = arrivals(connection, ended, briefly=skip_locked)
-            return given_back, arrived + self._database.limits.freed(ended)
+            happened = moved(ended, Counted.RELEASED)
+            return given_back, happened, arrived + self._database.limits.freed(ended)
 
-        def look_up(connection: Connection) -> tuple[dict[Named, UUID], Mapping[str, int]]:
+        def look_up(
+            connection: Connection,
+        ) -> tuple[dict[Named, UUID], Happened, Mapping[str, int]]:
             named = [lease for held in by_reason.values() for lease in held.values()]
             # What was sent and not answered is waited for.
-            done, arrived = work(connection, skip_locked=False)
-            return done | endings.released_lately(connection, named), arrived
+            done, happened, arrived = work(connection, skip_locked=False)
+            return done | endings.released_lately(connection, named), happened, arrived
 
-        given_back, arrived = transact(
+        given_back, happened, arrived = transact(
             self._database.leases, work, look_up=look_up, committing=committing
         )
+        self._database.tally.add(happened)
         self._database.arrived(arrived)
         return given_back
 
@@ -207,7 +227,7 @@ def _renew(
     held: Sequence[HeldLease],
     reconciliation: Reconciliation | None,
     limits: KnownLimits,
-) -> tuple[RenewAnswer, Mapping[str, int]]:
+) -> tuple[RenewAnswer, Sequence[EndedLease], Mapping[str, int]]:
     renewed = leases.renew(connection, held) if held else []
     released: list[EndedLease] = []
     orphans_kept = False
@@ -223,7 +243,7 @@ def _renew(
         orphans_kept=orphans_kept,
         server_time=leases.server_time(connection),
     )
-    return answer, arrivals(connection, released) + limits.freed(released)
+    return answer, released, arrivals(connection, released) + limits.freed(released)
 
 
 def _renew_together(

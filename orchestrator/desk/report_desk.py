@@ -28,10 +28,12 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle import RunState
 from orchestrator.store import claims, reports
+from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Dispatch
 from orchestrator.store.replication import vouch
 from orchestrator.store.reports import Report
+from orchestrator.store.tally import OTHERS, Happened, reported
 from orchestrator.store.transaction import transact
 
 # Reports that are stored in one transaction; beyond, it would keep others waiting.
@@ -111,13 +113,14 @@ class ReportDesk:
                 if item.run_id not in runs:
                     runs.add(item.run_id)
                     items[number, place] = item
-        answers, arrived = transact(
+        answers, happened, arrived = transact(
             self._database.leases,
             lambda connection: self._report(connection, items, skip_locked=True),
             # What was sent and not answered is waited for.
             look_up=lambda connection: self._report(connection, items),
             committing=committing,
         )
+        self._note(items, answers, happened)
         self._database.arrived(arrived)
         sorted_out: list[dict[int, ReportAnswer]] = [{} for _ in batches]
         for (number, place), answer in answers.items():
@@ -127,7 +130,7 @@ class ReportDesk:
     def _store(self, batch: Batch) -> dict[int, ReportAnswer]:
         """Store the reports of one request, whatever they have to wait for."""
         try:
-            answers, arrived = transact(
+            answers, happened, arrived = transact(
                 self._database.leases, lambda connection: self._report(connection, batch)
             )
         except DBAPIError as error:
@@ -139,14 +142,15 @@ class ReportDesk:
             for place, item in batch.items():
                 answers |= self._store({place: item})
             return answers
+        self._note(batch, answers, happened)
         self._database.arrived(arrived)
         return answers
 
     def _report(
         self, connection: Connection, batch: Mapping[Place, Report], *, skip_locked: bool = False
-    ) -> tuple[dict[Place, ReportAnswer], Mapping[str, int]]:
+    ) -> tuple[dict[Place, ReportAnswer], Happened, Mapping[str, int]]:
         """
-        Answers by place, and what has become claimable.
+        Answers by place, what happened with that, and what has become claimable.
 
         Args:
             skip_locked: Leave out the runs whose rows another transaction holds.
@@ -163,7 +167,32 @@ class ReportDesk:
         missed = {place: item for place, item in batch.items() if place not in answers}
         explained = _explain(connection, missed, skip_locked) if missed else {}
         arrived = arrivals(connection, done, briefly=skip_locked)
-        return answers | explained, arrived + self._database.limits.freed(done)
+        happened = reported(
+            [(items[one.place].status, one.run_state, one.held_queue) for one in done]
+        )
+        return answers | explained, happened, arrived + self._database.limits.freed(done)
+
+    def _note(
+        self,
+        told: Mapping[Place, Report],
+        answers: Mapping[Place, ReportAnswer],
+        happened: Happened,
+    ) -> None:
+        """Count what is committed now, and who was refused."""
+        tally = self._database.tally
+        tally.add(happened)
+        for place, answer in answers.items():
+            if answer.problem is not None:
+                item = told[place]
+                tally.refuse(
+                    item.run_id,
+                    answer.problem.code,
+                    executor=item.token_name,
+                    lease_id=item.lease_id,
+                )
+            elif answer.replayed:
+                # Of which queue the run is, nobody has looked up for this.
+                tally.count(Counted.REPLAYED, OTHERS)
 
 
 def _stored(

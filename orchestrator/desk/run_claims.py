@@ -28,6 +28,7 @@ from orchestrator.errors import (
 )
 from orchestrator.lifecycle import LEASED, OVER, Gate, RunState, WaitingReason, covers
 from orchestrator.store import claim_requests, claims, executors, gates, limits, queues
+from orchestrator.store.activity import Counted
 from orchestrator.store.claim_requests import ClaimRequest
 from orchestrator.store.claims import RunWish
 from orchestrator.store.engine import Database
@@ -64,11 +65,13 @@ def claim_run(
     queue_patterns: tuple[str, ...],
     step_queue_patterns: tuple[str, ...],
     value: Any = None,
+    on_behalf_of: str | None = None,
 ) -> tuple[Dispatch, bool]:
     """
     Lease one run by id.
 
     Args:
+        on_behalf_of: The name of the token whose trigger it is, to be noted when it is refused.
         queue_patterns: What the caller may see; for a trigger also the one on
             whose behalf it is asked.
         step_queue_patterns: What the executor's own token may claim from.
@@ -86,21 +89,27 @@ def claim_run(
         LeaseLost: The same request got it before, and has lost it since.
         RequestIdReused: The request id belongs to another body.
     """
+    claim = partial(
+        _claim,
+        wish=wish,
+        body_hash=body_hash,
+        queue_patterns=queue_patterns,
+        step_queue_patterns=step_queue_patterns,
+        value=value,
+        known=database.limits,
+    )
     for _ in range(TRIES):
         with suppress(_TryAgain), database.slots.taking() as taking:
-            return transact(
-                database.work,
-                partial(
-                    _claim,
-                    wish=wish,
-                    body_hash=body_hash,
-                    queue_patterns=queue_patterns,
-                    step_queue_patterns=step_queue_patterns,
-                    value=value,
-                    known=database.limits,
-                    slots=taking,
-                ),
-            )
+            try:
+                dispatch, replayed = transact(database.work, partial(claim, slots=taking))
+            except (RunHeld, RunNotClaimable, RunOver, LeaseLost) as refusal:
+                database.tally.refuse(
+                    wish.run_id, refusal.code, executor=wish.executor, on_behalf_of=on_behalf_of
+                )
+                raise
+            counted = Counted.REPLAYED if replayed else Counted.CLAIMED
+            database.tally.count(counted, dispatch.run.step_queue)
+            return dispatch, replayed
     raise Overloaded(
         f"Run {wish.run_id} changed {TRIES} times while it was claimed.", retry_after_seconds=1
     )

@@ -13,6 +13,7 @@ from orchestrator.firing import BadSchedule
 from orchestrator.lifecycle import covers
 from orchestrator.store import operator_acts
 from orchestrator.store import schedules as store
+from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.operator_acts import OperatorAct
 from orchestrator.store.schedules import Schedule
@@ -46,13 +47,17 @@ def run_now(
         NotFound: As `visible_schedule`.
     """
 
-    def write(connection: Connection) -> UUID | None:
+    def write(connection: Connection) -> tuple[str, UUID | None]:
         # Locked before the run is created, as the keeper does it: the other way round the
         # two could wait for each other, at the row and at the dedupKey.
         schedule = _seen(store.lock(connection, name), name, queues)
-        return create_run(connection, schedule, key=f"run-now:{line.actor}:{key}", line=line)
+        run_id = create_run(connection, schedule, key=f"run-now:{line.actor}:{key}", line=line)
+        return schedule.queue, run_id
 
-    return transact(database.work, write)
+    queue, run_id = transact(database.work, write)
+    if run_id is not None:
+        database.tally.count(Counted.CREATED, queue)
+    return run_id
 
 
 def set_paused(

@@ -42,10 +42,16 @@ def next_due(connection: Connection, cron: str, time_zone: str) -> datetime | No
 
 
 def fire_due(connection: Connection, *, limit: int, only: str | None = None) -> list[Schedule]:
-    """Fire every schedule whose time has come, or this one alone; returns them."""
-    found = schedules.due(connection, limit=limit, only=only)
+    """
+    Fire every schedule whose time has come, or this one alone.
+
+    Returns:
+        They, with the run that each has now: none when the last one's kept it from having one.
+    """
+    due = schedules.due(connection, limit=limit, only=only)
     now = server_time(connection)
-    for schedule in found:
+    found = []
+    for schedule in due:
         due_at = schedule.next_at or now
         run_id = create_run(connection, schedule, key=_instant(due_at))
         schedules.fired(
@@ -55,7 +61,8 @@ def fire_due(connection: Connection, *, limit: int, only: str | None = None) -> 
             run_id=run_id,
             next_at=_next_or_never(schedule, after=now),
         )
-    return list(found)
+        found.append(replace(schedule, last_run_id=run_id))
+    return found
 
 
 def fired(_connection: Connection, found: Sequence[Schedule]) -> dict[str, int]:

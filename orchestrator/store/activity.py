@@ -49,18 +49,38 @@ class Counted(StrEnum):
     FAILED = "failed"
     ABORTED = "aborted"
 
+    # An enum's own is written in Python: five times as slow, at every claim and report.
+    __hash__ = str.__hash__
+
 
 _COLUMNS = ", ".join(Counted)
+
+_SPANS_NOW = f"""
+  SELECT v.seconds, to_timestamp(floor(extract(epoch FROM n.now) / v.seconds) * v.seconds) AS began
+    FROM (VALUES {", ".join(f"({seconds})" for seconds in SPANS)}) AS v(seconds)
+   CROSS JOIN (SELECT clock_timestamp() AS now) n"""
+
+_LAST_SPANS = """
+  SELECT to_timestamp((floor(extract(epoch FROM clock_timestamp()) / :span_seconds) - back)
+                      * :span_seconds) AS began
+    FROM generate_series(0, :points - 1) AS back"""
 
 Numbers = Mapping[Counted, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What was counted from `began_at` on, for as long as the series' span."""
+    """
+    What was counted from `began_at` on, for as long as the series' span.
+
+    Attributes:
+        most_pending: The most runs that were seen pending at once, added up over the queues;
+            of each queue no more than a census counts.
+    """
 
     began_at: datetime
     numbers: Numbers
+    most_pending: int
 
 
 def add(connection: Connection, counts: Mapping[str, Numbers]) -> None:
@@ -82,17 +102,37 @@ def add(connection: Connection, counts: Mapping[str, Numbers]) -> None:
     connection.execute(
         text(f"""
 INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, {_COLUMNS})
-SELECT s.seconds, to_timestamp(floor(extract(epoch FROM n.now) / s.seconds) * s.seconds) AS began,
-       c.queue, {", ".join(f"coalesce(c.{name}, 0)" for name in Counted)}
+SELECT s.seconds, s.began, c.queue, {", ".join(f"coalesce(c.{name}, 0)" for name in Counted)}
   FROM jsonb_to_recordset(CAST(:counts AS jsonb)) AS c(queue text,
          {", ".join(f"{name} bigint" for name in Counted)})
- CROSS JOIN (VALUES {", ".join(f"({seconds})" for seconds in SPANS)}) AS s(seconds)
- CROSS JOIN (SELECT clock_timestamp() AS now) n
- ORDER BY s.seconds, began, c.queue
+ CROSS JOIN ({_SPANS_NOW}) s
+ ORDER BY s.seconds, s.began, c.queue
 ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE SET
   {", ".join(f"{name} = a.{name} + excluded.{name}" for name in Counted)}
 """),
         {"counts": orjson.dumps(told).decode()},
+    )
+
+
+def note_pending(connection: Connection, pending: Mapping[str, int]) -> None:
+    """
+    Note how many runs are pending now; of each minute, hour and day the most are kept.
+
+    Args:
+        pending: By queue.
+    """
+    connection.execute(text("SET LOCAL synchronous_commit = off"))
+    connection.execute(
+        text(f"""
+INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, "mostPending")
+SELECT s.seconds, s.began, p.queue, p.number
+  FROM unnest(CAST(:queues AS text[]), CAST(:numbers AS bigint[])) AS p(queue, number)
+ CROSS JOIN ({_SPANS_NOW}) s
+ ORDER BY s.seconds, s.began, p.queue
+ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE
+  SET "mostPending" = excluded."mostPending" WHERE a."mostPending" < excluded."mostPending"
+"""),
+        {"queues": list(pending), "numbers": list(pending.values())},
     )
 
 
@@ -115,18 +155,18 @@ def series(
     """
     rows = connection.execute(
         text(f"""
-WITH spans AS (
-  SELECT to_timestamp((floor(extract(epoch FROM clock_timestamp()) / :span_seconds) - back)
-                      * :span_seconds) AS began
-    FROM generate_series(0, :points - 1) AS back)
-SELECT s.began, {", ".join(f"coalesce(sum(a.{name}), 0)::bigint" for name in Counted)}
-  FROM spans s
-  LEFT JOIN activity a ON a."spanSeconds" = :span_seconds AND a."beganAt" = s.began
-   AND (CAST(:queue AS text) IS NULL OR a.queue = :queue)
-   AND EXISTS (SELECT FROM unnest(CAST(:patterns AS text[])) AS p(pattern)
-     WHERE p.pattern = '*' OR p.pattern = a.queue
-        OR (p.pattern LIKE '%.*' AND starts_with(a.queue, left(p.pattern, -1))))
- GROUP BY s.began ORDER BY s.began
+SELECT s.began, t.*
+  FROM ({_LAST_SPANS}) s
+ CROSS JOIN LATERAL (
+   SELECT {", ".join(f"coalesce(sum(a.{name}), 0)::bigint" for name in Counted)},
+          coalesce(sum(a."mostPending"), 0)::bigint
+     FROM activity a
+    WHERE a."spanSeconds" = :span_seconds AND a."beganAt" = s.began
+      AND (CAST(:queue AS text) IS NULL OR a.queue = :queue)
+      AND EXISTS (SELECT FROM unnest(CAST(:patterns AS text[])) AS p(pattern)
+        WHERE p.pattern = '*' OR p.pattern = a.queue
+           OR (p.pattern LIKE '%.*' AND starts_with(a.queue, left(p.pattern, -1))))) t
+ ORDER BY s.began
 """),
         {
             "span_seconds": span_seconds,
@@ -135,19 +175,24 @@ SELECT s.began, {", ".join(f"coalesce(sum(a.{name}), 0)::bigint" for name in Cou
             "patterns": list(queue_patterns),
         },
     )
-    return [Point(began, dict(zip(Counted, numbers, strict=True))) for began, *numbers in rows]
+    return [
+        Point(began, dict(zip(Counted, numbers, strict=True)), most_pending)
+        for began, *numbers, most_pending in rows
+    ]
 
 
 def by_queue(
     connection: Connection, *, span_seconds: int, points: int
 ) -> dict[str, dict[Counted, int]]:
     """What happened in each queue in the last spans, the one that is not over among them."""
+    # Each span by itself: how few of the rows the last ones are, a plan would not guess.
     rows = connection.execute(
         text(f"""
 SELECT a.queue, {", ".join(f"sum(a.{name})::bigint" for name in Counted)}
-  FROM activity a
- WHERE a."spanSeconds" = :span_seconds AND a."beganAt" >= to_timestamp(
-   (floor(extract(epoch FROM clock_timestamp()) / :span_seconds) - :points + 1) * :span_seconds)
+  FROM ({_LAST_SPANS}) s
+ CROSS JOIN LATERAL (
+   SELECT * FROM activity a
+    WHERE a."spanSeconds" = :span_seconds AND a."beganAt" = s.began OFFSET 0) a
  GROUP BY a.queue
 """),
         {"span_seconds": span_seconds, "points": points},

@@ -16,8 +16,9 @@ from orchestrator.store.sql import text
 
 # So many runs of a queue and state are counted; then a count says that there are more.
 MOST_COUNTED = 10_000
-# With many queues fewer of each are counted, so that all of them cost no more than twenty.
-MOST_IN_ALL, LEAST_COUNTED = 20 * MOST_COUNTED, 100
+# Where there are more deep ones than ten, fewer of each are counted, so that all of them
+# cost no more; whoever has no more than a few is counted wholly, and is none of these.
+MOST_IN_ALL, FEW = 10 * MOST_COUNTED, 100
 # So many queues are looked at, in order of their names.
 MOST_QUEUES = 1_000
 # The oldest is sought among the first so many of each queue, or of all queues.
@@ -29,10 +30,6 @@ _RESTING = ", ".join(
     f"'{state}'"
     for state in (RunState.SCHEDULED, RunState.WAITING, RunState.FAILED, RunState.ABORTED)
 )
-
-# How far each of so many counts goes.
-_MOST = f"""least({MOST_COUNTED}, greatest({LEAST_COUNTED},
-           {MOST_IN_ALL} / greatest(1, count(*)) / 100 * 100))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +121,23 @@ WITH RECURSIVE names AS (
      WHERE r."runState" = '{RunState.PENDING}' AND r."stepQueue" > w.name
      ORDER BY r."stepQueue" LIMIT 1) n
    WHERE w.number < {MOST_QUEUES}),
+few AS MATERIALIZED (
+  SELECT n.name, c.number FROM names n
+   CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
+      SELECT FROM "workflowRuns" r
+       WHERE r."runState" = '{RunState.PENDING}' AND r."stepQueue" = n.name
+       LIMIT {FEW + 1}) seen) c),
 bounds AS MATERIALIZED (
-  SELECT {_MOST} AS most,
+  SELECT {_most()} AS most,
          least({MOST_NEXT}, greatest(1, {NEXT_IN_ALL} / greatest(1, count(*)))) AS next
-    FROM names)
-SELECT n.name, least(c.number, b.most), c.number > b.most, least(g.number, b.most),
-       g.number > b.most,
+    FROM few)
+SELECT n.name, least(greatest(n.number, c.number), b.most), c.number > b.most,
+       least(g.number, b.most), g.number > b.most,
        greatest(0, extract(epoch FROM clock_timestamp() - o.oldest))::double precision
-  FROM names n CROSS JOIN bounds b
+  FROM few n CROSS JOIN bounds b
  CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
     SELECT FROM "workflowRuns" r
-     WHERE r."runState" = '{RunState.PENDING}' AND r."stepQueue" = n.name
+     WHERE r."runState" = '{RunState.PENDING}' AND r."stepQueue" = n.name AND n.number > {FEW}
      LIMIT (SELECT most + 1 FROM bounds)) seen) c
  CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
     SELECT FROM "workflowRuns" r
@@ -167,12 +170,19 @@ WITH RECURSIVE names AS (
      WHERE r."runState" IN ({_RESTING}) AND (r."runState", r."stepQueue") > (w.state, w.name)
      ORDER BY r."runState", r."stepQueue" LIMIT 1) n
    WHERE w.number < 4 * {MOST_QUEUES}),
-bounds AS MATERIALIZED (SELECT {_MOST} AS most FROM names)
-SELECT n.name, n.state, least(c.number, b.most), c.number > b.most
-  FROM names n CROSS JOIN bounds b
+few AS MATERIALIZED (
+  SELECT n.state, n.name, c.number FROM names n
+   CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
+      SELECT FROM "workflowRuns" r
+       WHERE r."runState" IN ({_RESTING}) AND r."runState" = n.state AND r."stepQueue" = n.name
+       LIMIT {FEW + 1}) seen) c),
+bounds AS MATERIALIZED (SELECT {_most()} AS most FROM few)
+SELECT n.name, n.state, least(greatest(n.number, c.number), b.most), c.number > b.most
+  FROM few n CROSS JOIN bounds b
  CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
     SELECT FROM "workflowRuns" r
      WHERE r."runState" IN ({_RESTING}) AND r."runState" = n.state AND r."stepQueue" = n.name
+       AND n.number > {FEW}
      LIMIT (SELECT most + 1 FROM bounds)) seen) c
 """)
     )
@@ -198,3 +208,11 @@ SELECT l."stepQueue", count(*) FILTER (WHERE l."runState" = '{RunState.LOADING}'
         Leased(queue, *(Count(number, are_more) + NONE for number in numbers))
         for queue, *numbers, are_more in rows
     ]
+
+
+def _most() -> str:
+    """How far each count goes of those that have more than a few."""
+    return (
+        f"least({MOST_COUNTED}, greatest({FEW}, {MOST_IN_ALL}"
+        f" / greatest(1, count(*) FILTER (WHERE number > {FEW})) / 100 * 100))"
+    )

@@ -21,6 +21,7 @@ from orchestrator.store.conninfo import unless_given
 from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.known_slots import KnownSlots
 from orchestrator.store.pool import PatientPool
+from orchestrator.store.tally import Tally
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 4_000
@@ -68,6 +69,7 @@ class Database:
             queues; those that are parked wait for it.
         limits: What this process knows of the queues' limits.
         slots: What it knows of what executors may still be given.
+        tally: What has happened here that is not written down yet.
     """
 
     work: Engine
@@ -76,6 +78,7 @@ class Database:
     arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None
     limits: KnownLimits = field(default_factory=KnownLimits)
     slots: KnownSlots = field(default_factory=KnownSlots)
+    tally: Tally = field(default_factory=Tally)
 
     def close(self) -> None:
         self.work.dispose()

@@ -27,7 +27,6 @@ class Refusal:
 
     Attributes:
         executor: Its full name, or the name of its token where no more is known.
-        seconds_ago: When.
         on_behalf_of: The name of the token whose trigger it was, if it was one.
         lease_id: The lease it named. What a run has never been leased under is not told of
             it: whoever invents a lease writes nothing.
@@ -35,17 +34,21 @@ class Refusal:
 
     code: str
     executor: str
-    seconds_ago: float
     on_behalf_of: str | None = None
     lease_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """How often a run was refused since the last time, and the last few of these."""
+    """
+    How often a run was refused since the last time.
+
+    Attributes:
+        last: The last few of these, oldest first, with how many seconds ago each was.
+    """
 
     number: int
-    last: Sequence[Refusal]
+    last: Sequence[tuple[float, Refusal]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,13 @@ def add(connection: Connection, refused: Mapping[UUID, Refused]) -> Counter[str]
             "number": each.number,
             "last": [
                 {
-                    "secondsAgo": one.seconds_ago,
+                    "secondsAgo": seconds_ago,
                     "code": one.code,
                     "executor": one.executor,
                     "onBehalfOf": one.on_behalf_of,
                     "leaseId": None if one.lease_id is None else str(one.lease_id),
                 }
-                for one in each.last
+                for seconds_ago, one in each.last
             ],
         }
         for run_id, each in refused.items()

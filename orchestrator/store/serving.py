@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from orchestrator.store.census import MOST_LEASES
 from orchestrator.store.sql import text
 
 # One that has not been heard of for so long does not serve.
 SERVING_SECONDS = 90
 
-# How many leases each session holds.
-_HELD = """held AS (
-  SELECT "lockedBy" AS full_name, "lockedSession" AS session, count(*) AS runs
-    FROM "workflowRuns" WHERE "leaseId" IS NOT NULL GROUP BY "lockedBy", "lockedSession")"""
+# How many leases each session holds, of as many as a census looks at.
+_HELD = f"""leases AS MATERIALIZED (
+  SELECT "lockedBy" AS full_name, "lockedSession" AS session FROM "workflowRuns"
+   WHERE "leaseId" IS NOT NULL LIMIT {MOST_LEASES}),
+held AS (SELECT full_name, session, count(*) AS runs FROM leases GROUP BY full_name, session)"""
 
 _SERVES = f"""e.state = 'active'
          AND e."seenAt" > clock_timestamp() - interval '{SERVING_SECONDS} seconds'"""

@@ -583,6 +583,7 @@ activity = Table(
             ("aborted", "runs that were aborted"),
         )
     ),
+    _column("mostPending", "most_pending", BigInteger, "most runs that were seen pending at once"),
     PrimaryKeyConstraint("span_seconds", "began_at", "queue", name="activity_pkey"),
 )
 

@@ -26,6 +26,7 @@ from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.patience import patience, seconds_left
 from orchestrator.store.pool import give_up
 from orchestrator.store.replication import vouch
+from orchestrator.tracing import transaction
 
 Result = TypeVar("Result")
 
@@ -80,7 +81,7 @@ def transact(
         Overloaded: No connection was free, or a lock or statement took too long.
         OutcomeUnknown: A COMMIT was sent and not answered, and could not be looked up.
     """
-    with patience():
+    with patience(), transaction():
         return _until_known(engine, work, look_up or work, committing)
 
 

@@ -4,12 +4,14 @@ A gate is opened by the test: the gate that a run's input names, with the
 executor's name behind it when the input says `"each": true`.
 """
 
+import asyncio
 import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from opentelemetry import trace
 from pydantic import BaseModel, model_validator
 
 from executor import App, AwaitInput, Later, StepContext, StepError
@@ -198,4 +200,13 @@ def fail(context: StepContext) -> dict[str, Any]:
     note(context)
     if context.run.failures < context.input["times"]:
         raise StepError("no luck", retryable=context.input.get("retryable"))
+    return by_whom()
+
+
+@app.step("span")
+async def span(context: StepContext) -> dict[str, Any]:
+    """Make a span of its own, as the libraries that a handler calls may."""
+    note(context)
+    with trace.get_tracer("theirs").start_as_current_span("their own"):
+        await asyncio.sleep(0)
     return by_whom()

@@ -192,7 +192,7 @@ class Executor(Program):
 
     def _started(self) -> dict[str, Any] | None:
         assert self.exit_code() is None, f"{self.name} ended with {self.exit_code()}"
-        started = self.said("executor-started")
+        started = self.said("executor_started")
         return started[-1] if len(started) == self._starts else None
 
 

@@ -51,7 +51,7 @@ def test_200_runs_are_executed_once_although_an_executor_dies_and_the_orchestrat
 
     kinds = {run_id: Counter(web.kinds(run_id)) for run_id in ids}
     executed = Counter(
-        step["run"] for name in EXECUTORS for step in compose.said(name, "step-ended")
+        step["run_id"] for name in EXECUTORS for step in compose.said(name, "step_ended")
     )
     assert {run["id"] for run in web.runs(QUEUE, "finished")} == set(ids)
     assert {run_id for run_id in ids if kinds[run_id]["reported"] != 1} == set()

@@ -39,7 +39,7 @@ def test_a_handler_that_ignores_cancellation_keeps_its_slot_and_writes_nothing(
 
     assert executor.health()["ignoringCancellation"] == []
     assert (named["runId"], named["step"]) == (run_id, "stubborn")
-    assert executor.said("handler-ignores-cancellation")[0]["run"] == run_id
+    assert executor.said("handler_ignores_cancellation")[0]["run_id"] == run_id
     assert executor.health()["inFlight"] == 1
     assert caller.ask("GET", f"/runs/{run_id}")["inFlight"] is True
     assert caller.trigger(run_id).json()["code"] == "run_already_in_flight"

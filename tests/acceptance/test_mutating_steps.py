@@ -176,7 +176,7 @@ def test_a_begun_step_whose_time_is_up_is_parked_and_what_it_says_later_is_not_w
     before = shown(web, stubborn)
     gates.open("return-one")
     eventually(lambda: executor.health()["inFlight"] == 0, what="the stubborn one has returned")
-    assert [one["run"] for one in executor.said("late-result-not-written")] == [stubborn]
+    assert [one["run_id"] for one in executor.said("late_result_not_written")] == [stubborn]
     assert shown(web, stubborn) == before
     assert downstream.effects_of(obedient) == {}
     assert downstream.effects_of(stubborn) == {f"{stubborn}:0": 1}

@@ -45,7 +45,7 @@ def samples(
     program = Program("samples", command, environment, tmp_path / "samples.log")
     program.start()
     try:
-        eventually(lambda: program.said("executor-started"), what="the executor has started")
+        eventually(lambda: program.said("executor_started"), what="the executor has started")
         yield program
     finally:
         program.kill()

@@ -21,6 +21,7 @@ ROLES: dict[tuple[str, str], set[Role]] = {
     ("GET", "/v1/runs"): EVERYONE,
     ("GET", "/v1/runs/{run_id}"): EVERYONE,
     ("GET", "/v1/runs/{run_id}/events"): EVERYONE,
+    ("GET", "/v1/runs/{run_id}/refusals"): EVERYONE,
     ("GET", "/v1/runs/{run_id}/steps"): EVERYONE,
     ("POST", "/v1/runs/{run_id}/resume"): {CLIENT, OPERATOR},
     ("POST", "/v1/runs/{run_id}/abort"): {CLIENT, OPERATOR},

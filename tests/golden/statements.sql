@@ -2088,18 +2088,23 @@ WITH RECURSIVE names AS (
      WHERE r."runState" = 'pending' AND r."stepQueue" > w.name
      ORDER BY r."stepQueue" LIMIT 1) n
    WHERE w.number < 1000),
+few AS MATERIALIZED (
+  SELECT n.name, c.number FROM names n
+   CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
+      SELECT FROM "workflowRuns" r
+       WHERE r."runState" = 'pending' AND r."stepQueue" = n.name
+       LIMIT 101) seen) c),
 bounds AS MATERIALIZED (
-  SELECT least(10000, greatest(100,
-           200000 / greatest(1, count(*)) / 100 * 100)) AS most,
+  SELECT least(10000, greatest(100, 100000 / greatest(1, count(*) FILTER (WHERE number > 100)) / 100 * 100)) AS most,
          least(100, greatest(1, 5000 / greatest(1, count(*)))) AS next
-    FROM names)
-SELECT n.name, least(c.number, b.most), c.number > b.most, least(g.number, b.most),
-       g.number > b.most,
+    FROM few)
+SELECT n.name, least(greatest(n.number, c.number), b.most), c.number > b.most,
+       least(g.number, b.most), g.number > b.most,
        greatest(0, extract(epoch FROM clock_timestamp() - o.oldest))::double precision
-  FROM names n CROSS JOIN bounds b
+  FROM few n CROSS JOIN bounds b
  CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
     SELECT FROM "workflowRuns" r
-     WHERE r."runState" = 'pending' AND r."stepQueue" = n.name
+     WHERE r."runState" = 'pending' AND r."stepQueue" = n.name AND n.number > 100
      LIMIT (SELECT most + 1 FROM bounds)) seen) c
  CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
     SELECT FROM "workflowRuns" r
@@ -2122,13 +2127,19 @@ WITH RECURSIVE names AS (
      WHERE r."runState" IN ('scheduled', 'waiting', 'failed', 'aborted') AND (r."runState", r."stepQueue") > (w.state, w.name)
      ORDER BY r."runState", r."stepQueue" LIMIT 1) n
    WHERE w.number < 4 * 1000),
-bounds AS MATERIALIZED (SELECT least(10000, greatest(100,
-           200000 / greatest(1, count(*)) / 100 * 100)) AS most FROM names)
-SELECT n.name, n.state, least(c.number, b.most), c.number > b.most
-  FROM names n CROSS JOIN bounds b
+few AS MATERIALIZED (
+  SELECT n.state, n.name, c.number FROM names n
+   CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
+      SELECT FROM "workflowRuns" r
+       WHERE r."runState" IN ('scheduled', 'waiting', 'failed', 'aborted') AND r."runState" = n.state AND r."stepQueue" = n.name
+       LIMIT 101) seen) c),
+bounds AS MATERIALIZED (SELECT least(10000, greatest(100, 100000 / greatest(1, count(*) FILTER (WHERE number > 100)) / 100 * 100)) AS most FROM few)
+SELECT n.name, n.state, least(greatest(n.number, c.number), b.most), c.number > b.most
+  FROM few n CROSS JOIN bounds b
  CROSS JOIN LATERAL (SELECT count(*) AS number FROM (
     SELECT FROM "workflowRuns" r
      WHERE r."runState" IN ('scheduled', 'waiting', 'failed', 'aborted') AND r."runState" = n.state AND r."stepQueue" = n.name
+       AND n.number > 100
      LIMIT (SELECT most + 1 FROM bounds)) seen) c;
 
 -- census.leased
@@ -2141,9 +2152,10 @@ SELECT l."stepQueue", count(*) FILTER (WHERE l."runState" = 'loading'),
   FROM leases l GROUP BY l."stepQueue";
 
 -- serving.serving
-WITH held AS (
-  SELECT "lockedBy" AS full_name, "lockedSession" AS session, count(*) AS runs
-    FROM "workflowRuns" WHERE "leaseId" IS NOT NULL GROUP BY "lockedBy", "lockedSession"),
+WITH leases AS MATERIALIZED (
+  SELECT "lockedBy" AS full_name, "lockedSession" AS session FROM "workflowRuns"
+   WHERE "leaseId" IS NOT NULL LIMIT 20000),
+held AS (SELECT full_name, session, count(*) AS runs FROM leases GROUP BY full_name, session),
 known AS (
   SELECT q.name, e.slots, h.runs, e.state = 'active'
          AND e."seenAt" > clock_timestamp() - interval '90 seconds' AS serves,
@@ -2158,9 +2170,10 @@ SELECT name, count(*) FILTER (WHERE serves), coalesce(sum(slots) FILTER (WHERE s
   FROM known GROUP BY name;
 
 -- serving.fleet
-WITH held AS (
-  SELECT "lockedBy" AS full_name, "lockedSession" AS session, count(*) AS runs
-    FROM "workflowRuns" WHERE "leaseId" IS NOT NULL GROUP BY "lockedBy", "lockedSession")
+WITH leases AS MATERIALIZED (
+  SELECT "lockedBy" AS full_name, "lockedSession" AS session FROM "workflowRuns"
+   WHERE "leaseId" IS NOT NULL LIMIT 20000),
+held AS (SELECT full_name, session, count(*) AS runs FROM leases GROUP BY full_name, session)
 SELECT count(*) AS executors, coalesce(sum(e.slots), 0) AS slots,
        coalesce(sum(h.runs) FILTER (WHERE e.slots IS NOT NULL), 0)::bigint AS slots_busy
   FROM executors e
@@ -2171,13 +2184,14 @@ SELECT count(*) AS executors, coalesce(sum(e.slots), 0) AS slots,
 -- activity.add
 SET LOCAL synchronous_commit = off;
 INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, created, claimed, replayed, refused, reported, retried, released, expired, finished, failed, aborted)
-SELECT s.seconds, to_timestamp(floor(extract(epoch FROM n.now) / s.seconds) * s.seconds) AS began,
-       c.queue, coalesce(c.created, 0), coalesce(c.claimed, 0), coalesce(c.replayed, 0), coalesce(c.refused, 0), coalesce(c.reported, 0), coalesce(c.retried, 0), coalesce(c.released, 0), coalesce(c.expired, 0), coalesce(c.finished, 0), coalesce(c.failed, 0), coalesce(c.aborted, 0)
+SELECT s.seconds, s.began, c.queue, coalesce(c.created, 0), coalesce(c.claimed, 0), coalesce(c.replayed, 0), coalesce(c.refused, 0), coalesce(c.reported, 0), coalesce(c.retried, 0), coalesce(c.released, 0), coalesce(c.expired, 0), coalesce(c.finished, 0), coalesce(c.failed, 0), coalesce(c.aborted, 0)
   FROM jsonb_to_recordset(CAST(%(counts)s AS jsonb)) AS c(queue text,
          created bigint, claimed bigint, replayed bigint, refused bigint, reported bigint, retried bigint, released bigint, expired bigint, finished bigint, failed bigint, aborted bigint)
- CROSS JOIN (VALUES (60), (3600), (86400)) AS s(seconds)
- CROSS JOIN (SELECT clock_timestamp() AS now) n
- ORDER BY s.seconds, began, c.queue
+ CROSS JOIN (
+  SELECT v.seconds, to_timestamp(floor(extract(epoch FROM n.now) / v.seconds) * v.seconds) AS began
+    FROM (VALUES (60), (3600), (86400)) AS v(seconds)
+   CROSS JOIN (SELECT clock_timestamp() AS now) n) s
+ ORDER BY s.seconds, s.began, c.queue
 ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE SET
   created = a.created + excluded.created, claimed = a.claimed + excluded.claimed, replayed = a.replayed + excluded.replayed, refused = a.refused + excluded.refused, reported = a.reported + excluded.reported, retried = a.retried + excluded.retried, released = a.released + excluded.released, expired = a.expired + excluded.expired, finished = a.finished + excluded.finished, failed = a.failed + excluded.failed, aborted = a.aborted + excluded.aborted;
 
@@ -2192,25 +2206,45 @@ SELECT a.queue, array_agg((floor(extract(epoch FROM n.now) / 60)
                                    * 60)
  GROUP BY a.queue;
 
+-- activity.note_pending
+SET LOCAL synchronous_commit = off;
+INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, "mostPending")
+SELECT s.seconds, s.began, p.queue, p.number
+  FROM unnest(CAST(%(queues)s AS text[]), CAST(%(numbers)s AS bigint[])) AS p(queue, number)
+ CROSS JOIN (
+  SELECT v.seconds, to_timestamp(floor(extract(epoch FROM n.now) / v.seconds) * v.seconds) AS began
+    FROM (VALUES (60), (3600), (86400)) AS v(seconds)
+   CROSS JOIN (SELECT clock_timestamp() AS now) n) s
+ ORDER BY s.seconds, s.began, p.queue
+ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE
+  SET "mostPending" = excluded."mostPending" WHERE a."mostPending" < excluded."mostPending";
+
 -- activity.series
-WITH spans AS (
+SELECT s.began, t.*
+  FROM (
   SELECT to_timestamp((floor(extract(epoch FROM clock_timestamp()) / %(span_seconds)s) - back)
                       * %(span_seconds)s) AS began
-    FROM generate_series(0, %(points)s - 1) AS back)
-SELECT s.began, coalesce(sum(a.created), 0)::bigint, coalesce(sum(a.claimed), 0)::bigint, coalesce(sum(a.replayed), 0)::bigint, coalesce(sum(a.refused), 0)::bigint, coalesce(sum(a.reported), 0)::bigint, coalesce(sum(a.retried), 0)::bigint, coalesce(sum(a.released), 0)::bigint, coalesce(sum(a.expired), 0)::bigint, coalesce(sum(a.finished), 0)::bigint, coalesce(sum(a.failed), 0)::bigint, coalesce(sum(a.aborted), 0)::bigint
-  FROM spans s
-  LEFT JOIN activity a ON a."spanSeconds" = %(span_seconds)s AND a."beganAt" = s.began
-   AND (CAST(%(queue)s AS text) IS NULL OR a.queue = %(queue)s)
-   AND EXISTS (SELECT FROM unnest(CAST(%(patterns)s AS text[])) AS p(pattern)
-     WHERE p.pattern = '*' OR p.pattern = a.queue
-        OR (p.pattern LIKE '%%.*' AND starts_with(a.queue, left(p.pattern, -1))))
- GROUP BY s.began ORDER BY s.began;
+    FROM generate_series(0, %(points)s - 1) AS back) s
+ CROSS JOIN LATERAL (
+   SELECT coalesce(sum(a.created), 0)::bigint, coalesce(sum(a.claimed), 0)::bigint, coalesce(sum(a.replayed), 0)::bigint, coalesce(sum(a.refused), 0)::bigint, coalesce(sum(a.reported), 0)::bigint, coalesce(sum(a.retried), 0)::bigint, coalesce(sum(a.released), 0)::bigint, coalesce(sum(a.expired), 0)::bigint, coalesce(sum(a.finished), 0)::bigint, coalesce(sum(a.failed), 0)::bigint, coalesce(sum(a.aborted), 0)::bigint,
+          coalesce(sum(a."mostPending"), 0)::bigint
+     FROM activity a
+    WHERE a."spanSeconds" = %(span_seconds)s AND a."beganAt" = s.began
+      AND (CAST(%(queue)s AS text) IS NULL OR a.queue = %(queue)s)
+      AND EXISTS (SELECT FROM unnest(CAST(%(patterns)s AS text[])) AS p(pattern)
+        WHERE p.pattern = '*' OR p.pattern = a.queue
+           OR (p.pattern LIKE '%%.*' AND starts_with(a.queue, left(p.pattern, -1))))) t
+ ORDER BY s.began;
 
 -- activity.by_queue
 SELECT a.queue, sum(a.created)::bigint, sum(a.claimed)::bigint, sum(a.replayed)::bigint, sum(a.refused)::bigint, sum(a.reported)::bigint, sum(a.retried)::bigint, sum(a.released)::bigint, sum(a.expired)::bigint, sum(a.finished)::bigint, sum(a.failed)::bigint, sum(a.aborted)::bigint
-  FROM activity a
- WHERE a."spanSeconds" = %(span_seconds)s AND a."beganAt" >= to_timestamp(
-   (floor(extract(epoch FROM clock_timestamp()) / %(span_seconds)s) - %(points)s + 1) * %(span_seconds)s)
+  FROM (
+  SELECT to_timestamp((floor(extract(epoch FROM clock_timestamp()) / %(span_seconds)s) - back)
+                      * %(span_seconds)s) AS began
+    FROM generate_series(0, %(points)s - 1) AS back) s
+ CROSS JOIN LATERAL (
+   SELECT * FROM activity a
+    WHERE a."spanSeconds" = %(span_seconds)s AND a."beganAt" = s.began OFFSET 0) a
  GROUP BY a.queue;
 
 -- activity.finished

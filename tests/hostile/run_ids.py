@@ -77,6 +77,7 @@ VERBS: Final = {
     "show": Verb("GET", "", None, CLIENT),
     "wait": Verb("GET", "?waitSeconds=1", None, CLIENT),
     "events": Verb("GET", "/events", None, CLIENT),
+    "refusals": Verb("GET", "/refusals", None, CLIENT),
     "steps": Verb("GET", "/steps", None, CLIENT),
     "resume": Verb("POST", "/resume", lambda: {"input": {}}, CLIENT),
     "abort": Verb("POST", "/abort", dict, CLIENT),

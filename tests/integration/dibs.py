@@ -13,7 +13,9 @@ import psycopg
 from psycopg.rows import dict_row
 
 from orchestrator.desk import acts, run_claims
+from orchestrator.desk.activity import Activity
 from orchestrator.desk.bell import Bell
+from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_batch import ClaimAnswer, Wish
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import Created, CreateDesk, Wanted
@@ -310,3 +312,8 @@ class Dibs:
             " WHERE \"lastTickAt\" > clock_timestamp() - interval '4 s'"
         )
         self.beat(retention_days=retention_days)
+
+
+def activity_of(dibs: Dibs) -> Activity:
+    """What writes down what has happened in an orchestrator; not started."""
+    return Activity(dibs.database, CensusDesk(dibs.database))

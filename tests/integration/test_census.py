@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event
 from orchestrator.desk import census as desk
 from orchestrator.desk.census import CensusDesk, QueueCensus
 from orchestrator.errors import Unavailable
-from orchestrator.store import census, serving
+from orchestrator.store import activity, census, serving
 from orchestrator.store.census import MOST_COUNTED, Count
 from orchestrator.store.queues import QueueSettings
 from orchestrator.store.serving import Fleet
@@ -127,11 +127,20 @@ def test_no_more_is_counted_than_is_told(deep: Dibs) -> None:
     assert queue.leases == Count(0)
 
 
-def test_with_many_queues_fewer_are_counted_of_each_and_small_ones_wholly(deep: Dibs) -> None:
+def test_leases_without_end_are_not_counted_to_the_end(
+    dibs: Dibs, executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(census, "MOST_LEASES", 1)
+    for _ in range(3):
+        dibs.dispatch(executor)
+
+    assert CensusDesk(dibs.database).now().queues[QUEUE].leases == Count(2, is_capped=True)
+
+
+def test_small_queues_are_counted_wholly_and_cost_deep_ones_nothing(deep: Dibs) -> None:
     queues = CensusDesk(deep.database).now().queues
 
-    # Thirty-two queues with pending runs share what twenty are counted to.
-    assert queues["deep"].count("pending") == Count(20 * MOST_COUNTED // 32 // 100 * 100, True)
+    assert queues["deep"].count("pending") == Count(MOST_COUNTED, is_capped=True)
     assert [queues[f"small-{n}"].count("waiting") for n in (1, SMALL_QUEUES)] == [
         Count(1),
         Count(SMALL_QUEUES),
@@ -139,6 +148,19 @@ def test_with_many_queues_fewer_are_counted_of_each_and_small_ones_wholly(deep: 
     assert (queues["gated"].count("pending"), queues["gated"].gated) == (Count(70), Count(50))
     assert queues["gated"].wanted_executors == 20
     assert (queues["deep"].oldest_pending_seconds or 0) > 3_000
+
+
+def test_of_many_deep_queues_fewer_are_counted_of_each(
+    deep: Dibs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(census, "FEW", 10)
+    monkeypatch.setattr(census, "MOST_IN_ALL", 10_000)
+    queues = CensusDesk(deep.database).now().queues
+
+    # Twenty-two have more than ten pending runs, and share ten thousand.
+    assert queues["deep"].count("pending") == Count(400, is_capped=True)
+    assert queues["gated"].count("pending") == Count(70)
+    assert queues["small-5"].count("pending") == Count(5)
 
 
 def test_the_queues_of_a_token_are_added_up(deep: Dibs) -> None:
@@ -158,6 +180,7 @@ def test_the_queues_of_a_token_are_added_up(deep: Dibs) -> None:
         (census.leased, "workflowRuns_leased"),
         (serving.serving, "workflowRuns_leased"),
         (serving.fleet, "workflowRuns_leased"),
+        (activity.finished, "activity_pkey"),
     ],
 )
 def test_everything_is_counted_along_its_index(
@@ -178,6 +201,18 @@ def test_everything_is_counted_along_its_index(
         # Only the few that are next are looked up in the table, for their due time.
         looked_up = [node for node in walks if node["Node Type"] == "Index Scan"]
         assert len(looked_up) == (count is census.pending)
+
+
+def test_a_census_begins_by_ruling_the_other_plans_out(dibs: Dibs) -> None:
+    with (
+        captured(dibs.database.work) as alone,
+        dibs.database.work.connect() as connection,
+    ):
+        census.walk_indexes(connection)
+    with captured(dibs.database.work) as sent:
+        CensusDesk(dibs.database).now()
+
+    assert sent[0].text == alone[0].text
 
 
 def test_who_asks_within_the_time_is_given_what_was_counted(dibs: Dibs) -> None:

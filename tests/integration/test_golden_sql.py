@@ -86,7 +86,7 @@ DEFINITION = workflows.NewDefinition("refund", "{}", "a", '{"a": {}}', b"h", "op
 SCHEDULE = schedules.NewSchedule(
     "nightly", "report", "0 2 * * *", "UTC", "{}", "default", "skip", False, THEN, "ops"
 )
-REFUSED = refusals.Refused(1, [refusals.Refusal("run-held", "fleet:one", 1.0, "web", ID)])
+REFUSED = refusals.Refused(1, [(1.0, refusals.Refusal("run-held", "fleet:one", "web", ID))])
 FILTER = RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
 SOUGHT = (
     replace(FILTER, states=("aborted", "failed"), executor=None),
@@ -239,6 +239,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "activity.claimed_per_minute": lambda c: activity.claimed_per_minute(
         c, ["default"], minutes=60
     ),
+    "activity.note_pending": lambda c: activity.note_pending(c, {"default": 1}),
     "activity.series": lambda c: activity.series(
         c, span_seconds=activity.MINUTE, points=60, queue_patterns=("billing", "refunds.*")
     ),

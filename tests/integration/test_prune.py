@@ -64,6 +64,42 @@ def test_only_what_has_been_over_for_long_enough_goes(dibs: Dibs, executor: Exec
     assert counts(dibs) == [3, 1, 6]
 
 
+def refused(dibs: Dibs) -> list[str]:
+    rows = dibs.sql('SELECT "runId"::text AS id FROM "refusedClaims" ORDER BY id')
+    return [row["id"] for row in rows]
+
+
+def refuse(dibs: Dibs, run_id: object) -> None:
+    """Let somebody have been refused this run."""
+    dibs.sql("""INSERT INTO "refusedClaims" VALUES (%s, 1, '[{}]')""", run_id)
+
+
+def test_who_was_refused_a_run_goes_with_it(dibs: Dibs, executor: Executor) -> None:
+    dibs.tell(dibs.dispatch(executor), executor, "success")
+    dibs.pending()
+    age(dibs, days=31)
+    rows = dibs.sql('SELECT id::text, "runState" AS state FROM "workflowRuns"')
+    by_state = {row["state"]: row["id"] for row in rows}
+    live = by_state["pending"]
+    refuse(dibs, by_state["finished"])
+    refuse(dibs, live)
+    # Written while its run went.
+    refuse(dibs, "00000000-0000-7000-8000-000000000001")
+    dibs.set_keeper(awake=True, prune_is_due=True)
+    dibs.tick(retention_days=30)
+
+    assert refused(dibs) == [live]
+
+
+def test_the_version_before_takes_it_along_too(dibs: Dibs, executor: Executor) -> None:
+    dibs.tell(dibs.dispatch(executor), executor, "success")
+    age(dibs, days=31)
+    refuse(dibs, ids(dibs)[0])
+    dibs.sql("SELECT dibs_prune(now() - interval '30 days', 10)")
+
+    assert refused(dibs) == []
+
+
 def test_what_is_younger_is_kept(dibs: Dibs, executor: Executor) -> None:
     one_of_each(dibs, executor)
     age(dibs, days=29)

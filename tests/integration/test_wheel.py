@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(600)
 READY_SECONDS = 60
 LOOK_FOR_DATABASE = """
 import importlib.util, sys
-import executor.__main__
+import executor.command
 unwanted = ("alembic", "psycopg", "sqlalchemy")
 print("installed:", *[name for name in unwanted if importlib.util.find_spec(name)])
 print("imported:", *[name for name in (*unwanted, "orchestrator") if name in sys.modules])

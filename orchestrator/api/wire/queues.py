@@ -36,7 +36,7 @@ class QueueView(View):
     max_concurrency_per_key: int | None
     depth: dict[str, int] = Field(
         description="live runs by state, where their current step is claimed; of each state"
-        " 10,000 are counted, or fewer when there are more than twenty queues"
+        " 10,000 are counted, or fewer when more than ten queues have more than a hundred"
     )
     capped: list[str] = Field(description="the states of which there are more than is told")
     gated: int = Field(description="of those pending, those whose concurrencyKey has no place")

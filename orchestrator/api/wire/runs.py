@@ -45,7 +45,9 @@ class RunCreation(Body):
     )
     max_failures: Budget = 3
     max_crashes: Budget = 3
-    traceparent: Traceparent | None = None
+    traceparent: Traceparent | None = Field(
+        None, description="W3C trace context; without it the request's header of that name counts"
+    )
 
 
 class BatchedRunCreation(RunCreation):
@@ -168,6 +170,22 @@ class RunEvents(View):
     """A run's ledger, oldest first."""
 
     items: list[RunEvent]
+
+
+class RunRefusal(View):
+    """One that was refused a run, or an act under a lease of it."""
+
+    at: datetime
+    code: str = Field(description="as in the problem that it was answered with")
+    executor: str = Field(description="its full name; of a report or a renewal its token's name")
+    on_behalf_of: str | None = Field(description="the token whose trigger it was, if it was one")
+
+
+class RunRefusals(View):
+    """Who was refused a run."""
+
+    count: int = Field(description="how often anybody was")
+    last: list[RunRefusal] = Field(description="the last five, newest first")
 
 
 class RunStep(View):

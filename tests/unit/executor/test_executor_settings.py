@@ -1,7 +1,14 @@
 """Settings: read once, and everything that is wrong is named in one error."""
 
+import socket
+import subprocess
+import sys
+
+import httpx2
 import pytest
 
+from executor import App
+from executor.face import shown_host
 from executor.settings import BadSettingsError, read_settings
 
 
@@ -59,6 +66,7 @@ def test_everything_missing_or_bad_is_named_in_one_error_without_its_value(monke
         "EXECUTOR_IN_FLIGHT_STATUS": "418",
         "EXECUTOR_STRANGERS_PER_SECOND": "0",
         "EXECUTOR_REPLACES": "all",
+        "EXECUTOR_URL": "executor-1:3400",
         "LOG_LEVEL": "loud",
     }.items():
         monkeypatch.setenv(name, value)
@@ -79,6 +87,7 @@ def test_everything_missing_or_bad_is_named_in_one_error_without_its_value(monke
         "EXECUTOR_IN_FLIGHT_STATUS: must be 400 or 409",
         "EXECUTOR_STRANGERS_PER_SECOND",
         "EXECUTOR_REPLACES: must be others, or not set",
+        "EXECUTOR_URL",
         "LOG_LEVEL",
     ):
         assert name in str(bad.value)
@@ -118,3 +127,42 @@ def test_a_token_given_twice_is_refused(monkeypatch, tmp_path):
     with pytest.raises(BadSettingsError, match="EXECUTOR_TOKEN_FILE") as bad:
         read_settings()
     assert "dibs_k" not in str(bad.value)
+
+
+def test_the_url_that_is_advertised_is_the_one_that_was_set(answers, start_executor):
+    start_executor(App(), EXECUTOR_URL="https://executor-1.example/dibs/")
+
+    assert answers.bodies("register")[0]["url"] == "https://executor-1.example/dibs"
+
+
+def test_by_default_it_is_where_the_trigger_listens(answers, start_executor):
+    executor = start_executor(App())
+
+    assert answers.bodies("register")[0]["url"] == executor.url
+    assert httpx2.get(f"{executor.url}/health", trust_env=False).is_success
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("0.0.0.0", socket.gethostname()),
+        ("::", socket.gethostname()),
+        ("::1", "[::1]"),
+        ("10.0.0.7", "10.0.0.7"),
+        ("executor-1", "executor-1"),
+    ],
+)
+def test_who_listens_everywhere_is_found_by_its_host_s_name(host, shown):
+    assert shown_host(host) == shown
+
+
+def test_without_its_packages_the_command_says_what_it_lacks():
+    lacking = "import sys; sys.modules['httpx2'] = None; from executor.__main__ import main; main()"
+
+    ended = subprocess.run([sys.executable, "-c", lacking], capture_output=True, text=True)
+
+    assert ended.returncode == 69
+    assert ended.stderr == (
+        "dibs-executor: httpx2 is not installed, which this command needs:"
+        " pip install 'dibs[executor]'\n"
+    )

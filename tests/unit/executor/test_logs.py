@@ -19,7 +19,7 @@ SECRET = "not to be shown"
 def fail(token):
     raise ValueError(NASTY)
 
-configure_logs("debug")
+configure_logs("debug", executor="web-1")
 log = structlog.get_logger()
 log.warning("refused", run=NASTY, reason="it said " + NASTY, held=[NASTY], status=409)
 try:
@@ -81,5 +81,6 @@ def test_in_a_file_each_event_is_a_line_of_json(nasty):
 
     refused, failed = (json.loads(line) for line in lines if line.startswith("{"))
     assert refused["event"] == "refused"
+    assert refused["executor"] == failed["executor"] == "web-1"
     assert failed["event"] == "failed"
     assert [line for line in lines if not line.isprintable()] == []
