@@ -6,7 +6,7 @@ WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
 
 SBOM ?= dist
-listed = $(bin)/uv export --quiet --frozen --extra $(1) --format cyclonedx1.5 --preview-features sbom-export -o $(SBOM)/dibs-$(1).cdx.json >/dev/null
+listed = $(bin)/uv export --quiet --frozen --extra $(1) --extra traces --format cyclonedx1.5 --preview-features sbom-export -o $(SBOM)/dibs-$(1).cdx.json >/dev/null
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -24,7 +24,8 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
-from orchestrator.settings import database_url, secret_from
+from orchestrator.secret import secret_from
+from orchestrator.settings import database_url
 from orchestrator.store.conninfo import unless_given
 from orchestrator.store.tables import metadata
 

@@ -3,12 +3,18 @@
 import sys
 
 UNAVAILABLE = 69
+INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line, or say what it lacks where only the executor is installed."""
     try:
         from orchestrator.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        # Before the commands were there to say it.
+        sys.exit(INTERRUPTED)
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] == "orchestrator":
             raise
@@ -17,7 +23,6 @@ def main() -> None:
             " pip install 'dibs[orchestrator]'\n"
         )
         sys.exit(UNAVAILABLE)
-    run()
 
 
 if __name__ == "__main__":

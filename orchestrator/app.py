@@ -16,6 +16,7 @@ from orchestrator.api.claims import claims
 from orchestrator.api.context import EXTENSION, Services
 from orchestrator.api.docs import docs
 from orchestrator.api.executors import executors
+from orchestrator.api.explain import explanations
 from orchestrator.api.health import health
 from orchestrator.api.leases import leases
 from orchestrator.api.mount import below
@@ -52,6 +53,7 @@ VERSION = "0.1.0"
 
 _BLUEPRINTS = (
     runs,
+    explanations,
     run_acts,
     bulk,
     claims,

@@ -40,8 +40,10 @@ class WaitingReason(StrEnum):
 
 
 class Gate(StrEnum):
-    """What keeps a run from being claimed by id."""
+    """What may stand between a run and its execution; a refused claim by id names one."""
 
+    OVER = "over"
+    HELD = "held"
     DUE_TIME = "due-time"
     QUEUE_PAUSED = "queue-paused"
     NEEDS_INPUT = "needs-input"
@@ -49,6 +51,9 @@ class Gate(StrEnum):
     OUTCOME_UNKNOWN = "outcome-unknown"
     EXECUTOR_NOT_SERVING = "executor-not-serving"
     LIMIT = "limit"
+    NOT_SERVED = "not-served"
+    SLOTS_BUSY = "slots-busy"
+    POSITION = "position"
 
 
 class Failure(StrEnum):

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Mapping, MutableMapping
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from pathlib import Path
 from typing import Any, Self
 
 import psycopg
@@ -25,6 +24,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from orchestrator.secret import SecretUnusable, secret_from
 
 # Setting -> environment variable, where it is not DIBS_ and the field's name.
 _PLAIN_NAMES = {"database_url": "DATABASE_URL", "log_level": "LOG_LEVEL"}
@@ -40,10 +41,6 @@ _THREADS = 700
 
 class SettingsError(Exception):
     """Settings are missing or wrong; the message names every one of them."""
-
-
-class SecretUnusable(Exception):
-    """A secret is given twice, or in a file that cannot be read; the message never holds it."""
 
 
 class Settings(BaseModel):
@@ -226,27 +223,6 @@ def forget_secrets(environment: MutableMapping[str, str]) -> None:
     """Take the secrets out of an environment that was read: nothing else needs them."""
     for field in _SECRETS:
         environment.pop(variable(field), None)
-
-
-def secret_from(environment: Mapping[str, str], name: str) -> str | None:
-    """
-    A secret from its variable, or from the file that `<name>_FILE` names.
-
-    Raises:
-        SecretUnusable: Both are set, or the file cannot be read as text.
-    """
-    given, path = environment.get(name), environment.get(f"{name}_FILE")
-    if not path:
-        return given or None
-    if given:
-        raise SecretUnusable(f"{name}_FILE: is set beside {name}: set one of them")
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SecretUnusable(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        # Its message holds what could not be read: it stays out of ours.
-        raise SecretUnusable(f"{name}_FILE: {path} is not text in UTF-8") from None
 
 
 def _read(environment: Mapping[str, str], field: str) -> str | None:

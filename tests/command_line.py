@@ -28,7 +28,7 @@ class CommandLine:
     def run(self, *words: str, **environment: str) -> Ended:
         """`dibs <words>`, whose end is an exit code whatever happens."""
         for name in list(os.environ):
-            if name.startswith(("DIBS_", "DATABASE_URL", "EXECUTOR_")):
+            if name.startswith(("DIBS_", "DATABASE_URL", "EXECUTOR_", "COLUMNS")):
                 self._monkeypatch.delenv(name)
         for name, value in environment.items():
             self._monkeypatch.setenv(name, value)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.desk.census import QueueCensus
+from orchestrator.desk.explanation import Explanation
 from orchestrator.desk.report_desk import ReportAnswer
 from orchestrator.desk.snapshot_watch import OldSnapshot
 from orchestrator.lifecycle import OVER, RunState
@@ -61,6 +62,20 @@ def run_body(run: Run) -> Body:
         "createdAt": run.created_at,
         "startedAt": run.started_at,
         "finishedAt": run.finished_at,
+    }
+
+
+def explanation_body(explanation: Explanation) -> Body:
+    """Why a run does not execute now."""
+    return {
+        "runState": explanation.run_state,
+        "executing": explanation.is_executing,
+        "reason": explanation.reason,
+        "text": explanation.text,
+        "gates": [
+            {"gate": each.gate, "open": each.is_open, "text": each.text}
+            for each in explanation.gates
+        ],
     }
 
 

@@ -1,33 +1,25 @@
 """The `dibs` command."""
 
 import sys
-from importlib.metadata import version
 
 import click
 import rich_click
 
-from orchestrator.cli import (
-    audit,
-    demo,
-    dev,
-    leases,
-    migrate,
-    runs,
-    schedules,
-    serve,
-    token,
-    workflows,
-)
-from orchestrator.cli.failure import INTERRUPTED, explain
+from orchestrator.cli.failure import EXIT_CODES, INTERRUPTED, failure_of
+from orchestrator.cli.later import Later, LazyGroup
 from orchestrator.cli.output import say
+
+# One line each: what is one paragraph here is one line there.
+_EXIT_CODES = "\n\n".join(f"{code}  {meaning}" for code, meaning in EXIT_CODES.items())
 
 
 @rich_click.rich_config(help_config={"text_paragraph_linebreaks": "\n\n"})
 @click.group(
-    cls=rich_click.RichGroup,
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=f"Exit codes\n\n{_EXIT_CODES}",
 )
-@click.version_option(version("dibs"), prog_name="dibs")
+@click.version_option(package_name="dibs", prog_name="dibs")
 def dibs() -> None:
     """
     Dibs hands each workflow run to exactly one executor.
@@ -43,19 +35,23 @@ def dibs() -> None:
     """
 
 
-for command in (
-    dev.dev,
-    demo.demo,
-    serve.serve,
-    migrate.migrate,
-    token.token,
-    workflows.workflows,
-    runs.runs,
-    schedules.schedules,
-    audit.audit,
-    leases.leases,
+for name, summary in (
+    ("audit", "See who did what, and check that the ledger proves what Dibs promises."),
+    ("completion", "Print the script that completes `dibs` in a shell."),
+    ("demo", "See for yourself what Dibs promises."),
+    ("dev", "Run a database, an orchestrator and demo executors on this machine, until Ctrl-C."),
+    ("executors", "See who executes runs, and take executors out of service."),
+    ("leases", "End leases."),
+    ("migrate", "Bring the schema up or down, and say where it stands."),
+    ("queues", "See how deep queues are, and steer what is claimed from them."),
+    ("runs", "Create, read and steer runs."),
+    ("schedules", "Run workflows by the clock."),
+    ("serve", "Serve until SIGTERM; needs DATABASE_URL and DIBS_SECRET_KEY."),
+    ("top", "Watch queues, executors and the newest trouble, until q or Ctrl-C."),
+    ("token", "Make, list and revoke access tokens."),
+    ("workflows", "Define workflows and look at them."),
 ):
-    dibs.add_command(command)
+    dibs.add_command(Later(name, f"orchestrator.cli.{name}:{name}", summary))
 
 
 def main() -> None:
@@ -65,7 +61,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except Exception as error:
-        failure = explain(error)
+        failure = failure_of(error)
         if failure is None:
             raise
         say(f"dibs: {failure.message}", err=True)

@@ -3,14 +3,17 @@
 import click
 
 from orchestrator.cli.client import request
-from orchestrator.cli.output import as_json, print_json, print_table, say
+from orchestrator.cli.output import as_json, print_json, print_table, say, to_the_second
+from orchestrator.cli.table import Column
 from orchestrator.lifecycle import ActKind
 
 
 @click.command()
 @click.option("--actor", help="A token's name, or cli:USER.")
-@click.option("--kind", type=click.Choice([kind.value for kind in ActKind]))
-@click.option("--limit", type=click.IntRange(1, 500), default=50, show_default=True)
+@click.option("--kind", type=click.Choice([kind.value for kind in ActKind]), help="What was done.")
+@click.option(
+    "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="At most so many."
+)
 @click.option("--cursor", help="The next page, as the one before named it.")
 @as_json
 def acts(
@@ -32,10 +35,19 @@ def acts(
         print_json(page)
         return
     print_table(
-        ("AT", "ACTOR", "KEY ID", "ACT", "SUBJECT", "QUEUE", "REQUEST", "DETAIL"),
+        (
+            Column("AT", whole=True),
+            "ACTOR",
+            Column("KEY ID", whole=True, spare=3),
+            "ACT",
+            Column("SUBJECT", whole=True),
+            Column("QUEUE", spare=2),
+            Column("REQUEST", spare=5),
+            Column("DETAIL", spare=4),
+        ),
         (
             (
-                act["at"],
+                to_the_second(act["at"]),
                 act["actor"],
                 act["keyId"],
                 act["kind"],

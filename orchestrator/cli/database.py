@@ -1,9 +1,15 @@
 """Where the commands that work on the database find it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
 
 from orchestrator.cli.failure import MISCONFIGURED, Failure
-from orchestrator.settings import SecretUnusable, database_url, secret_from
+from orchestrator.secret import SecretUnusable, secret_from
+from orchestrator.settings import database_url
+from orchestrator.store.engine import open_engine
 
 DATABASE_URL = "DATABASE_URL"
 
@@ -29,3 +35,14 @@ def database_from_environment() -> str:
         raise Failure(f"{error}.", MISCONFIGURED) from error
     except ValueError as error:
         raise Failure(f"{DATABASE_URL} {error}.", MISCONFIGURED) from error
+
+
+@contextmanager
+def transaction(name: str) -> Iterator[Connection]:
+    """One transaction on that database; `name` is what the database sees."""
+    engine = open_engine(database_from_environment(), connections=1, name=name)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()

@@ -19,7 +19,7 @@ from orchestrator.dev.ending import interrupted_once
 from orchestrator.dev.ports import LOOPBACK, free_ports
 from orchestrator.dev.race import Result, Track, race
 from orchestrator.dev.stack import Stack
-from orchestrator.settings import secret_from
+from orchestrator.secret import secret_from
 
 RACERS = "executor.samples.race:app"
 RACE_FILE = "DIBS_RACE_FILE"
@@ -27,12 +27,25 @@ RACE_FILE = "DIBS_RACE_FILE"
 
 @click.group(cls=rich_click.RichGroup)
 def demo() -> None:
-    """See for yourself what Dibs promises."""
+    """
+    See for yourself what Dibs promises.
+
+    \b
+    dibs demo race
+    """
 
 
 @demo.command("race")
-@click.option("--executors", type=click.IntRange(1, 64), default=8, show_default=True)
-@click.option("--runs", type=click.IntRange(1, 100_000), default=1_000, show_default=True)
+@click.option(
+    "--executors", type=click.IntRange(1, 64), default=8, show_default=True, help="How many race."
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(1, 100_000),
+    default=1_000,
+    show_default=True,
+    help="What they race for.",
+)
 @click.option("--url", help="A running orchestrator; needs DIBS_TOKEN and EXECUTOR_TOKEN.")
 @click.option("--queue", help="The race's queue.  [default: one of its own]")
 @click.option(
@@ -50,6 +63,9 @@ def race_command(
     Let executors race for runs, by polling and by triggers at once; count who executed what.
 
     Exits 1 unless every run was executed exactly once.
+
+    \b
+    dibs demo race --executors 8 --runs 1000
     """
     try:
         with (

@@ -11,6 +11,7 @@ import rich_click
 from orchestrator.cli.database import database_from_environment, database_is_given
 from orchestrator.cli.failure import TRY_LATER, UNAVAILABLE, Failure
 from orchestrator.cli.output import say
+from orchestrator.cli.progress import shown_progress
 from orchestrator.dev.child import ChildError
 from orchestrator.dev.data_directory import DataDirectory, DirectoryHeldError
 from orchestrator.dev.embedded import EmbeddedPostgresError
@@ -35,7 +36,9 @@ FREED_WITHIN_SECONDS = 5.0
     type=click.IntRange(1, 65535),
     help=f"Exactly this port.  [default: {DEFAULT_PORT}, or the next free one]",
 )
-@click.option("--executors", type=click.IntRange(0, 64), default=2, show_default=True)
+@click.option(
+    "--executors", type=click.IntRange(0, 64), default=2, show_default=True, help="How many."
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
@@ -52,6 +55,9 @@ def dev(port: int | None, executors: int, data: Path, seed_runs: int) -> None:
 
     The database is an embedded PostgreSQL, or the one in DATABASE_URL (its
     owner's URL). Everything listens on 127.0.0.1 only.
+
+    \b
+    dibs dev --executors 4 --seed-runs 1000
     """
     given_url = database_from_environment() if database_is_given() else None
     try:
@@ -114,7 +120,8 @@ def _seed(stack: Stack, count: int) -> None:
         }
         for number in range(1, count + 1)
     ]
-    create_runs(stack.url, stack.operator_token, runs)
+    with shown_progress("creating runs", count) as advance:
+        create_runs(stack.url, stack.operator_token, runs, on_created=advance)
     _say(f"created {count} runs")
 
 

@@ -1,13 +1,10 @@
 """How the command line fails: one sentence on standard error and a code that says what kind."""
 
 import click
-import httpx2
-import psycopg
-from alembic.util import CommandError
 
-from orchestrator.settings import SettingsError
-
-# As sysexits.h numbers them, but for the usage error, where 2 is what shells expect.
+# As sysexits.h numbers them, but for the usage error, where 2 is what shells expect,
+# and for the last two, which shells make of the signals of that number.
+DONE = 0
 REFUSED = 1
 USAGE = 2
 UNAVAILABLE = 69
@@ -16,6 +13,20 @@ TRY_LATER = 75
 NOT_ALLOWED = 77
 MISCONFIGURED = 78
 INTERRUPTED = 130
+NOBODY_READS = 141
+
+EXIT_CODES = {
+    DONE: "done",
+    REFUSED: "refused: not as things stand, or one of several was",
+    USAGE: "not understood: an option, an argument or a value",
+    UNAVAILABLE: "no answer: the orchestrator or the database cannot be reached",
+    CANNOT_CREATE: "a file cannot be written",
+    TRY_LATER: "not now: busy, or too many requests; the same again may do",
+    NOT_ALLOWED: "not allowed: no good token, or its role may not",
+    MISCONFIGURED: "not set up: a setting is missing or wrong",
+    INTERRUPTED: "interrupted by Ctrl-C, or the answer was no",
+    NOBODY_READS: "whoever read the output has gone, as `head` does",
+}
 
 
 class Failure(Exception):
@@ -27,7 +38,7 @@ class Failure(Exception):
         self.exit_code = exit_code
 
 
-def explain(error: Exception) -> Failure | None:
+def failure_of(error: Exception) -> Failure | None:
     """What to tell people about an error that commands do not catch; None for a bug of ours."""
     match error:
         case Failure():
@@ -37,38 +48,9 @@ def explain(error: Exception) -> Failure | None:
             return Failure(f"{error.format_message()}{hint}", USAGE)
         case click.ClickException():
             return Failure(error.format_message(), error.exit_code)
-        case SettingsError():
-            return Failure(str(error), MISCONFIGURED)
-        case CommandError():
-            return Failure(str(error), REFUSED)
-        case httpx2.HTTPStatusError(response=answer):
-            said = f"{answer.status_code} {answer.reason_phrase} at {answer.url.path}"
-            return Failure(f"The orchestrator answered {said}.", REFUSED)
-        case httpx2.TransportError():
-            return Failure(f"The orchestrator does not answer: {error}", UNAVAILABLE)
-    return _explain_database(_cause(error))
+        case ModuleNotFoundError():
+            return None
+    # It knows the errors of every library: to import them all takes a second.
+    from orchestrator.cli.explanation import explain
 
-
-def _explain_database(error: BaseException) -> Failure | None:
-    match error:
-        case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
-            return Failure(
-                "The database has no schema of this version: run `dibs migrate up` first.",
-                MISCONFIGURED,
-            )
-        case psycopg.errors.InsufficientPrivilege():
-            return Failure(f"The database does not allow it: {_first_line(error)}", NOT_ALLOWED)
-        case psycopg.OperationalError() | psycopg.InterfaceError():
-            return Failure(f"The database cannot be used: {_first_line(error)}", UNAVAILABLE)
-    return None
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The driver's own error beneath SQLAlchemy's."""
-    original = getattr(error, "orig", None)
-    return original if isinstance(original, BaseException) else error
-
-
-def _first_line(error: BaseException) -> str:
-    # What follows the first line may hold a row (DETAIL) or the statement.
-    return str(error).strip().partition("\n")[0]
+    return explain(error)

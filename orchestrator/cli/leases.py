@@ -28,7 +28,14 @@ _BECAME = {
 
 @click.group(cls=rich_click.RichGroup)
 def leases() -> None:
-    """End leases."""
+    """
+    End leases.
+
+    Works on DATABASE_URL, as the schema's owner.
+
+    \b
+    dibs leases revoke --all
+    """
 
 
 @leases.command()

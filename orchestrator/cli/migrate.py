@@ -11,12 +11,25 @@ from orchestrator.cli.output import say
 
 @click.group(cls=rich_click.RichGroup)
 def migrate() -> None:
-    """Bring the schema up, take it down, say where it stands, grant what serving needs."""
+    """
+    Bring the schema up or down, and say where it stands.
+
+    Works on DATABASE_URL, as the schema's owner.
+
+    \b
+    dibs migrate up
+    dibs migrate grants --role dibs_service
+    """
 
 
 @migrate.command()
 def up() -> None:
-    """Bring the schema to the newest version; safe while the service runs, and twice at once."""
+    """
+    Bring the schema to the newest version; safe while the service runs, and twice at once.
+
+    \b
+    dibs migrate up
+    """
     schema.upgrade(database_from_environment(), report=say)
     say("the schema is up to date")
 
@@ -25,13 +38,23 @@ def up() -> None:
 @click.option("--to", "revision", required=True, help="A revision, -1 for one step, base for all.")
 @click.confirmation_option("--yes", prompt="This may destroy data. Go on?")
 def down(revision: str) -> None:
-    """Take the schema down; `base` takes everything away, with all runs."""
+    """
+    Take the schema down; `base` takes everything away, with all runs.
+
+    \b
+    dibs migrate down --to -1 --yes
+    """
     schema.downgrade(database_from_environment(), revision, report=say)
 
 
 @migrate.command()
 def status() -> None:
-    """Say where the schema stands; exit 1 when it is not at the newest version."""
+    """
+    Say where the schema stands; exit 1 when it is not at the newest version.
+
+    \b
+    dibs migrate status
+    """
     stands = schema.status(database_from_environment())
     say(f"database: {stands.current or 'empty'}\nnewest:   {stands.head}")
     if not stands.at_head:
@@ -41,7 +64,12 @@ def status() -> None:
 @migrate.command()
 @click.option("--role", required=True, help="The login that `dibs serve` uses.")
 def grants(role: str) -> None:
-    """Give the service's login what serving needs, and no more; exit 77 when it has more."""
+    """
+    Give the service's login what serving needs, and no more; exit 77 when it has more.
+
+    \b
+    dibs migrate grants --role dibs_service
+    """
     try:
         refused = schema.grant(database_from_environment(), role)
     except schema.RoleMissing as error:

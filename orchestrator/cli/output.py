@@ -1,14 +1,16 @@
 """What the commands print: tables for people, JSON for programs."""
 
 import json
+import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from orchestrator.cli.failure import NOBODY_READS
+from orchestrator.cli.table import Column, lay_out
 from orchestrator.visible_text import visible
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
@@ -21,12 +23,17 @@ def say(text: str = "", *, err: bool = False) -> None:
     Whatever came from a run, a file or a server may hold escape codes that rewrite
     the terminal; here the last of them is written out.
     """
-    click.echo("\n".join(printable(line) for line in text.split("\n")), err=err)
+    _write("\n".join(printable(line) for line in text.split("\n")) + "\n", err=err)
 
 
 def print_json(value: Any) -> None:
     """One JSON document, in which every character that is not plain ASCII is written out."""
     say(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def print_json_line(value: Any) -> None:
+    """One JSON document in one line, for programs that read line by line."""
+    say(json.dumps(value, ensure_ascii=True))
 
 
 def print_object(value: dict[str, Any], *, as_json: bool) -> None:
@@ -37,15 +44,25 @@ def print_object(value: dict[str, Any], *, as_json: bool) -> None:
         print_fields(value.items())
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table as wide as the terminal; nothing is cut off where the output is no terminal."""
-    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
+def print_table(headings: Sequence[str | Column], rows: Iterable[Sequence[Any]]) -> None:
+    """
+    A table that fits the terminal, or as wide as it takes where the output is none.
+
+    Where COLUMNS is set it is heeded in either case. Columns that there is no room for
+    are named on standard error.
+    """
+    columns = [heading if isinstance(heading, Column) else Column(heading) for heading in headings]
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 1_000
-    console.print(table)
+    fits = sys.stdout.isatty() or bool(os.environ.get("COLUMNS"))
+    texts = [[printable(cell) for cell in row] for row in rows]
+    layout = lay_out(columns, texts, console.width if fits else None)
+    if not fits:
+        console.width = layout.width
+    with console.capture() as captured:
+        console.print(layout.table)
+    _write(captured.get(), err=False)
+    if layout.left_out:
+        say(f"no room for {', '.join(layout.left_out)} (--json has all)", err=True)
 
 
 def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
@@ -54,6 +71,11 @@ def print_fields(fields: Iterable[tuple[str, Any]]) -> None:
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
         say(f"{name.ljust(width)}  {value}")
+
+
+def to_the_second(time: str | None) -> str | None:
+    """A time of the API as lists have it: shorter, and still UTC."""
+    return None if time is None else f"{time[:10]} {time[11:19]}Z"
 
 
 def printable(value: Any) -> str:
@@ -65,3 +87,15 @@ def printable(value: Any) -> str:
     if value is None:
         return ""
     return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _write(text: str, *, err: bool) -> None:
+    # Looked up anew: while a bar is shown, what is printed has to go past it.
+    stream = sys.stderr if err else sys.stdout
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # What is still in the stream's buffer must not be tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.exit(NOBODY_READS)

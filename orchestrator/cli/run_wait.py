@@ -2,26 +2,19 @@
 
 import time
 from typing import Any
-from urllib.parse import quote
 
 import click
 import rich_click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.output import as_json, print_object, printable, say
+from orchestrator.cli.run_argument import run_argument
 
 # 124 is what timeout(1) exits with.
 WAIT_EXIT_CODES = {"finished": 0, "failed": 10, "aborted": 11}
 WAIT_STOPPED_AT_WAITING = 12
 WAIT_TIMED_OUT = 124
 WAIT_SECONDS = 25
-
-run_argument = click.argument(
-    "run_id",
-    metavar="RUN",
-    # Whatever it is, it stays one segment of the path.
-    callback=lambda _context, _parameter, given: quote(given, safe=""),
-)
 
 
 @click.command(cls=rich_click.RichCommand)
@@ -48,6 +41,9 @@ def wait(
 
     Exits 0 when it finished, 10 when it failed, 11 when it was aborted, 124 when the
     time is up; with --or-waiting 12 when it waits for input or for `dibs runs resolve`.
+
+    \b
+    dibs runs wait 01980000-0000-7000-8000-000000000001 --timeout 60
     """
     exit_codes = WAIT_EXIT_CODES | ({"waiting": WAIT_STOPPED_AT_WAITING} if or_waiting else {})
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds

@@ -15,17 +15,31 @@ from orchestrator.cli.output import (
     print_table,
     say,
 )
-from orchestrator.cli.run_wait import run_argument, wait
+from orchestrator.cli.run_acts import abort, retry
+from orchestrator.cli.run_argument import run_argument
+from orchestrator.cli.run_explain import explain
+from orchestrator.cli.run_list import list_runs
+from orchestrator.cli.run_wait import wait
+from orchestrator.cli.table import STATE_STYLES, Column
 
 JSON = JsonValue()
 
 
 @click.group(cls=rich_click.RichGroup)
 def runs() -> None:
-    """Create, read and steer runs, over the API at DIBS_URL with the token in DIBS_TOKEN."""
+    """
+    Create, read and steer runs.
+
+    Over the API at DIBS_URL, with the token in DIBS_TOKEN.
+
+    \b
+    dibs runs create refund --input '{"orderId": 7, "amount": 1250}'
+    dibs runs list --state pending,failed
+    """
 
 
-runs.add_command(wait)
+for command in (list_runs, explain, wait, abort, retry):
+    runs.add_command(command)
 
 
 @runs.command()
@@ -55,7 +69,13 @@ def create(
     idempotency_key: str | None,
     as_json: bool,
 ) -> None:
-    """Request a run of WORKFLOW."""
+    """
+    Request a run of WORKFLOW.
+
+    \b
+    dibs runs create refund --input '{"orderId": 7, "amount": 1250}'
+    dibs runs create refund --input @order.json --dedup-key order-7 --on-conflict return
+    """
     wanted = {
         "workflow": workflow,
         "input": input_,
@@ -71,66 +91,16 @@ def create(
     print_object(request("POST", "/runs", body=body, headers=headers), as_json=as_json)
 
 
-@runs.command("list")
-@click.option("--state", help="States, with commas between.")
-@click.option("--queue")
-@click.option("--workflow")
-@click.option("--executor")
-@click.option("--created-after", metavar="TIME")
-@click.option("--limit", type=int, default=50, show_default=True)
-@click.option("--cursor", help="Where the page before ended.")
-@as_json
-def list_runs(
-    state: str | None,
-    queue: str | None,
-    workflow: str | None,
-    executor: str | None,
-    created_after: str | None,
-    limit: int,
-    cursor: str | None,
-    as_json: bool,
-) -> None:
-    """List runs, the newest first."""
-    page = request(
-        "GET",
-        "/runs",
-        params={
-            "state": state,
-            "queue": queue,
-            "workflow": workflow,
-            "executor": executor,
-            "createdAfter": created_after,
-            "limit": limit,
-            "cursor": cursor,
-        },
-    )
-    if as_json:
-        print_json(page)
-        return
-    print_table(
-        ("RUN", "WORKFLOW", "QUEUE", "STATE", "ATTEMPT", "HELD BY", "CREATED"),
-        (
-            (
-                run["id"],
-                run["workflow"],
-                run["queue"],
-                run["runState"],
-                run["attempt"],
-                run["lockedBy"],
-                run["createdAt"],
-            )
-            for run in page["items"]
-        ),
-    )
-    if page["nextCursor"]:
-        say(f"more: --cursor {page['nextCursor']}", err=True)
-
-
 @runs.command()
 @run_argument
 @as_json
 def show(run_id: str, as_json: bool) -> None:
-    """Show a run, its steps and what happened to it."""
+    """
+    Show a run, its steps and what happened to it.
+
+    \b
+    dibs runs show 01980000-0000-7000-8000-000000000001
+    """
     run = request("GET", f"/runs/{run_id}")
     steps = request("GET", f"/runs/{run_id}/steps")["items"]
     events = request("GET", f"/runs/{run_id}/events")["items"]
@@ -141,7 +111,13 @@ def show(run_id: str, as_json: bool) -> None:
     if steps:
         say()
         print_table(
-            ("STEP", "NAME", "STATE", "FINISHED", "OUTPUT"),
+            (
+                Column("STEP", right=True),
+                "NAME",
+                Column("STATE", styles=STATE_STYLES),
+                Column("FINISHED", whole=True, spare=1),
+                "OUTPUT",
+            ),
             (
                 (s["stepIndex"], s["name"], s["state"], s["finishedAt"], s["error"] or s["output"])
                 for s in steps
@@ -149,7 +125,15 @@ def show(run_id: str, as_json: bool) -> None:
         )
     say()
     print_table(
-        ("SEQ", "AT", "EVENT", "STATE", "FENCE", "BY", "DETAIL"),
+        (
+            Column("SEQ", right=True),
+            Column("AT", whole=True),
+            "EVENT",
+            Column("STATE", styles=STATE_STYLES),
+            Column("FENCE", whole=True, spare=3),
+            Column("BY", spare=1),
+            Column("DETAIL", spare=2),
+        ),
         (
             (
                 e["seq"],
@@ -167,39 +151,39 @@ def show(run_id: str, as_json: bool) -> None:
 
 @runs.command()
 @run_argument
-@click.option("--reason", help="Goes to the ledger.")
-@as_json
-def abort(run_id: str, reason: str | None, as_json: bool) -> None:
-    """Abort a live run; whoever executes it is told."""
-    _act(run_id, "abort", {"reason": reason} if reason else {}, as_json)
-
-
-@runs.command()
-@run_argument
-@as_json
-def retry(run_id: str, as_json: bool) -> None:
-    """Go on with a failed or aborted run, at the step that failed."""
-    _act(run_id, "retry", {}, as_json)
-
-
-@runs.command()
-@run_argument
 @click.option(
     "--input", "input_", type=JSON, required=True, metavar="JSON", help="JSON, @file or -."
 )
 @as_json
 def resume(run_id: str, input_: Any, as_json: bool) -> None:
-    """Give a waiting run the input it waits for."""
+    """
+    Give a waiting run the input it waits for.
+
+    \b
+    dibs runs resume 01980000-0000-7000-8000-000000000001 --input '{"approved": true}'
+    """
     _act(run_id, "resume", {"input": input_}, as_json)
 
 
 @runs.command()
 @run_argument
-@click.option("--as", "as_", type=click.Choice(["done", "run-again", "abort"]), required=True)
+@click.option(
+    "--as",
+    "as_",
+    type=click.Choice(["done", "run-again", "abort"]),
+    required=True,
+    help="What is to become of it.",
+)
 @click.option("--output", type=JSON, metavar="JSON", help="The step's output, with --as done.")
 @as_json
 def resolve(run_id: str, as_: str, output: Any, as_json: bool) -> None:
-    """Say what became of a mutating step whose outcome is unknown."""
+    """
+    Say what became of a mutating step whose outcome is unknown.
+
+    \b
+    dibs runs resolve 01980000-0000-7000-8000-000000000001 --as done --output '{"paid": true}'
+    dibs runs resolve 01980000-0000-7000-8000-000000000001 --as run-again
+    """
     _act(run_id, "resolve", {"as": as_} | ({} if output is None else {"output": output}), as_json)
 
 

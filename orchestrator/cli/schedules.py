@@ -8,7 +8,15 @@ import rich_click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.json_value import JsonValue
-from orchestrator.cli.output import as_json, print_json, print_object, print_table, say
+from orchestrator.cli.output import (
+    as_json,
+    print_json,
+    print_object,
+    print_table,
+    say,
+    to_the_second,
+)
+from orchestrator.cli.table import Column
 
 SET_BY_PUT = ("workflow", "cron", "timeZone", "input", "queue", "overlap", "paused")
 
@@ -17,12 +25,20 @@ name_argument = click.argument("name")
 
 @click.group(cls=rich_click.RichGroup)
 def schedules() -> None:
-    """Run workflows by the clock, over the API at DIBS_URL with the token in DIBS_TOKEN."""
+    """
+    Run workflows by the clock.
+
+    Over the API at DIBS_URL, with the token in DIBS_TOKEN.
+
+    \b
+    dibs schedules put nightly --workflow report --cron '30 2 * * *'
+    dibs schedules list
+    """
 
 
 @schedules.command()
 @name_argument
-@click.option("--workflow", required=True)
+@click.option("--workflow", required=True, help="What to create runs of.")
 @click.option("--cron", required=True, help="Five fields, as in '30 2 * * mon-fri'.")
 @click.option("--time-zone", help="As in Europe/Berlin.  [default: UTC]")
 @click.option(
@@ -47,7 +63,12 @@ def put(
     paused: bool,
     as_json: bool,
 ) -> None:
-    """Create the schedule NAME, or replace it."""
+    """
+    Create the schedule NAME, or replace it.
+
+    \b
+    dibs schedules put nightly --workflow report --cron '30 2 * * *' --time-zone Europe/Berlin
+    """
     wanted = {
         "workflow": workflow,
         "cron": cron,
@@ -64,20 +85,32 @@ def put(
 @schedules.command("list")
 @as_json
 def list_schedules(as_json: bool) -> None:
-    """List schedules, by name."""
+    """
+    List schedules, by name.
+
+    \b
+    dibs schedules list
+    """
     found = request("GET", "/schedules")
     if as_json:
         print_json(found)
         return
     print_table(
-        ("SCHEDULE", "WORKFLOW", "CRON", "TIME ZONE", "NEXT", "LAST RUN"),
+        (
+            "SCHEDULE",
+            "WORKFLOW",
+            "CRON",
+            Column("TIME ZONE", spare=1),
+            Column("NEXT", whole=True),
+            Column("LAST RUN", whole=True, spare=2),
+        ),
         (
             (
                 one["name"],
                 one["workflow"],
                 one["cron"],
                 one["timeZone"],
-                "paused" if one["paused"] else one["nextAt"],
+                "paused" if one["paused"] else to_the_second(one["nextAt"]),
                 one["lastRunId"],
             )
             for one in found["items"]
@@ -89,7 +122,12 @@ def list_schedules(as_json: bool) -> None:
 @name_argument
 @as_json
 def show(name: str, as_json: bool) -> None:
-    """Show one schedule."""
+    """
+    Show one schedule.
+
+    \b
+    dibs schedules show nightly
+    """
     print_object(request("GET", _path(name)), as_json=as_json)
 
 
@@ -97,7 +135,12 @@ def show(name: str, as_json: bool) -> None:
 @name_argument
 @as_json
 def pause(name: str, as_json: bool) -> None:
-    """Let a schedule fire no more until it is resumed."""
+    """
+    Let a schedule fire no more until it is resumed.
+
+    \b
+    dibs schedules pause nightly
+    """
     print_object(_set_paused(name, paused=True), as_json=as_json)
 
 
@@ -105,14 +148,24 @@ def pause(name: str, as_json: bool) -> None:
 @name_argument
 @as_json
 def resume(name: str, as_json: bool) -> None:
-    """Let a paused schedule fire again, first at its next due time."""
+    """
+    Let a paused schedule fire again, first at its next due time.
+
+    \b
+    dibs schedules resume nightly
+    """
     print_object(_set_paused(name, paused=False), as_json=as_json)
 
 
 @schedules.command()
 @name_argument
 def delete(name: str) -> None:
-    """Forget a schedule; the runs that it created stay."""
+    """
+    Forget a schedule; the runs that it created stay.
+
+    \b
+    dibs schedules delete nightly
+    """
     request("DELETE", _path(name))
     say(f"Schedule {name} is gone.")
 
@@ -122,7 +175,12 @@ def delete(name: str) -> None:
 @click.option("--idempotency-key", help="The same key again returns the first run.")
 @as_json
 def run_now(name: str, idempotency_key: str | None, as_json: bool) -> None:
-    """Create a run of a schedule now, beside its times."""
+    """
+    Create a run of a schedule now, beside its times.
+
+    \b
+    dibs schedules run-now nightly
+    """
     headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
     created = request("POST", f"{_path(name)}/run-now", body={}, headers=headers)
     if as_json:

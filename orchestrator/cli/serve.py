@@ -15,7 +15,12 @@ from orchestrator.server import serve as serve_until_told
 @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (DIBS_PORT, 8420).")
 @click.option("--workers", type=click.IntRange(1, 64), help="Server processes (DIBS_WORKERS, 1).")
 def serve(host: str | None, port: int | None, workers: int | None) -> None:
-    """Serve until SIGTERM; needs DATABASE_URL and DIBS_SECRET_KEY."""
+    """
+    Serve until SIGTERM; needs DATABASE_URL and DIBS_SECRET_KEY.
+
+    \b
+    dibs serve --host 0.0.0.0 --workers 2
+    """
     wanted = settings.load(host=host, port=port, workers=workers)
     try:
         require_no_development_tokens(wanted)

@@ -1,8 +1,7 @@
 """`dibs token`: who may speak to the orchestrator; works on DATABASE_URL."""
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,14 +10,14 @@ import rich_click
 from sqlalchemy import Connection
 
 from orchestrator.cli.command_line_act import command_line_act
-from orchestrator.cli.database import database_from_environment
+from orchestrator.cli.database import transaction
 from orchestrator.cli.failure import CANNOT_CREATE, REFUSED, Failure
-from orchestrator.cli.output import print_table, say
+from orchestrator.cli.output import say
+from orchestrator.cli.token_list import list_tokens
 from orchestrator.cli.token_options import Lasting, QueuePattern, TokenName
 from orchestrator.lifecycle import ActKind, Role
 from orchestrator.minting import ALL_QUEUES, TokenNameTaken, is_active, key_id_of, mint
 from orchestrator.store import operator_acts, tokens
-from orchestrator.store.engine import open_engine
 from orchestrator.store.operator_acts import OperatorAct
 
 DEFAULT_LIFE = "90d"
@@ -27,12 +26,28 @@ TOKEN_PREFIX = "dibs_"  # noqa: S105 - what every token begins with
 
 @click.group(cls=rich_click.RichGroup)
 def token() -> None:
-    """Make, list and revoke access tokens."""
+    """
+    Make, list and revoke access tokens.
+
+    Works on DATABASE_URL, as the schema's owner.
+
+    \b
+    dibs token create --name web --role client
+    dibs token list
+    """
+
+
+token.add_command(list_tokens)
 
 
 @token.command()
 @click.option("--name", type=TokenName(), required=True, help="Whose token; kept for good.")
-@click.option("--role", type=click.Choice([role.value for role in Role]), required=True)
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    required=True,
+    help="What it may do.",
+)
 @click.option(
     "--queue", "queues", type=QueuePattern(), multiple=True, help="May be repeated.  [default: all]"
 )
@@ -51,11 +66,17 @@ def create(
     file: Path | None,
     if_missing: bool,
 ) -> None:
-    """Make a token; it is shown this once."""
+    """
+    Make a token; it is shown this once.
+
+    \b
+    dibs token create --name web --role client --queue 'billing.*'
+    dibs token create --name fleet --role executor --expires 30d --to token --if-missing
+    """
     if if_missing and file is None:
         raise click.UsageError("--if-missing needs --to.")
     with ExitStack() as undo:
-        with _transaction() as connection:
+        with transaction("dibs-token") as connection:
             if if_missing and file is not None and _holds_a_good_one(connection, file):
                 say(f"{file} holds a token that is good: nothing to do", err=True)
                 return
@@ -94,37 +115,20 @@ def _creation(
     )
 
 
-@token.command("list")
-def list_tokens() -> None:
-    """List every token, without its secret."""
-    with _transaction() as connection:
-        known = tokens.list_tokens(connection)
-    print_table(
-        ("KEY ID", "NAME", "ROLE", "QUEUES", "STATE", "CREATED", "EXPIRES", "FOR"),
-        (
-            (
-                one.key_id,
-                one.name,
-                one.role,
-                " ".join(one.queues),
-                "revoked" if one.revoked_at else "active" if one.active else "expired",
-                f"{one.created_at:%Y-%m-%d %H:%M}",
-                f"{one.expires_at:%Y-%m-%d %H:%M}" if one.expires_at else "never",
-                "development" if one.development else "",
-            )
-            for one in known
-        ),
-    )
-
-
 @token.command()
 @click.option("--name", type=TokenName(), help="Every token of this name.")
 @click.option("--key-id", help="One token.")
 def revoke(name: str | None, key_id: str | None) -> None:
-    """Revoke tokens; every orchestrator refuses them within a second."""
+    """
+    Revoke tokens; every orchestrator refuses them within a second.
+
+    \b
+    dibs token revoke --name web
+    dibs token revoke --key-id 0f3a
+    """
     if (name is None) == (key_id is None):
         raise click.UsageError("Give either --name or --key-id.")
-    with _transaction() as connection:
+    with transaction("dibs-token") as connection:
         revoked = tokens.revoke(connection, name=name, key_id=key_id)
         if revoked:
             subject = name if name is not None else str(key_id)
@@ -133,16 +137,6 @@ def revoke(name: str | None, key_id: str | None) -> None:
     if not revoked:
         raise Failure("No active token has this name or key id.", REFUSED)
     say(f"revoked: {revoked}")
-
-
-@contextmanager
-def _transaction() -> Iterator[Connection]:
-    engine = open_engine(database_from_environment(), connections=1, name="dibs-token")
-    try:
-        with engine.begin() as connection:
-            yield connection
-    finally:
-        engine.dispose()
 
 
 def _holds_a_good_one(connection: Connection, file: Path) -> bool:

@@ -9,14 +9,31 @@ import rich_click
 
 from orchestrator.cli.client import request
 from orchestrator.cli.failure import REFUSED, Failure
-from orchestrator.cli.output import as_json, print_fields, print_json, print_table, printable, say
+from orchestrator.cli.output import (
+    as_json,
+    print_fields,
+    print_json,
+    print_table,
+    printable,
+    say,
+    to_the_second,
+)
 from orchestrator.cli.step_tree import draw
+from orchestrator.cli.table import Column
 from orchestrator.cli.workflow_files import files_of, read_file
 
 
 @click.group(cls=rich_click.RichGroup)
 def workflows() -> None:
-    """Define workflows and look at them, over the API at DIBS_URL with the token in DIBS_TOKEN."""
+    """
+    Define workflows and look at them.
+
+    Over the API at DIBS_URL, with the token in DIBS_TOKEN.
+
+    \b
+    dibs workflows apply refund.json
+    dibs workflows list
+    """
 
 
 @workflows.command()
@@ -34,6 +51,9 @@ def apply(places: tuple[Path, ...], as_json: bool) -> None:
 
     A workflow is named like its file, or by the member "name" beside "steps".
     The same content is the same version. Every file is tried; exits 1 if one is bad.
+
+    \b
+    dibs workflows apply refund.json workflows/
     """
     applied: list[dict[str, Any]] = []
     bad = 0
@@ -62,13 +82,25 @@ def apply(places: tuple[Path, ...], as_json: bool) -> None:
 @workflows.command("list")
 @as_json
 def list_workflows(as_json: bool) -> None:
-    """List the current version of each workflow."""
+    """
+    List the current version of each workflow.
+
+    \b
+    dibs workflows list
+    """
     found = request("GET", "/workflows")
     if as_json:
         print_json(found)
         return
     print_table(
-        ("WORKFLOW", "VERSION", "STEPS", "NOBODY SERVES", "BY", "AT"),
+        (
+            "WORKFLOW",
+            Column("VERSION", right=True),
+            Column("STEPS", right=True),
+            Column("NOBODY SERVES", spare=1),
+            Column("BY", spare=3),
+            Column("AT", whole=True, spare=2),
+        ),
         (
             (
                 one["name"],
@@ -76,7 +108,7 @@ def list_workflows(as_json: bool) -> None:
                 len(one["definition"]["steps"]),
                 ", ".join(one["unservedStepTypes"]),
                 one["createdBy"],
-                one["createdAt"],
+                to_the_second(one["createdAt"]),
             )
             for one in found["items"]
         ),
@@ -88,7 +120,12 @@ def list_workflows(as_json: bool) -> None:
 @click.option("--version", type=click.IntRange(min=1), help="[default: the current one]")
 @as_json
 def show(name: str, version: int | None, as_json: bool) -> None:
-    """Show a workflow, its steps drawn as a tree."""
+    """
+    Show a workflow, its steps drawn as a tree.
+
+    \b
+    dibs workflows show refund --version 2
+    """
     found = request("GET", f"/workflows/{quote(name, safe='')}", params={"version": version})
     if as_json:
         print_json(found)

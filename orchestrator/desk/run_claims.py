@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from orchestrator.desk.allowances import Allowances
 from orchestrator.desk.claim_batch import replay
 from orchestrator.desk.expected_input import require_expected
+from orchestrator.desk.queue_gates import full_key
 from orchestrator.desk.visibility import visible_run
 from orchestrator.errors import (
     DibsError,
@@ -220,16 +221,7 @@ def _require_place(connection: Connection, run: Run) -> None:
 
 
 def _key_is_full(run: Run, key: Key, standing: Standing) -> RunNotClaimable:
-    holders = ", ".join(str(holder) for holder in standing.holders)
-    others = " and others" if standing.taken > len(standing.holders) else ""
-    return RunNotClaimable(
-        run.id,
-        run.run_state,
-        Gate.LIMIT,
-        f"of the runs with concurrencyKey {key[1]!r} in queue {key[0]} at most {standing.allowed}"
-        f" may be claimed or held at once, and now {standing.taken} are"
-        + (f" ({holders}{others})." if holders else "."),
-    )
+    return RunNotClaimable(run.id, run.run_state, Gate.LIMIT, full_key(key, standing))
 
 
 def _queue_is_full(run: Run, allowances: Allowances) -> RunNotClaimable:

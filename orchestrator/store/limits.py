@@ -126,29 +126,16 @@ def hold(connection: Connection, queues: Iterable[str], *, briefly: bool = False
     """
     if briefly:
         wait_briefly(connection)
-    # `timed` reads the clock when the row is locked, not before.
     rows = connection.execute(
-        text(f"""
-WITH held AS MATERIALIZED (
-  SELECT q.* FROM queues q WHERE q.name = ANY (CAST(:queues AS text[])) AND {LIMITED}
-   ORDER BY q.name FOR UPDATE OF q),
-timed AS MATERIALIZED (SELECT h.*, clock_timestamp() AS now FROM held h),
-slotted AS (SELECT t.*, {_SLOT} AS slot FROM timed t)
-SELECT h.name, h."maxConcurrency", CASE
-         WHEN h."changedAt" < h.now - interval '{_SETTLED_SECONDS} seconds'
-         THEN h."leasedAtMost" END,
-       h."ratePerSecond", coalesce(g.granted, 0), coalesce(g.oldest, 0),
-       ((g.oldest_slot + {SLOTS_PER_SECOND} + 1) / {float(SLOTS_PER_SECOND)}
-         - extract(epoch FROM h.now))::double precision
-  FROM slotted h CROSS JOIN LATERAL (
-    SELECT sum(g.runs)::integer AS granted, min(g.slot) AS oldest_slot,
-           (array_agg(g.runs ORDER BY g.slot))[1] AS oldest
-      FROM unnest(h."grantSlots", h."grantCounts") AS g(slot, runs) WHERE {_COUNTS}) g
- ORDER BY h.name
-"""),
-        {"queues": sorted(set(queues))},
+        text(_limits(locking=" FOR UPDATE OF q")), {"queues": sorted(set(queues))}
     )
     return [Limits(*row) for row in rows]
+
+
+def look(connection: Connection, queue: str) -> Limits | None:
+    """As `hold`, without a lock: what a queue's limits and their use were at this moment."""
+    row = connection.execute(text(_limits(locking="")), {"queues": [queue]}).one_or_none()
+    return None if row is None else Limits(*row)
 
 
 def count_leases(connection: Connection, queue: str) -> int:
@@ -206,3 +193,25 @@ SELECT q.name FROM queues q WHERE q.name = ANY (CAST(:names AS text[])) AND {LIM
             {"names": list(names)},
         ).scalars()
     )
+
+
+def _limits(*, locking: str) -> str:
+    # `timed` reads the clock when the row is locked, not before.
+    return f"""
+WITH held AS MATERIALIZED (
+  SELECT q.* FROM queues q WHERE q.name = ANY (CAST(:queues AS text[])) AND {LIMITED}
+   ORDER BY q.name{locking}),
+timed AS MATERIALIZED (SELECT h.*, clock_timestamp() AS now FROM held h),
+slotted AS (SELECT t.*, {_SLOT} AS slot FROM timed t)
+SELECT h.name, h."maxConcurrency", CASE
+         WHEN h."changedAt" < h.now - interval '{_SETTLED_SECONDS} seconds'
+         THEN h."leasedAtMost" END,
+       h."ratePerSecond", coalesce(g.granted, 0), coalesce(g.oldest, 0),
+       ((g.oldest_slot + {SLOTS_PER_SECOND} + 1) / {float(SLOTS_PER_SECOND)}
+         - extract(epoch FROM h.now))::double precision
+  FROM slotted h CROSS JOIN LATERAL (
+    SELECT sum(g.runs)::integer AS granted, min(g.slot) AS oldest_slot,
+           (array_agg(g.runs ORDER BY g.slot))[1] AS oldest
+      FROM unnest(h."grantSlots", h."grantCounts") AS g(slot, runs) WHERE {_COUNTS}) g
+ ORDER BY h.name
+"""

@@ -206,6 +206,24 @@ def test_events_and_steps_of_a_run(web: Client, holder: Client, queue: str, docu
         check_shape(document, schema, answer)
 
 
+def test_why_a_run_does_not_execute(web: Client, ops: Client, queue: str, document: Json) -> None:
+    run_id = web.create(queue)
+    ops.ask("POST", f"/v1/queues/{queue}/pause", {})
+
+    explanation = web.ask("GET", f"/v1/runs/{run_id}/explain")
+
+    assert explanation.keys() == {"runState", "executing", "reason", "text", "gates"}
+    assert (explanation["runState"], explanation["executing"]) == ("pending", False)
+    assert explanation["reason"] == "queue-paused"
+    assert explanation["text"].startswith(f"Queue {queue} is paused: operator paused it at ")
+    assert all(gate.keys() == {"gate", "open", "text"} for gate in explanation["gates"])
+    assert [gate["gate"] for gate in explanation["gates"] if not gate["open"]] == [
+        "queue-paused", "not-served"
+    ]  # fmt: skip
+    schema = answer_schema(document, "GET", "/v1/runs/{run_id}/explain", 200)
+    check_shape(document, schema, explanation)
+
+
 def test_a_claim_and_its_replay(web: Client, holder: Client, queue: str, document: Json) -> None:
     run_id = web.create(queue, "refund", input={"orderId": 7})
     body = holder.claim_body(queue, limit=8, executor="one")

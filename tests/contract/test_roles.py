@@ -23,6 +23,7 @@ ROLES: dict[tuple[str, str], set[Role]] = {
     ("GET", "/v1/runs/{run_id}/events"): EVERYONE,
     ("GET", "/v1/runs/{run_id}/refusals"): EVERYONE,
     ("GET", "/v1/runs/{run_id}/steps"): EVERYONE,
+    ("GET", "/v1/runs/{run_id}/explain"): EVERYONE,
     ("POST", "/v1/runs/{run_id}/resume"): {CLIENT, OPERATOR},
     ("POST", "/v1/runs/{run_id}/abort"): {CLIENT, OPERATOR},
     ("POST", "/v1/runs/{run_id}/retry"): {CLIENT, OPERATOR},

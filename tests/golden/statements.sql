@@ -165,10 +165,10 @@ WITH few AS
 (SELECT few_of_each.id AS id, few_of_each.run_state AS run_state, few_of_each.queue AS queue, few_of_each.workflow AS workflow, few_of_each.locked_by AS locked_by, few_of_each.dedup_key AS dedup_key, few_of_each.waiting_for AS waiting_for, few_of_each.created_at AS created_at
 FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
-WHERE "workflowRuns"."runState" = 'started' AND "workflowRuns"."leaseId" IS NOT NULL
+WHERE "workflowRuns"."runState" = 'loading' AND "workflowRuns"."leaseId" IS NOT NULL
  LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
-WHERE "workflowRuns"."runState" = 'loading' AND "workflowRuns"."leaseId" IS NOT NULL
+WHERE "workflowRuns"."runState" = 'started' AND "workflowRuns"."leaseId" IS NOT NULL
  LIMIT %(param_4)s::INTEGER)) AS few_of_each),
 scanned AS
 (SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
@@ -320,6 +320,76 @@ SELECT "stepIndex" AS step_index, name, type, state,
        left(jsonb_pretty(error), %(characters)s) AS error,
        "startedAt" AS started_at, "finishedAt" AS finished_at
   FROM "workflowSteps" WHERE "runId" = %(run_id)s ORDER BY "stepIndex" DESC LIMIT %(limit)s;
+
+-- explain.see_one_moment
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+
+-- explain.surroundings
+SELECT clock_timestamp() AS now, e.kind AS event, e.at AS event_at, e.detail AS event_detail,
+       coalesce((w.steps->r."stepName"->'retry'->>'maxFailures')::integer, r."maxFailures")
+         AS max_failures, r.releases,
+       r."leaseSeconds" AS lease_seconds, k."lastTickAt" AS last_tick_at,
+       k."amnestySince" AS amnesty_since, coalesce(q.paused, false) AS is_paused,
+       q."changedBy" AS queue_changed_by, q."changedAt" AS queue_changed_at,
+       p.actor AS paused_by, p.at AS paused_at
+  FROM "workflowRuns" r CROSS JOIN keeper k
+  JOIN "runEvents" e ON e."runId" = r.id AND e.seq = r.version
+  LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
+  LEFT JOIN queues q ON q.name = r."stepQueue"
+  LEFT JOIN LATERAL (
+    SELECT a.actor, a.at
+      FROM (SELECT * FROM "operatorActs" ORDER BY id DESC LIMIT 1000) a
+     WHERE a.kind = 'pause-queue' AND a.subject = q.name
+     ORDER BY a.id DESC LIMIT 1) p ON q.paused
+ WHERE r.id = %(run_id)s;
+
+-- explain.leased_from
+SELECT r."lockedBy", r.queue, count(*), sum(count(*)) OVER ()::bigint
+  FROM "workflowRuns" r
+ WHERE r."leaseId" IS NOT NULL AND r."stepQueue" = %(queue)s
+ GROUP BY r."lockedBy", r.queue
+ ORDER BY count(*) DESC, r."lockedBy", r.queue LIMIT 100;
+
+-- explain.groups_polling
+WITH polling AS (
+  SELECT e.*, CASE
+      WHEN NOT e."seenAt" > clock_timestamp() - interval '90 seconds' THEN 'unseen'
+      WHEN e.state <> 'active' THEN e.state
+      WHEN e.queues = '{}' THEN 'silent'
+      WHEN e."stepTypes" = '{}' OR %(step_type)s = ANY (e."stepTypes") THEN 'serving'
+      ELSE 'other-types' END AS standing
+    FROM executors e
+   WHERE %(queue)s = ANY (e.queues)
+      OR (e.queues = '{}' AND e.state = 'active' AND e."seenAt" > clock_timestamp() - interval '90 seconds')),
+held AS (
+  SELECT p.*, CASE WHEN p.standing = 'serving' THEN (
+      SELECT count(*) FROM "workflowRuns" r
+       WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = p.session
+         AND r."lockedBy" = p."fullName") END AS leases
+    FROM polling p)
+SELECT h.standing, count(*),
+       (array_agg(h."fullName" ORDER BY h."seenAt" DESC, h."fullName"))[1:3],
+       max(h."seenAt"), coalesce(sum(h.slots), 0),
+       coalesce(sum(greatest(h.slots - h.leases, 0)), 0)::bigint,
+       count(*) FILTER (WHERE h.slots IS NULL)
+  FROM held h GROUP BY h.standing ORDER BY h.standing;
+
+-- explain.runs_ahead
+SELECT CASE WHEN r."gatedClaimKey" IS NULL THEN (
+         SELECT count(*) FROM (
+           SELECT FROM "workflowRuns" a
+            WHERE a."stepQueue" = r."stepQueue" AND a."runState" = 'pending'
+              AND (a."claimKey", a.id) < (r."claimKey", r.id)
+            ORDER BY a."claimKey", a.id LIMIT 10000) before)
+       ELSE (
+         SELECT count(*) FROM (
+           SELECT FROM "workflowRuns" a
+            WHERE a.queue = r.queue AND a."concurrencyKey" = r."concurrencyKey"
+              AND a."runState" IN ('pending', 'loading',
+                                   'started')
+              AND (a."gatedClaimKey", a.id) < (r."gatedClaimKey", r.id)
+            ORDER BY a."gatedClaimKey" NULLS FIRST, a.id LIMIT 10000) before) END
+  FROM "workflowRuns" r WHERE r.id = %(run_id)s AND r."runState" = 'pending';
 
 -- claim_requests.lock
 SELECT pg_advisory_xact_lock(hashtextextended(q.token_name || '/' || q.request_id::text, 0))
@@ -484,6 +554,24 @@ ON CONFLICT (name) DO UPDATE SET "maxConcurrency" = excluded."maxConcurrency",
 WITH held AS MATERIALIZED (
   SELECT q.* FROM queues q WHERE q.name = ANY (CAST(%(queues)s AS text[])) AND (q."maxConcurrency" IS NOT NULL OR q."ratePerSecond" IS NOT NULL)
    ORDER BY q.name FOR UPDATE OF q),
+timed AS MATERIALIZED (SELECT h.*, clock_timestamp() AS now FROM held h),
+slotted AS (SELECT t.*, floor(extract(epoch FROM now) * 20)::bigint AS slot FROM timed t)
+SELECT h.name, h."maxConcurrency", CASE
+         WHEN h."changedAt" < h.now - interval '15 seconds'
+         THEN h."leasedAtMost" END,
+       h."ratePerSecond", coalesce(g.granted, 0), coalesce(g.oldest, 0),
+       ((g.oldest_slot + 20 + 1) / 20.0
+         - extract(epoch FROM h.now))::double precision
+  FROM slotted h CROSS JOIN LATERAL (
+    SELECT sum(g.runs)::integer AS granted, min(g.slot) AS oldest_slot,
+           (array_agg(g.runs ORDER BY g.slot))[1] AS oldest
+      FROM unnest(h."grantSlots", h."grantCounts") AS g(slot, runs) WHERE abs(g.slot - h.slot) <= 20) g
+ ORDER BY h.name;
+
+-- limits.look
+WITH held AS MATERIALIZED (
+  SELECT q.* FROM queues q WHERE q.name = ANY (CAST(%(queues)s AS text[])) AND (q."maxConcurrency" IS NOT NULL OR q."ratePerSecond" IS NOT NULL)
+   ORDER BY q.name),
 timed AS MATERIALIZED (SELECT h.*, clock_timestamp() AS now FROM held h),
 slotted AS (SELECT t.*, floor(extract(epoch FROM now) * 20)::bigint AS slot FROM timed t)
 SELECT h.name, h."maxConcurrency", CASE

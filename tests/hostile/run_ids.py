@@ -79,6 +79,7 @@ VERBS: Final = {
     "events": Verb("GET", "/events", None, CLIENT),
     "refusals": Verb("GET", "/refusals", None, CLIENT),
     "steps": Verb("GET", "/steps", None, CLIENT),
+    "explain": Verb("GET", "/explain", None, CLIENT),
     "resume": Verb("POST", "/resume", lambda: {"input": {}}, CLIENT),
     "abort": Verb("POST", "/abort", dict, CLIENT),
     "retry": Verb("POST", "/retry", dict, CLIENT),

@@ -10,8 +10,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from orchestrator.desk.explain import explain_run
 from orchestrator.desk.keeper import BATCH
-from orchestrator.store import endings, keeper
+from orchestrator.desk.run_facts import Onlooker
+from orchestrator.store import endings, explain, keeper
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.statements import Statement, captured, find, nodes, plan, scans_whole
@@ -127,3 +129,37 @@ def test_a_warm_claim_takes_milliseconds(full: Dibs) -> None:
         took.append(time.perf_counter() - began)
 
     assert sorted(took[5:])[len(took[5:]) // 2] < 0.05, took
+
+
+@pytest.fixture(scope="module")
+def explained(full: Dibs) -> list[Statement]:
+    """All that is read to explain a run behind the whole backlog, its queue's leases among it."""
+    last = full.pending(priority=-100).id
+    with captured(full.database.work) as statements:
+        explanation = explain_run(full.database, last, Onlooker(("*",), sees_executors=True))
+        with full.database.work.begin() as connection:
+            explain.leased_from(connection, "default")
+    assert explanation.gates[-1].text.startswith("At least 10,000 runs of queue default are before")
+    return [each for each in statements if not each.text.startswith("SET")]
+
+
+def test_the_runs_before_one_are_counted_along_the_index(
+    filled: psycopg.Connection, explained: list[Statement], generic: bool
+) -> None:
+    statement = next(each for each in explained if ") before)" in each.text)
+    root = plan(filled, statement, generic=generic)
+
+    walk = find(root, lambda node: node.get("Index Name") == "workflowRuns_claimable")
+    limit = find(root, lambda node: node["Node Type"] == "Limit" and walk in nodes(node))
+    assert walk["Node Type"] == "Index Only Scan"
+    assert "claimKey" in walk["Index Cond"]
+    assert not [node for node in nodes(limit) if "Sort" in node["Node Type"]]
+
+
+def test_nothing_that_explains_a_run_reads_the_whole_table(
+    filled: psycopg.Connection, explained: list[Statement], generic: bool
+) -> None:
+    plans = [plan(filled, each, generic=generic) for each in explained]
+
+    assert len(plans) == 7
+    assert not [root for root in plans if scans_whole(root, "workflowRuns")]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from orchestrator.store import gates
+from orchestrator.store import explain, gates
 from orchestrator.store.transaction import transact
 from tests.integration.dibs import Dibs
 from tests.integration.statements import captured, find, nodes, plan, scans_whole
@@ -108,3 +108,20 @@ def test_the_sweep_looks_once_for_each_key(
     # The page itself may be sorted, the runs may not.
     sorts = [node for node in nodes(root) if node["Node Type"] == "Sort"]
     assert all(node is root for node in sorts)
+
+
+@pytest.mark.parametrize("generic", [False, True])
+def test_who_is_let_in_before_a_run_is_counted_along_the_index(
+    full: Dibs, owner: psycopg.Connection, generic: bool
+) -> None:
+    last = full.pending(concurrency_key=KEY[1]).id
+    with captured(full.database.work) as statements:
+        ahead = transact(full.database.work, lambda c: explain.runs_ahead(c, last))
+
+    root = plan(owner, statements[-1], generic=generic)
+
+    walk = find(root, lambda node: node.get("Index Name") == "workflowRuns_places")
+    assert ahead == explain.COUNTED_AHEAD
+    assert "gatedClaimKey" in walk["Index Cond"]
+    assert not [node for node in nodes(root) if "Sort" in node["Node Type"]]
+    assert not scans_whole(root, "workflowRuns")

@@ -11,14 +11,16 @@ from orchestrator.api import bodies
 from orchestrator.api.answer import rfc3339, to_json
 from orchestrator.api.wire.claims import Dispatch
 from orchestrator.api.wire.executors import ExecutorView
+from orchestrator.api.wire.explanation import ExplanationView, GateView
 from orchestrator.api.wire.queues import QueueView
 from orchestrator.api.wire.reports import ReportResult
 from orchestrator.api.wire.runs import RunEvent, RunStep, RunView
+from orchestrator.desk.census import QueueCensus
+from orchestrator.desk.explanation import Explanation, GateSeen
 from orchestrator.desk.report_desk import ReportAnswer
 from orchestrator.store import records
 from orchestrator.store.events import Event
 from orchestrator.store.executors import Executor
-from orchestrator.store.queues import Queue
 from orchestrator.store.steps import Step
 
 AN_ID = UUID("01a20398-f4e1-7770-9bf5-9dee2154fafc")
@@ -33,6 +35,7 @@ def record(kind, **values):
 RUN = record(
     records.Run, id=AN_ID, input=orjson.Fragment(b'{"n": 18446744073709551616}'), step_index=0
 )
+EXPLANATION = record(Explanation, gates=[record(GateSeen)])
 LEASE = records.Lease(AN_ID, 7, AN_INSTANT, 30)
 DISPATCH = records.Dispatch(
     RUN, LEASE, resume_input=None, params=None, mutating=False, timeout_seconds=None
@@ -48,10 +51,12 @@ def members(model):
     [
         (bodies.run_body(RUN), RunView),
         (bodies.dispatch_body(DISPATCH), Dispatch),
+        (bodies.explanation_body(EXPLANATION), ExplanationView),
+        (bodies.explanation_body(EXPLANATION)["gates"][0], GateView),
         (bodies.event_body(record(Event)), RunEvent),
         (bodies.step_body(record(Step)), RunStep),
         (bodies.executor_body(record(Executor)), ExecutorView),
-        (bodies.queue_body(record(Queue)), QueueView),
+        (bodies.queue_body(QueueCensus("billing"), AN_INSTANT), QueueView),
         (bodies.result_body(ReportAnswer(AN_ID, "finished"), None), ReportResult),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -24,6 +24,7 @@ MAY = {
     "GET /v1/runs/<run_id>/events": EVERYONE,
     "GET /v1/runs/<run_id>/refusals": EVERYONE,
     "GET /v1/runs/<run_id>/steps": EVERYONE,
+    "GET /v1/runs/<run_id>/explain": EVERYONE,
     "POST /v1/runs/<run_id>/resume": {CLIENT, OPERATOR},
     "POST /v1/runs/<run_id>/abort": {CLIENT, OPERATOR},
     "POST /v1/runs/<run_id>/retry": {CLIENT, OPERATOR},

@@ -1,5 +1,6 @@
 """Every mistake on the command line is one sentence and a code that says what kind it is."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -89,6 +90,24 @@ def test_requests_that_wait_must_leave_threads_for_those_that_do_not(
 
     assert ended.code == 78
     assert "DIBS_PARKED_CLAIMS: at most 24 of 32 threads" in ended.err
+
+
+def test_a_reader_that_has_gone_before_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "orchestrator", "completion", "bash"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            check=False,
+            env=buffered,
+        )
+    finally:
+        os.close(writer)
+
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def test_the_module_is_the_command() -> None:
