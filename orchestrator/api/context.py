@@ -11,6 +11,7 @@ from opentelemetry.trace import Tracer
 from orchestrator.api.readiness import Readiness
 from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Tokens
+from orchestrator.api.traffic import Traffic
 from orchestrator.desk.activity import Activity
 from orchestrator.desk.bell import Bell
 from orchestrator.desk.census import CensusDesk
@@ -22,6 +23,9 @@ from orchestrator.desk.leases import LeaseDesk
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
+from orchestrator.desk.vitals import VitalsDesk
+from orchestrator.metrics.catalogue import Levels
+from orchestrator.metrics.meter import Meter
 from orchestrator.settings import Settings
 from orchestrator.store.engine import Database
 from orchestrator.store.outcomes import Outcomes
@@ -44,6 +48,7 @@ class Services:
     lease_desk: LeaseDesk
     run_watch: RunWatch
     census: CensusDesk
+    vitals: VitalsDesk
     activity: Activity
     signs: SignsOfLife
     keeper: Keeper
@@ -51,6 +56,9 @@ class Services:
     draining: threading.Event
     bell: Bell
     outcomes: Kept[list[Outcomes]]
+    traffic: Traffic
+    meter: Meter
+    levels: Levels
     tracer: Tracer | None
 
 

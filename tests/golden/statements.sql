@@ -2379,6 +2379,33 @@ SELECT c.number, (SELECT jsonb_agg(one ORDER BY place DESC)
                     FROM jsonb_array_elements(c.last) WITH ORDINALITY AS o(one, place)) AS last
   FROM "refusedClaims" c WHERE c."runId" = %(run_id)s;
 
+-- vitals.keeper_standing
+SELECT k."lastTickAt" AS ticked_at,
+       coalesce(extract(epoch FROM n.now - k."lastTickAt"), 0)::double precision AS lag_seconds,
+       coalesce(k."amnestySince" + make_interval(secs => coalesce(l.longest, 0)) > n.now, false)
+         AS in_amnesty
+  FROM keeper k, clock_timestamp() AS n(now),
+       (SELECT max("leaseSeconds") AS longest FROM (
+          SELECT "leaseSeconds" FROM "workflowRuns" WHERE "leaseId" IS NOT NULL LIMIT 1000) held) l;
+
+-- vitals.executors_by_state
+SELECT CASE WHEN "seenAt" > clock_timestamp() - interval '90 seconds' THEN state
+       ELSE 'silent' END AS state, count(*) AS executors
+  FROM executors GROUP BY 1;
+
+-- vitals.unknown_outcomes
+SELECT count(*) FILTER (WHERE w."waitingFor"->>'reason' = 'outcome-unknown')
+  FROM (SELECT "waitingFor" FROM "workflowRuns" WHERE "runState" = 'waiting'
+         ORDER BY id DESC LIMIT 5000) w;
+
+-- vitals.table_sizes
+SELECT s.relname AS name, s.n_live_tup AS live_rows, s.n_dead_tup AS dead_rows,
+       pg_table_size(s.relid) AS table_bytes, pg_indexes_size(s.relid) AS index_bytes,
+       greatest(s.last_vacuum, s.last_autovacuum) AS vacuumed_at
+  FROM pg_stat_user_tables s
+ WHERE s.schemaname = current_schema() AND s.relname = ANY (CAST(%(tables)s AS text[]))
+ ORDER BY s.relname;
+
 -- workflows.put
 SELECT pg_advisory_xact_lock(hashtextextended('dibs workflow ' || %(name)s, 0));
 INSERT INTO workflows (name, version, definition, "firstStep", steps, "contentHash", "createdBy",

@@ -51,6 +51,7 @@ from orchestrator.store import (
     serving_role,
     steps,
     tokens,
+    vitals,
     workflows,
 )
 from orchestrator.store.engine import open_engine
@@ -255,6 +256,10 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "activity.drop_old": lambda c: activity.drop_old(c, retention_days=30),
     "refusals.add": lambda c: refusals.add(c, {ID: REFUSED}),
     "refusals.refusals_of": lambda c: refusals.refusals_of(c, ID),
+    "vitals.keeper_standing": vitals.keeper_standing,
+    "vitals.executors_by_state": vitals.executors_by_state,
+    "vitals.unknown_outcomes": vitals.unknown_outcomes,
+    "vitals.table_sizes": vitals.table_sizes,
     "workflows.put": lambda c: workflows.put(c, DEFINITION),
     "workflows.find": lambda c: workflows.find(c, "refund"),
     "workflows.list_current": workflows.list_current,
