@@ -50,6 +50,7 @@ from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.desk.vitals import VitalsDesk
 from orchestrator.metrics.catalogue import Levels, Metrics
 from orchestrator.metrics.meter import Meter
+from orchestrator.metrics.minute import LastMinute
 from orchestrator.pages.site import register_pages
 from orchestrator.settings import Settings
 from orchestrator.store.engine import open_database
@@ -178,4 +179,5 @@ def _services(
         meter=meter,
         levels=Levels(meter),
         tracer=tracer,
+        last_minute=LastMinute(meter),
     )

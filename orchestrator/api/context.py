@@ -26,6 +26,7 @@ from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.vitals import VitalsDesk
 from orchestrator.metrics.catalogue import Levels
 from orchestrator.metrics.meter import Meter
+from orchestrator.metrics.minute import LastMinute
 from orchestrator.settings import Settings
 from orchestrator.store.engine import Database
 from orchestrator.store.outcomes import Outcomes
@@ -60,6 +61,7 @@ class Services:
     meter: Meter
     levels: Levels
     tracer: Tracer | None
+    last_minute: LastMinute
 
 
 def services() -> Services:

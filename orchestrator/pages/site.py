@@ -10,6 +10,7 @@ from orchestrator.pages import (  # noqa: F401
     assets,
     audit,
     bulk,
+    contention,
     executors,
     queues,
     refused,

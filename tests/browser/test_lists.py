@@ -55,6 +55,7 @@ def looked_at(ops: Client, web: Client, holder: Client, queue: str) -> dict[str,
         "/ui/workflows": workflow,
         f"/ui/workflows/{workflow}": "pay-it",
         "/ui/schedules": f"yearly-{queue}",
+        "/ui/contention": "workflowRuns",
         "/ui/audit": f"yearly-{queue}",
         "/ui/access": "operator",
     }

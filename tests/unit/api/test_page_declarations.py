@@ -27,6 +27,7 @@ MAY = {
     "GET /ui/access": PEOPLE,
     "GET /ui/assets/<name>": OPEN,
     "GET /ui/audit": PEOPLE,
+    "GET /ui/contention": PEOPLE,
     "GET /ui/executors": PEOPLE,
     "POST /ui/executors/<name>/service": {Role.OPERATOR},
     "GET /ui/queues": PEOPLE,
