@@ -15,6 +15,7 @@ from orchestrator.pages import (  # noqa: F401
     queues,
     refused,
     run,
+    run_acts,
     runs,
     schedules,
     sign_in,

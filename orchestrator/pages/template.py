@@ -45,8 +45,16 @@ def address_of(view: str, **parts: Any) -> str:
     return services().settings.path_prefix + url_for(f"{pages.name}.{view}", **parts)
 
 
-def screen(template: str, status: int = 200, **values: Any) -> Response:
-    """A page, rendered; of one that is looked at already, what has changed since."""
+def screen(
+    template: str, status: int = 200, *, looked_at: str | None = None, **values: Any
+) -> Response:
+    """
+    A page, rendered; of one that is looked at already, what has changed since.
+
+    Args:
+        looked_at: Where the page is, when it is the answer to a form: what is of the moment
+            is asked for there.
+    """
     who = g.get("caller")
     values |= {
         "who": who,
@@ -55,7 +63,7 @@ def screen(template: str, status: int = 200, **values: Any) -> Response:
         "here": (request.endpoint or "").rpartition(".")[2],
         "pages": navigation() if who else (),
         "now": datetime.now(UTC),
-        "looked_at": services().settings.path_prefix + request.full_path.rstrip("?"),
+        "looked_at": looked_at or services().settings.path_prefix + request.full_path.rstrip("?"),
     }
     live = _live_part(template, values)
     tag = hashlib.sha256(live.encode()).hexdigest()[:_SHOWN_OF_A_HASH] if live else None

@@ -19,7 +19,8 @@ from orchestrator.errors import NotFound
 from orchestrator.lifecycle import covers
 from orchestrator.pages.asked import asked_for
 from orchestrator.pages.blueprint import page, pages
-from orchestrator.pages.durations import Durations, durations_by_workflow, in_words
+from orchestrator.pages.duration import duration_text
+from orchestrator.pages.run_durations import Durations, durations_by_workflow
 from orchestrator.pages.step_drawing import BOX_HEIGHT, BOX_WIDTH, drawn
 from orchestrator.pages.template import screen
 from orchestrator.store import workflows as store
@@ -90,7 +91,7 @@ def show_workflows() -> Response:
         ],
         is_cut=len(found) > WORKFLOWS_SHOWN,
         workflows_shown=WORKFLOWS_SHOWN,
-        in_words=in_words,
+        duration_text=duration_text,
     )
 
 
@@ -126,7 +127,7 @@ def show_workflow(name: str) -> Response:
         drawn=drawn,
         box_width=BOX_WIDTH,
         box_height=BOX_HEIGHT,
-        in_words=in_words,
+        duration_text=duration_text,
     )
 
 

@@ -213,6 +213,15 @@ def runs_create(play: Play) -> None:
     assert play.web.run(made["id"])["input"] == {"a": 1}
 
 
+def runs_explain(play: Play) -> None:
+    run_id = play.web.create(play.queue)
+    play.ok("queues", "pause", play.queue)
+
+    said = play.ok("runs", "explain", run_id)
+    assert all(word in said for word in ("queue-paused", "shut", "open"))
+    assert play.dibs.json("runs", "explain", run_id)["reason"] == "queue-paused"
+
+
 def runs_list(play: Play) -> None:
     run_id = play.web.create(play.queue)
 
@@ -363,6 +372,7 @@ SCENES: dict[Words, Callable[[Play], None]] = {
     ("queues", "show"): queues_show,
     ("runs", "abort"): runs_abort,
     ("runs", "create"): runs_create,
+    ("runs", "explain"): runs_explain,
     ("runs", "list"): runs_list,
     ("runs", "resolve"): runs_resolve,
     ("runs", "resume"): runs_resume,

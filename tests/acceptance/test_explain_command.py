@@ -11,6 +11,7 @@ from tests.acceptance.stage import Stage
 from tests.command_line import CommandLine, Ended
 
 Run = Callable[..., Ended]
+MISSING = "01980000-0000-7000-8000-000000000001"
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_script_gets_what_the_api_says(dibs: Run, web: Client, queue: str) -> 
 
 
 def test_a_run_that_is_not_there_is_a_sentence(dibs: Run) -> None:
-    ended = dibs("runs", "explain", "no-such-run")
+    ended = dibs("runs", "explain", MISSING)
 
     assert (ended.code, ended.out) == (1, "")
     assert "(run-not-found)" in ended.err

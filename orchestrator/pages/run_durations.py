@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Self
+from datetime import timedelta
+from typing import Self
 
 from orchestrator.lifecycle import covers
 from orchestrator.store.outcomes import Outcomes
-
-_MS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +17,14 @@ class Durations:
     Of so many runs that finished or failed.
 
     Attributes:
-        p50_ms: Half of those that finished took no longer; None when none did.
-        p95_ms: And 95 of a hundred no longer than this.
+        p50: Half of those that finished took no longer; None when none did.
+        p95: And 95 of a hundred no longer than this.
     """
 
     runs: int
     failed: int
-    p50_ms: int | None
-    p95_ms: int | None
+    p50: timedelta | None
+    p95: timedelta | None
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcomes]) -> Self:
@@ -48,20 +47,8 @@ def durations_by_workflow(
     return {workflow: Durations.of(seen[workflow]) for workflow in sorted(seen)}
 
 
-def in_words(ms: int | None) -> str:
-    """A duration as people say it: two digits that count, in the unit that fits."""
-    if ms is None:
-        return "–"
-    if ms < _MS:
-        return f"{ms} ms"
-    seconds = ms / _MS
-    for size, unit in ((60, "s"), (60, "min"), (24, "h")):
-        if seconds < size * 2:
-            return f"{seconds:.1f} {unit}" if seconds < 10 else f"{seconds:.0f} {unit}"
-        seconds /= size
-    return f"{seconds:.0f} d"
-
-
-def _percentile(ordered: list[int], percent: int) -> int | None:
+def _percentile(ordered: list[int], percent: int) -> timedelta | None:
+    if not ordered:
+        return None
     # The nearest rank: a duration that a run really took.
-    return ordered[-(-len(ordered) * percent // 100) - 1] if ordered else None
+    return timedelta(milliseconds=ordered[-(-len(ordered) * percent // 100) - 1])
