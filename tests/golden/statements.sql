@@ -165,10 +165,10 @@ WITH few AS
 (SELECT few_of_each.id AS id, few_of_each.run_state AS run_state, few_of_each.queue AS queue, few_of_each.workflow AS workflow, few_of_each.locked_by AS locked_by, few_of_each.dedup_key AS dedup_key, few_of_each.waiting_for AS waiting_for, few_of_each.created_at AS created_at
 FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
-WHERE "workflowRuns"."runState" = 'loading' AND "workflowRuns"."leaseId" IS NOT NULL
+WHERE "workflowRuns"."runState" = 'started' AND "workflowRuns"."leaseId" IS NOT NULL
  LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
-WHERE "workflowRuns"."runState" = 'started' AND "workflowRuns"."leaseId" IS NOT NULL
+WHERE "workflowRuns"."runState" = 'loading' AND "workflowRuns"."leaseId" IS NOT NULL
  LIMIT %(param_4)s::INTEGER)) AS few_of_each),
 scanned AS
 (SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
