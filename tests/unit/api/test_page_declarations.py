@@ -42,6 +42,8 @@ MAY = {
     "GET /ui/workflows/<name>": PEOPLE,
     "GET /ui/runs": PEOPLE,
     "GET /ui/runs/<run_id>": PEOPLE,
+    "GET /ui/runs/bulk": {Role.OPERATOR},
+    "POST /ui/runs/bulk": {Role.OPERATOR},
     "POST /ui/runs/<run_id>/abort": {Role.OPERATOR},
     "POST /ui/runs/<run_id>/resolve": {Role.OPERATOR},
     "POST /ui/runs/<run_id>/resume": {Role.OPERATOR},
