@@ -42,6 +42,7 @@ from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import CreateDesk
 from orchestrator.desk.keeper import Keeper
 from orchestrator.desk.leases import LeaseDesk
+from orchestrator.desk.outcomes import kept_outcomes
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
@@ -49,6 +50,7 @@ from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.desk.vitals import VitalsDesk
 from orchestrator.metrics.catalogue import Levels, Metrics
 from orchestrator.metrics.meter import Meter
+from orchestrator.metrics.minute import LastMinute
 from orchestrator.pages.site import register_pages
 from orchestrator.settings import Settings
 from orchestrator.store.engine import open_database
@@ -172,8 +174,10 @@ def _services(
         readiness=Readiness(settings.postgres_url, draining),
         draining=draining,
         bell=bell,
+        outcomes=kept_outcomes(database),
         traffic=traffic,
         meter=meter,
         levels=Levels(meter),
         tracer=tracer,
+        last_minute=LastMinute(meter),
     )

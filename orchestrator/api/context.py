@@ -18,6 +18,7 @@ from orchestrator.desk.census import CensusDesk
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import CreateDesk
 from orchestrator.desk.keeper import Keeper
+from orchestrator.desk.kept import Kept
 from orchestrator.desk.leases import LeaseDesk
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
@@ -25,8 +26,10 @@ from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.vitals import VitalsDesk
 from orchestrator.metrics.catalogue import Levels
 from orchestrator.metrics.meter import Meter
+from orchestrator.metrics.minute import LastMinute
 from orchestrator.settings import Settings
 from orchestrator.store.engine import Database
+from orchestrator.store.outcomes import Outcomes
 
 EXTENSION = "dibs"
 
@@ -53,10 +56,12 @@ class Services:
     readiness: Readiness
     draining: threading.Event
     bell: Bell
+    outcomes: Kept[list[Outcomes]]
     traffic: Traffic
     meter: Meter
     levels: Levels
     tracer: Tracer | None
+    last_minute: LastMinute
 
 
 def services() -> Services:

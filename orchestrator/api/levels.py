@@ -44,6 +44,7 @@ def start_publishing(parts: Services) -> None:
     def run() -> None:
         while True:
             publish(parts)
+            parts.last_minute.note()
             time.sleep(PUBLISH_SECONDS)
 
     threading.Thread(target=run, name="levels", daemon=True).start()

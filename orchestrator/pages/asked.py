@@ -7,14 +7,20 @@ from typing import TypeVar
 from uuid import UUID
 
 from flask import request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from orchestrator.api.refusals import MalformedRequest
 from orchestrator.api.validation import validation_failed
 from orchestrator.api.wire.members import Body, canonical_uuid
 from orchestrator.pages.form import Form
 
-Asked = TypeVar("Asked", bound=Body)
+Asked = TypeVar("Asked", bound=BaseModel)
+
+
+class PageQuery(BaseModel):
+    """What may stand behind the question mark of a page; no part of the API's description."""
+
+    model_config = Body.model_config
 
 
 def asked_for(model: type[Asked]) -> Asked:

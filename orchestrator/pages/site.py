@@ -8,13 +8,19 @@ from flask import Flask
 from orchestrator.pages import (  # noqa: F401
     access,
     assets,
+    audit,
     bulk,
+    contention,
+    executors,
     overview,
+    queues,
     refused,
     run,
     run_acts,
     runs,
+    schedules,
     sign_in,
+    workflows,
 )
 from orchestrator.pages.blueprint import pages, require_page_declarations
 from orchestrator.pages.home import front_door

@@ -124,16 +124,27 @@ ON CONFLICT ("fullName", session) DO UPDATE SET
     )
 
 
-def list_executors(connection: Connection) -> list[Executor]:
-    """Every known session, the last seen first."""
+def list_executors(
+    connection: Connection, *, full_name: str | None = None, limit: int | None = None
+) -> list[Executor]:
+    """
+    Known sessions, the last seen first.
+
+    Args:
+        full_name: Those of this executor alone.
+        limit: At most so many.
+    """
     rows = connection.execute(
         text(f"""
 SELECT {columns(executors, "e")},
        (SELECT count(*) FROM "workflowRuns" r
          WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
            AND r."lockedBy" = e."fullName") AS in_flight
-  FROM executors e ORDER BY e."seenAt" DESC, e."fullName"
-""")
+  FROM executors e
+ WHERE CAST(:full_name AS text) IS NULL OR e."fullName" = :full_name
+ ORDER BY e."seenAt" DESC, e."fullName" LIMIT CAST(:limit AS bigint)
+"""),
+        {"full_name": full_name, "limit": limit},
     )
     return [Executor(**row._mapping) for row in rows]  # noqa: SLF001
 

@@ -66,6 +66,13 @@ def forms_of(page: httpx2.Response) -> dict[str, Form]:
     return {form.action.partition("?")[0].rpartition("/")[2]: form for form in all_forms_of(page)}
 
 
+def form_at(page: httpx2.Response, action: str) -> Form | None:
+    """The form of a page that is sent there."""
+    reader = _Forms()
+    reader.feed(page.text)
+    return next((form for form in reader.found if form.action == action), None)
+
+
 class Browser:
     """One browser: it follows no redirect unless told to."""
 

@@ -1900,11 +1900,17 @@ SELECT a.id, a.at, a.actor, a."keyId" AS key_id, a."requestId" AS request_id, a.
   FROM "operatorActs" a
  WHERE (CAST(%(before)s AS uuid) IS NULL OR a.id < %(before)s)
    AND (CAST(%(actor)s AS text) IS NULL OR a.actor = %(actor)s)
+   AND (CAST(%(down_to)s AS uuid) IS NULL OR a.id >= %(down_to)s)
    AND (CAST(%(kind)s AS text) IS NULL OR a.kind = %(kind)s)
+   AND (CAST(%(subject)s AS text) IS NULL OR a.subject = %(subject)s)
    AND EXISTS (SELECT FROM unnest(CAST(%(patterns)s AS text[])) AS p(pattern)
      WHERE p.pattern = '*' OR p.pattern = a.queue
         OR (p.pattern LIKE '%%.*' AND starts_with(a.queue, left(p.pattern, -1))))
  ORDER BY a.id DESC LIMIT %(limit)s;
+
+-- operator_acts.line_before
+SELECT id FROM "operatorActs" WHERE CAST(%(before)s AS uuid) IS NULL OR id < %(before)s
+ ORDER BY id DESC OFFSET %(lines)s - 1 LIMIT 1;
 
 -- operator_acts.prune
 SELECT dibs_prune_acts(clock_timestamp() - make_interval(days => %(retention_days)s), %(limit)s);
@@ -2055,6 +2061,21 @@ SELECT h.kind, h.name, h.pid, h.horizon::text AS horizon, age(h.horizon) AS tran
 -- replication.vouch
 SELECT pg_logical_emit_message(true, 'dibs', '');
 
+-- outcomes.sample
+WITH looked AS MATERIALIZED (
+  SELECT "runId", "stepIndex" FROM "workflowSteps"
+   ORDER BY "runId" DESC, "stepIndex" DESC LIMIT %(steps)s)
+SELECT r.workflow, r.queue,
+       count(*) FILTER (WHERE r."runState" = 'finished') AS finished,
+       count(*) FILTER (WHERE r."runState" = 'failed') AS failed,
+       coalesce(array_agg((extract(epoch FROM r."finishedAt" - r."startedAt") * 1000)::bigint)
+         FILTER (WHERE r."runState" = 'finished' AND r."startedAt" IS NOT NULL),
+         ARRAY[]::bigint[]) AS milliseconds
+  FROM "workflowRuns" r
+ WHERE r.id = ANY (ARRAY(SELECT "runId" FROM looked WHERE "stepIndex" = 0))
+   AND r."runState" IN ('finished', 'failed')
+ GROUP BY r.workflow, r.queue;
+
 -- executors.register
 INSERT INTO executors AS e ("fullName", session, "tokenName", version, slots, queues, "stepTypes",
   labels, url, state, "registeredAt", "seenAt")
@@ -2067,13 +2088,6 @@ ON CONFLICT ("fullName", session) DO UPDATE SET
   state = CASE e.state WHEN 'active' THEN excluded.state ELSE e.state END,
   "seenAt" = excluded."seenAt";
 
--- executors.list_executors
-SELECT e."fullName" AS full_name, e."session" AS session, e."tokenName" AS token_name, e."version" AS version, e."slots" AS slots, e."queues" AS queues, e."stepTypes" AS step_types, e."labels" AS labels, e."url" AS url, e."state" AS state, e."reason" AS reason, e."registeredAt" AS registered_at, e."seenAt" AS seen_at,
-       (SELECT count(*) FROM "workflowRuns" r
-         WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
-           AND r."lockedBy" = e."fullName") AS in_flight
-  FROM executors e ORDER BY e."seenAt" DESC, e."fullName";
-
 -- executors.list_quarantined
 SELECT DISTINCT ON (e."fullName") e."fullName" AS full_name, e.queues, e.reason,
        e."seenAt" AS seen_at
@@ -2081,6 +2095,15 @@ SELECT DISTINCT ON (e."fullName") e."fullName" AS full_name, e.queues, e.reason,
  WHERE e.state = 'quarantined'
    AND e."seenAt" > clock_timestamp() - interval '90 seconds'
  ORDER BY e."fullName", e."seenAt" DESC LIMIT 100;
+
+-- executors.list_executors
+SELECT e."fullName" AS full_name, e."session" AS session, e."tokenName" AS token_name, e."version" AS version, e."slots" AS slots, e."queues" AS queues, e."stepTypes" AS step_types, e."labels" AS labels, e."url" AS url, e."state" AS state, e."reason" AS reason, e."registeredAt" AS registered_at, e."seenAt" AS seen_at,
+       (SELECT count(*) FROM "workflowRuns" r
+         WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
+           AND r."lockedBy" = e."fullName") AS in_flight
+  FROM executors e
+ WHERE CAST(%(full_name)s AS text) IS NULL OR e."fullName" = %(full_name)s
+ ORDER BY e."seenAt" DESC, e."fullName" LIMIT CAST(%(limit)s AS bigint);
 
 -- executors.set_state
 UPDATE executors SET state = %(state)s, reason = %(reason)s WHERE "fullName" = %(full_name)s;
@@ -2268,6 +2291,17 @@ SELECT s.seconds, s.began, c.queue, coalesce(c.created, 0), coalesce(c.claimed, 
 ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE SET
   created = a.created + excluded.created, claimed = a.claimed + excluded.claimed, replayed = a.replayed + excluded.replayed, refused = a.refused + excluded.refused, reported = a.reported + excluded.reported, retried = a.retried + excluded.retried, released = a.released + excluded.released, expired = a.expired + excluded.expired, finished = a.finished + excluded.finished, failed = a.failed + excluded.failed, aborted = a.aborted + excluded.aborted;
 
+-- activity.claimed_per_minute
+SELECT a.queue, array_agg((floor(extract(epoch FROM n.now) / 60)
+                           - extract(epoch FROM a."beganAt") / 60)::integer),
+       array_agg(a.claimed)
+  FROM activity a CROSS JOIN (SELECT clock_timestamp() AS now) n
+ WHERE a."spanSeconds" = 60 AND a.queue = ANY (CAST(%(queues)s AS text[]))
+   AND a."beganAt" < to_timestamp(floor(extract(epoch FROM n.now) / 60) * 60)
+   AND a."beganAt" >= to_timestamp((floor(extract(epoch FROM n.now) / 60) - %(minutes)s)
+                                   * 60)
+ GROUP BY a.queue;
+
 -- activity.note_pending
 SET LOCAL synchronous_commit = off;
 INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, "mostPending")
@@ -2407,6 +2441,16 @@ SELECT w.name, w.version, true AS is_current, w.definition, w."createdBy" AS cre
   FROM "currentWorkflows" c JOIN workflows w ON w.name = c.name AND w.version = c.version
  ORDER BY w.name;
 
+-- workflows.summaries
+SELECT c.name, c.version,
+       (SELECT count(*) FROM workflows other WHERE other.name = c.name) AS versions,
+       jsonb_array_length(w.definition->'steps') AS steps,
+       ARRAY(SELECT DISTINCT step->>'type' FROM jsonb_array_elements(w.definition->'steps') step
+              ORDER BY 1) AS step_types,
+       c."changedBy" AS changed_by, c."changedAt" AS changed_at
+  FROM "currentWorkflows" c JOIN workflows w ON w.name = c.name AND w.version = c.version
+ ORDER BY c.name LIMIT %(limit)s;
+
 -- workflows.versions
 SELECT version FROM workflows WHERE name = %(name)s ORDER BY version;
 
@@ -2426,6 +2470,17 @@ ON CONFLICT (name) DO UPDATE SET workflow = excluded.workflow, cron = excluded.c
 
 -- schedules.find
 SELECT s."name" AS name, s."workflow" AS workflow, s."cron" AS cron, s."timeZone" AS time_zone, s."input" AS input, s."queue" AS queue, s."overlap" AS overlap, s."paused" AS paused, s."nextAt" AS next_at, s."lastAt" AS last_at, s."lastRunId" AS last_run_id, s."changedBy" AS changed_by, s."changedAt" AS changed_at FROM schedules s WHERE s.name = %(name)s;
+
+-- schedules.lock
+SELECT s."name" AS name, s."workflow" AS workflow, s."cron" AS cron, s."timeZone" AS time_zone, s."input" AS input, s."queue" AS queue, s."overlap" AS overlap, s."paused" AS paused, s."nextAt" AS next_at, s."lastAt" AS last_at, s."lastRunId" AS last_run_id, s."changedBy" AS changed_by, s."changedAt" AS changed_at FROM schedules s WHERE s.name = %(name)s FOR UPDATE;
+
+-- schedules.set_paused
+UPDATE schedules SET paused = %(paused)s, "nextAt" = %(next_at)s, "changedBy" = %(actor)s,
+       "changedAt" = clock_timestamp()
+ WHERE name = %(name)s;
+
+-- schedules.ran_now
+UPDATE schedules SET "lastAt" = clock_timestamp(), "lastRunId" = %(run_id)s WHERE name = %(name)s;
 
 -- schedules.list_schedules
 SELECT s."name" AS name, s."workflow" AS workflow, s."cron" AS cron, s."timeZone" AS time_zone, s."input" AS input, s."queue" AS queue, s."overlap" AS overlap, s."paused" AS paused, s."nextAt" AS next_at, s."lastAt" AS last_at, s."lastRunId" AS last_run_id, s."changedBy" AS changed_by, s."changedAt" AS changed_at FROM schedules s ORDER BY s.name;
