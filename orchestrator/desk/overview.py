@@ -40,7 +40,7 @@ class Figures:
         hour: Each of the last minutes that are over.
     """
 
-    waiting: Count
+    pending: Count
     running: Count
     finished: int
     failed: int
@@ -139,7 +139,7 @@ def _figures(counted: Census, queue_patterns: tuple[str, ...], hour: Sequence[Po
     queues = counted.covered(queue_patterns)
     oldest = [each.oldest_pending_seconds for each in queues if not _is_paused(each)]
     return Figures(
-        waiting=sum((each.count(RunState.PENDING) for each in queues), start=NONE),
+        pending=sum((each.count(RunState.PENDING) for each in queues), start=NONE),
         running=sum((each.leases for each in queues), start=NONE),
         finished=sum(point.numbers[Counted.FINISHED] for point in hour[1:]),
         failed=sum(point.numbers[Counted.FAILED] for point in hour[1:]),

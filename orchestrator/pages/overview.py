@@ -15,10 +15,9 @@ from orchestrator.api.refusals import MalformedRequest
 from orchestrator.desk.overview import LATE_SECONDS, overview
 from orchestrator.pages.blueprint import page, pages
 from orchestrator.pages.chart import HEIGHT, WIDTH, Chart, Line
-from orchestrator.pages.navigation import navigation
 from orchestrator.pages.sparkline import HEIGHT as LINE_HEIGHT
 from orchestrator.pages.sparkline import STEP, sparkline
-from orchestrator.pages.template import address_of, screen
+from orchestrator.pages.template import screen
 from orchestrator.store.activity import HOUR, MINUTE, Counted, Point
 
 
@@ -68,8 +67,6 @@ def show_overview() -> Response:
         attention=seen.attention,
         old_snapshots=parts.readiness.old_snapshots(),
         late_seconds=LATE_SECONDS,
-        executors_address=_address_of("show_executors"),
-        contention_address=_address_of("show_contention"),
         charts=charts,
         rows=_rows(charts),
         chart_width=WIDTH,
@@ -77,7 +74,7 @@ def show_overview() -> Response:
         span=span,
         spans=SPANS,
         trends={
-            "waiting": [point.most_pending for point in hour],
+            "pending": [point.most_pending for point in hour],
             "running": [point.numbers[Counted.CLAIMED] for point in hour],
             "finished": [point.numbers[Counted.FINISHED] for point in hour],
             "failed": [point.numbers[Counted.FAILED] for point in hour],
@@ -93,10 +90,6 @@ def _rows(charts: Sequence[Chart]) -> list[tuple[datetime, tuple[str, ...]]]:
     columns = [line.numbers for chart in charts for line in chart.lines]
     rows = zip(charts[0].moments, zip(*columns, strict=True), strict=True)
     return [(at, tuple(f"{number:,}" for number in numbers)) for at, numbers in rows][::-1]
-
-
-def _address_of(view: str) -> str | None:
-    return address_of(view) if any(entry.view == view for entry in navigation()) else None
 
 
 def _charts(points: Sequence[Point]) -> list[Chart]:

@@ -25,7 +25,7 @@ from orchestrator.api.context import services
 from orchestrator.pages.assets import asset_name
 from orchestrator.pages.blueprint import pages
 from orchestrator.pages.form import TOKEN_FIELD, form_token
-from orchestrator.pages.navigation import navigation
+from orchestrator.pages.navigation import NAVIGATION
 from orchestrator.pages.session import current_session
 from orchestrator.store.records import text_of
 from orchestrator.visible_text import visible
@@ -61,7 +61,7 @@ def screen(
         "form_token": form_token(current_session()) if who else None,
         "status": status,
         "here": (request.endpoint or "").rpartition(".")[2],
-        "pages": navigation() if who else (),
+        "pages": NAVIGATION if who else (),
         "now": datetime.now(UTC),
         "looked_at": looked_at or services().settings.path_prefix + request.full_path.rstrip("?"),
     }

@@ -51,7 +51,7 @@ def test_the_figures_are_those_of_the_census_and_of_the_last_hour(
     count_lately(dibs, QUEUE, MINUTES + 2, finished=100, failed=20)
     figures = seen(dibs).figures
 
-    assert (figures.waiting, figures.running) == (Count(3), Count(1))
+    assert (figures.pending, figures.running) == (Count(3), Count(1))
     assert (figures.finished, figures.failed) == (16, 3)
     assert figures.oldest_at is not None
     assert len(figures.hour) == MINUTES
@@ -139,7 +139,7 @@ def test_what_concerns_other_queues_is_not_shown(dibs: Dibs, executor: Executor)
     found = seen(dibs, "others.*")
 
     assert not found.attention.is_needed
-    assert (found.figures.waiting, found.figures.finished) == (Count(0), 0)
+    assert (found.figures.pending, found.figures.finished) == (Count(0), 0)
     assert sum(point.numbers[Counted.FAILED] for point in found.charted) == 0
     assert seen(dibs, QUEUE).attention.unknown == Count(1)
 
