@@ -23,7 +23,7 @@ SPANS = (MINUTE, HOUR, DAY)
 KEEP_MINUTES_HOURS, KEEP_HOURS_DAYS = 26, 8
 # So many days of queues are added up for what is finished: a month of a thousand queues.
 MOST_DAYS_ADDED = 30_000
-# So many rows of each span go at once: many times what a minute adds, in a moment of the keeper's time.
+# So many rows of each span go at once: many times what a minute adds, and a moment's work.
 MOST_DROPPED = 10_000
 
 

@@ -185,8 +185,11 @@ def test_what_it_was_granted_long_ago_is_renewed_before_it_begins(
     let_go = relay.hold_back_answers("/v1/claims")
     run_id = web.create(queue, input={"gate": "open"})
     start("late", ORCHESTRATOR_URL=relay.url)
-    web.wait_for(run_id, "loading")
-    start("successor")
+    eventually(
+        lambda: [one for one in relay.requests("/v1/claims") if one.answer["dispatches"]],
+        what="the run is granted",
+    )
+    start("successor", EXECUTOR_LEASE_SECONDS="60")
     journal.wait_for(run_id)
     let_go.set()
     eventually(
@@ -211,7 +214,7 @@ def test_a_step_that_its_time_ran_out_on_cancels_none_after_it(
 def test_an_output_that_is_refused_is_reported_as_an_error_at_once(
     start: Start, web: Client, queue: str
 ) -> None:
-    start("one")
+    start("one", EXECUTOR_LEASE_SECONDS="60")
 
     run = web.wait_for(web.create(queue, "huge"))
     assert (run["error"]["code"], run["attempt"], run["crashes"]) == ("step-failed", 1, 0)
