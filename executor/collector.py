@@ -27,6 +27,7 @@ END_SECONDS = 4.0
 """How long the end waits for the last spans to be sent."""
 COMPLAINT_SECONDS = 60.0
 """The SDK complains of a collector that is away at every attempt; so often it is heard."""
+MOST_CHARACTERS = 200
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -73,10 +74,14 @@ def open_collector(environment: Mapping[str, str], *, session: str) -> Collector
         )
         return None
     _speak_rarely()
-    provider = TracerProvider(
-        resource=Resource.create(_resource(environment, session)), shutdown_on_exit=False
-    )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        provider = TracerProvider(
+            resource=Resource.create(_resource(environment, session)), shutdown_on_exit=False
+        )
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    except ValueError as error:  # Of its settings the SDK warns of some, and raises at others.
+        log.warning("traces_off", reason=str(error)[:MOST_CHARACTERS])
+        return None
     # A handler's own spans, and those of the libraries that it calls, go the same way.
     trace.set_tracer_provider(provider)
     return Collector(provider)
@@ -127,4 +132,7 @@ class _NowAndThen(logging.Handler):
         now = monotonic_seconds()
         if now >= self._next_at:
             self._next_at = now + COMPLAINT_SECONDS
-            log.warning("traces_not_sent", reason=record.getMessage()[:200])
+            # What the SDK cannot read of the headers it repeats, and they hold a secret.
+            is_of_headers = record.name == "opentelemetry.util.re"
+            said = str(record.msg) if is_of_headers else record.getMessage()
+            log.warning("traces_not_sent", reason=said[:MOST_CHARACTERS])

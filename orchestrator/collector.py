@@ -28,6 +28,7 @@ SERVICE_NAME: Final = "dibs-orchestrator"
 END_SECONDS: Final = 4.0
 # The SDK complains of a collector that is away at every attempt; so often it is heard.
 COMPLAINT_SECONDS: Final = 60.0
+MOST_CHARACTERS: Final = 200
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
@@ -71,10 +72,14 @@ def open_collector(environment: Mapping[str, str]) -> Collector | None:
         )
         return None
     _speak_rarely()
-    provider = TracerProvider(
-        resource=Resource.create(_resource(environment)), shutdown_on_exit=False
-    )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    try:
+        provider = TracerProvider(
+            resource=Resource.create(_resource(environment)), shutdown_on_exit=False
+        )
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    except ValueError as error:  # Of its settings the SDK warns of some, and raises at others.
+        log.warning("traces_off", reason=str(error)[:MOST_CHARACTERS])
+        return None
     return Collector(provider)
 
 
@@ -123,4 +128,7 @@ class _NowAndThen(logging.Handler):
         now = time.monotonic()
         if now >= self._next_at:
             self._next_at = now + COMPLAINT_SECONDS
-            log.warning("traces_not_sent", reason=record.getMessage()[:200])
+            # What the SDK cannot read of the headers it repeats, and they hold a secret.
+            is_of_headers = record.name == "opentelemetry.util.re"
+            said = str(record.msg) if is_of_headers else record.getMessage()
+            log.warning("traces_not_sent", reason=said[:MOST_CHARACTERS])

@@ -26,6 +26,8 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 MOST_LINKS: Final = 128
+# Of a longer one the library says so on standard error, at every request.
+MOST_CHARACTERS: Final = 512
 
 _NOT_TRACED: Final[AbstractContextManager[object]] = nullcontext()
 _W3C: Final = TraceContextTextMapPropagator()
@@ -62,7 +64,7 @@ def transaction() -> AbstractContextManager[object]:
 
 def span_context_of(traceparent: str | None) -> SpanContext | None:
     """The span that a W3C `traceparent` names; None when it names none."""
-    if not traceparent:
+    if not traceparent or len(traceparent) > MOST_CHARACTERS:
         return None
     found = get_current_span(_W3C.extract({"traceparent": traceparent})).get_span_context()
     return found if found.is_valid else None

@@ -16,8 +16,9 @@ const { default: handlers } = await import(resolve(process.argv[2]));
 const session = randomUUID(); // This start of the process.
 const held = new Map(); // leaseId → lease; one is named in renewals until its report is answered.
 const claiming = new Set(); // The requestIds of claims that are not answered yet.
-const stopping = new AbortController();
-let asOf = null;
+const stopping = new AbortController(); // From now on nothing begins.
+const over = new AbortController(); // And now no claim is waited for.
+let [asOf, stopBy] = [null, Infinity];
 
 // Every call carries its key (a requestId, a lease), so it is repeated until it is answered.
 async function call(method, path, body, giveUp = new AbortController().signal) {
@@ -31,8 +32,9 @@ async function call(method, path, body, giveUp = new AbortController().signal) {
     }).catch(() => null);
     const text = await answer?.text().catch(() => null);
     if (answer?.ok && text) return JSON.parse(text);
-    if (answer && answer.status < 500 && answer.status !== 429) throw new Error(`${path}: ${text}`);
-    const asked = Number(answer?.headers.get("Retry-After") ?? 0);
+    if (answer && answer.status < 500 && answer.status !== 429)
+      throw Object.assign(new Error(`${path}: ${text}`), { status: answer.status });
+    const asked = Number(answer?.headers.get("Retry-After")) || 0;
     await sleep(Math.max(asked, pause * Math.random()) * 1000, null, { signal: giveUp });
   }
 }
@@ -43,30 +45,42 @@ const register = (draining) => {
 };
 
 async function claim() {
-  const requestId = randomUUID();
+  const [requestId, sentAt] = [randomUUID(), performance.now()];
   const body = { executor, requestId, queues, limit: slots - held.size, leaseSeconds, waitSeconds: 20 };
   claiming.add(requestId);
   try {
-    const { dispatches, nextPollAfterMs } = await call("POST", "/v1/claims", body, stopping.signal);
-    for (const dispatch of dispatches) execute(dispatch);
-    await sleep(nextPollAfterMs);
+    // When it is time to stop, what is parked is left to be answered: it may have been granted.
+    const { dispatches, nextPollAfterMs } = await call("POST", "/v1/claims", body, over.signal);
+    // A lease counts from when its claim was sent; of one that was parked, nobody here knows more.
+    const isLate = performance.now() - sentAt > (leaseSeconds * 1000) / 3;
+    const until = isLate ? Infinity : sentAt + leaseSeconds * 1000;
+    for (const dispatch of dispatches) execute(dispatch, until);
+    if (isLate) renew().catch(complain);
+    await sleep(nextPollAfterMs, null, { signal: stopping.signal });
   } finally {
-    claiming.delete(requestId); // What it got and nobody names is freed by the next renewals.
+    claiming.delete(requestId);
   }
 }
 
-async function execute(dispatch) {
-  const [runId, { id: leaseId, seconds }] = [dispatch.run.id, dispatch.lease];
-  const lease = { runId, cancel: new AbortController(), until: performance.now() + seconds * 1000 };
+async function execute(dispatch, until) {
+  const [runId, { id: leaseId }] = [dispatch.run.id, dispatch.lease];
+  const lease = { runId, cancel: new AbortController(), until };
   held.set(leaseId, lease);
   try {
+    while (lease.until === Infinity && !lease.lost) await sleep(10); // Until a renewal is answered.
+    if (stopping.signal.aborted) return await release([{ leaseId, runId }]);
     for (let next = dispatch; next; ) {
-      const outcome = await outcomeOf(next, lease.cancel);
+      const { index: stepIndex, mutating } = next.step;
+      const outcome = await outcomeOf(next, lease.cancel.signal);
       if (lease.lost) return; // It is somebody else's run now: nothing is written.
-      const report = { leaseId, runId, stepIndex: next.step.index, outcome };
-      const body = { executor, chain: !stopping.signal.aborted, reports: [report] };
-      const [told] = (await call("POST", "/v1/reports", body)).results;
+      let told = await report({ leaseId, runId, stepIndex, outcome });
       if (told.problem) console.error(`run ${runId}: ${told.problem.detail}`);
+      if ([413, 422].includes(told.problem?.status)) {
+        // Refused for what it says. Untold, it would be executed again after its lease.
+        const [status, message] = [mutating ? "unknown" : "error", "its output was refused"];
+        const outcome = mutating ? { status, message } : { status, message, retryable: false };
+        told = await report({ leaseId, runId, stepIndex, outcome });
+      }
       next = told.status === "continue" ? told.next : null;
     }
   } catch (error) {
@@ -76,20 +90,28 @@ async function execute(dispatch) {
   }
 }
 
-async function outcomeOf({ run, step, lease: { id: leaseId, fence } }, cancel) {
+async function report(item) {
+  const body = { executor, chain: !stopping.signal.aborted, reports: [item] };
+  const refused = ({ status = 422, message: detail }) => ({ results: [{ problem: { status, detail } }] });
+  return (await call("POST", "/v1/reports", body).catch(refused)).results[0];
+}
+
+async function outcomeOf({ run, step, lease: { id: leaseId, fence } }, cancelled) {
   const handler = handlers[step.type];
   if (!handler) return { status: "error", message: `no handler for ${step.type}`, retryable: false };
   // Written ahead: a mutating step that has begun is never run again by itself.
-  if (step.mutating) await call("POST", `/v1/runs/${run.id}/steps/${step.index}/start`, { executor, leaseId });
-  const timer = step.timeoutSeconds && setTimeout(() => cancel.abort(), step.timeoutSeconds * 1000);
+  const start = `/v1/runs/${run.id}/steps/${step.index}/start`;
+  if (step.mutating) await call("POST", start, { executor, leaseId });
+  if (cancelled.aborted) return { status: "error", message: "cancelled before it began" };
+  const late = step.timeoutSeconds ? [AbortSignal.timeout(step.timeoutSeconds * 1000)] : [];
+  const signal = AbortSignal.any([cancelled, ...late]);
   try {
-    const output = await handler(step.input, { run, step, fence, signal: cancel.signal });
+    const output = await handler(step.input, { run, step, fence, signal });
     return { status: "success", output: output ?? null };
-  } catch ({ message, retryable = !step.mutating }) {
-    if (step.mutating && cancel.signal.aborted) return { status: "unknown", message };
+  } catch (thrown) {
+    const { message = String(thrown), retryable = !step.mutating } = Object(thrown);
+    if (step.mutating && signal.aborted) return { status: "unknown", message };
     return { status: "error", message, retryable };
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -108,8 +130,19 @@ async function renew() {
   for (const leaseId of told.abort) held.get(leaseId)?.cancel.abort();
 }
 
-const complain = (error) => stopping.signal.aborted || console.error(error.message);
+const release = (leases) => {
+  const body = { executor, reason: "draining", leases };
+  return call("POST", "/v1/leases/release", body, AbortSignal.timeout(10_000));
+};
+
+const complain = (error) => error.name === "AbortError" || console.error(error.message);
+const rest = () => sleep(2000, null, { signal: stopping.signal }).catch(complain);
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => stopping.abort());
+stopping.signal.addEventListener("abort", () => {
+  register(true).catch(complain); // So what is parked is answered.
+  setTimeout(() => over.abort(), Math.max(stopSeconds, 5) * 1000);
+  stopBy = performance.now() + stopSeconds * 1000;
+});
 setInterval(() => renew().catch(complain), (leaseSeconds * 1000) / 3);
 // Past our own deadline the work stops, whatever the network does.
 setInterval(() => held.forEach((lease) => lease.until < performance.now() && lose(lease)), 200);
@@ -117,12 +150,9 @@ setInterval(() => held.forEach((lease) => lease.until < performance.now() && los
 await register(false);
 console.error(`${executor} serves ${queues}`);
 while (!stopping.signal.aborted)
-  await (held.size < slots ? claim().catch(complain) : sleep(20));
-await register(true).catch(complain);
-for (const until = performance.now() + stopSeconds * 1000; held.size && performance.now() < until; )
-  await sleep(50);
-const [leases, release] = [named(), { executor, reason: "draining" }];
+  await (held.size < slots ? claim().catch((error) => (complain(error), rest())) : sleep(20));
+while (held.size && performance.now() < stopBy) await sleep(50);
+const left = named();
 held.forEach(lose);
-if (leases.length)
-  await call("POST", "/v1/leases/release", { ...release, leases }, AbortSignal.timeout(10_000));
+if (left.length) await release(left);
 process.exit(0);

@@ -105,7 +105,12 @@ def connected() -> Iterator[Api]:
     """The orchestrator at `DIBS_URL`, for who holds the token in `DIBS_TOKEN`."""
     url = (os.environ.get("DIBS_URL") or DEFAULT_URL).rstrip("/")
     headers = {"Authorization": f"Bearer {_token()}"}
-    with httpx2.Client(headers=headers, timeout=TIMEOUT_SECONDS) as http:
+    try:
+        http = httpx2.Client(headers=headers, timeout=TIMEOUT_SECONDS)
+    except (httpx2.InvalidURL, OSError) as error:
+        said = f"A proxy or the certificates of the environment cannot be used: {error}"
+        raise Failure(said, MISCONFIGURED) from error
+    with http:
         yield Api(url, http)
 
 

@@ -1,19 +1,28 @@
 """What the commands print: tables for people, JSON for programs."""
 
+import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
 
 import click
 from rich.console import Console
 
-from orchestrator.cli.failure import NOBODY_READS
+from orchestrator.cli.failure import CANNOT_CREATE, NOBODY_READS, Failure
 from orchestrator.cli.table import Column, lay_out
 from orchestrator.visible_text import visible
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
+
+
+def write_out_what_is_unknown() -> None:
+    """Let characters that the terminal's encoding does not know be written out, not fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str = "", *, err: bool = False) -> None:
@@ -58,7 +67,7 @@ def print_table(headings: Sequence[str | Column], rows: Iterable[Sequence[Any]])
     layout = lay_out(columns, texts, console.width if fits else None)
     if not fits:
         console.width = layout.width
-    with console.capture() as captured:
+    with _writing(sys.stdout), console.capture() as captured:
         console.print(layout.table)
     _write(captured.get(), err=False)
     if layout.left_out:
@@ -92,10 +101,19 @@ def printable(value: Any) -> str:
 def _write(text: str, *, err: bool) -> None:
     # Looked up anew: while a bar is shown, what is printed has to go past it.
     stream = sys.stderr if err else sys.stdout
-    try:
+    with _writing(stream):
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
+
+
+@contextmanager
+def _writing(stream: TextIO) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
         # What is still in the stream's buffer must not be tried again at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        sys.exit(NOBODY_READS)
+        if isinstance(error, BrokenPipeError):
+            sys.exit(NOBODY_READS)
+        said = f"The output cannot be written: {error.strerror}."
+        raise Failure(said, CANNOT_CREATE) from error

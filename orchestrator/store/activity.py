@@ -23,6 +23,8 @@ SPANS = (MINUTE, HOUR, DAY)
 KEEP_MINUTES_HOURS, KEEP_HOURS_DAYS = 26, 8
 # So many days of queues are added up for what is finished: a month of a thousand queues.
 MOST_DAYS_ADDED = 30_000
+# So many rows of each span go at once: many times what a minute adds, and a moment's work.
+MOST_DROPPED = 10_000
 
 
 class Counted(StrEnum):
@@ -263,21 +265,28 @@ SELECT d.queue, sum(d.finished)::bigint FROM (
     return {queue: int(number) for queue, number in rows}
 
 
-def drop_old(connection: Connection, *, retention_days: int) -> int:
+def drop_old(connection: Connection, *, retention_days: int, limit: int = MOST_DROPPED) -> int:
     """
-    Drop what is older than is shown; returns how many rows.
+    Drop some of what is older than is shown; returns how many rows.
 
     Args:
         retention_days: How long days are kept; 0 keeps them for ever.
+        limit: At most so many of each span.
     """
+    # Oldest first, so that it is read along its key however few are old.
     return connection.execute(
         text(f"""
-DELETE FROM activity a USING (SELECT clock_timestamp() AS now) n
- WHERE (a."spanSeconds" = {MINUTE}
-        AND a."beganAt" < n.now - interval '{KEEP_MINUTES_HOURS} hours')
-    OR (a."spanSeconds" = {HOUR} AND a."beganAt" < n.now - interval '{KEEP_HOURS_DAYS} days')
-    OR (a."spanSeconds" = {DAY} AND :retention_days > 0
-        AND a."beganAt" < n.now - make_interval(days => :retention_days))
+DELETE FROM activity d USING (
+  SELECT a.* FROM (VALUES ({MINUTE}, interval '{KEEP_MINUTES_HOURS} hours'),
+                          ({HOUR}, interval '{KEEP_HOURS_DAYS} days'),
+                          ({DAY}, make_interval(days => nullif(:retention_days, 0))))
+                  AS v(seconds, kept)
+   CROSS JOIN (SELECT clock_timestamp() AS now) n
+   CROSS JOIN LATERAL (
+     SELECT "spanSeconds", "beganAt", queue FROM activity
+      WHERE "spanSeconds" = v.seconds AND "beganAt" < n.now - v.kept
+      ORDER BY "beganAt", queue LIMIT :limit) a) old
+ WHERE (d."spanSeconds", d."beganAt", d.queue) = (old."spanSeconds", old."beganAt", old.queue)
 """),
-        {"retention_days": retention_days},
+        {"retention_days": retention_days, "limit": limit},
     ).rowcount

@@ -25,6 +25,15 @@ async function record(input, context) {
 export default {
   record,
   mutating: record,
+  async unhurried(_, { signal }) {
+    while (!signal.aborted) await sleep(20);
+  },
+  async tell(_, { signal }) {
+    return { cancelled: signal.aborted };
+  },
+  async huge() {
+    return "x".repeat(300_000);
+  },
   async refuse() {
     throw Object.assign(new Error("never"), { retryable: false });
   },

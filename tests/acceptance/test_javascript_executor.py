@@ -1,6 +1,7 @@
 """The executor of docs/examples, in plain JavaScript, against a real orchestrator."""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client
 from tests.acceptance.journal import GATES, JOURNAL, Gates, Journal
 from tests.acceptance.processes import Program, environment
+from tests.acceptance.relay import Relay
 from tests.acceptance.stage import Fleet, Stage
 from tests.acceptance.waiting import eventually
 
@@ -156,3 +158,73 @@ def test_sigterm_gives_back_what_does_not_end_in_time(
     run = web.run(run_id)
     assert (run["runState"], run["crashes"]) == ("pending", 0)
     assert "released" in web.kinds(run_id)
+
+
+def test_what_a_parked_claim_is_granted_at_sigterm_is_given_back(
+    start: Start, web: Client, queue: str, relay: Relay
+) -> None:
+    let_go = relay.hold_back_answers("/v1/claims")
+    run_id = web.create(queue)
+    leaving = start("leaving", EXECUTOR_LEASE_SECONDS="600", ORCHESTRATOR_URL=relay.url)
+    web.wait_for(run_id, "loading")
+    leaving.ask_to_end()
+    eventually(
+        lambda: [one for one in relay.requests() if one.method == "PUT" and one.body["draining"]],
+        what="it says that it is leaving",
+    )
+    let_go.set()
+
+    assert leaving.wait_for_exit() == 0
+    run = web.run(run_id)
+    assert (run["runState"], run["crashes"]) == ("pending", 0)
+
+
+def test_what_it_was_granted_long_ago_is_renewed_before_it_begins(
+    start: Start, web: Client, queue: str, journal: Journal, gates: Gates, relay: Relay
+) -> None:
+    let_go = relay.hold_back_answers("/v1/claims")
+    run_id = web.create(queue, input={"gate": "open"})
+    start("late", ORCHESTRATOR_URL=relay.url)
+    eventually(
+        lambda: [one for one in relay.requests("/v1/claims") if one.answer["dispatches"]],
+        what="the run is granted",
+    )
+    start("successor", EXECUTOR_LEASE_SECONDS="60")
+    journal.wait_for(run_id)
+    let_go.set()
+    eventually(
+        lambda: [one for one in relay.requests("/v1/leases/renew") if one.answer["lost"]],
+        what="the late one is told that its lease is lost",
+    )
+    gates.open("open")
+
+    assert web.wait_for(run_id)["runState"] == "finished"
+    assert [entry.run_id for entry in journal.entries()] == [run_id]
+
+
+def test_a_step_that_its_time_ran_out_on_cancels_none_after_it(
+    start: Start, web: Client, ops: Client, queue: str
+) -> None:
+    start("one")
+    workflow = define(ops, f"late-{queue}", "unhurried", "tell", timeoutSeconds=1)
+
+    assert web.wait_for(web.create(queue, workflow))["output"] == {"cancelled": False}
+
+
+def test_an_output_that_is_refused_is_reported_as_an_error_at_once(
+    start: Start, web: Client, queue: str
+) -> None:
+    start("one", EXECUTOR_LEASE_SECONDS="60")
+
+    run = web.wait_for(web.create(queue, "huge"))
+    assert (run["error"]["code"], run["attempt"], run["crashes"]) == ("step-failed", 1, 0)
+
+
+def test_one_whose_claims_are_refused_asks_again_in_peace(start: Start, relay: Relay) -> None:
+    # No lease is as short.
+    start("one", EXECUTOR_LEASE_SECONDS="1", ORCHESTRATOR_URL=relay.url)
+    eventually(lambda: relay.requests("/v1/claims"), what="a claim is refused")
+    began_at = time.monotonic()
+    eventually(lambda: len(relay.requests("/v1/claims")) >= 4, what="it asks again")
+
+    assert time.monotonic() - began_at > 1

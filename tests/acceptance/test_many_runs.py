@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from orchestrator.cli import run_list
+from orchestrator.cli.failure import CANNOT_CREATE, MISCONFIGURED
 from tests.acceptance.client import Client
 from tests.acceptance.commands import Dibs, failed_runs
 from tests.acceptance.relay import Relay
@@ -222,3 +223,30 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly(
     ended = dibs.shell(f"dibs runs list --queue {queue} --all --json | head -n 1")
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (141, "{\n", "")
+
+
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_an_output_that_cannot_be_written_is_a_sentence(
+    dibs: Dibs, web: Client, queue: str, options: str
+) -> None:
+    web.create(queue)
+    ended = dibs.shell(f"dibs runs list --queue {queue} {options} > /dev/full")
+
+    said = "dibs: The output cannot be written: No space left on device.\n"
+    assert (ended.returncode, ended.stderr) == (CANNOT_CREATE, said)
+
+
+def test_what_an_encoding_does_not_know_is_written_out(dibs: Dibs, web: Client, queue: str) -> None:
+    run_id = web.create(queue, input={"name": "żółw"})
+    ended = dibs.shell(f"PYTHONIOENCODING=ascii dibs runs show {run_id}")
+
+    assert ended.returncode == 0, ended.stderr
+    assert r"\u017c" in ended.stdout
+
+
+def test_certificates_that_are_not_there_are_a_sentence(dibs: Dibs) -> None:
+    ended = dibs.shell("SSL_CERT_FILE=/nowhere/at-all dibs runs list")
+
+    assert ended.returncode == MISCONFIGURED
+    assert ended.stderr.startswith("dibs: A proxy or the certificates")
+    assert ended.stderr.count("\n") == 1

@@ -2356,12 +2356,17 @@ SELECT d.queue, sum(d.finished)::bigint FROM (
  GROUP BY d.queue;
 
 -- activity.drop_old
-DELETE FROM activity a USING (SELECT clock_timestamp() AS now) n
- WHERE (a."spanSeconds" = 60
-        AND a."beganAt" < n.now - interval '26 hours')
-    OR (a."spanSeconds" = 3600 AND a."beganAt" < n.now - interval '8 days')
-    OR (a."spanSeconds" = 86400 AND %(retention_days)s > 0
-        AND a."beganAt" < n.now - make_interval(days => %(retention_days)s));
+DELETE FROM activity d USING (
+  SELECT a.* FROM (VALUES (60, interval '26 hours'),
+                          (3600, interval '8 days'),
+                          (86400, make_interval(days => nullif(%(retention_days)s, 0))))
+                  AS v(seconds, kept)
+   CROSS JOIN (SELECT clock_timestamp() AS now) n
+   CROSS JOIN LATERAL (
+     SELECT "spanSeconds", "beganAt", queue FROM activity
+      WHERE "spanSeconds" = v.seconds AND "beganAt" < n.now - v.kept
+      ORDER BY "beganAt", queue LIMIT %(limit)s) a) old
+ WHERE (d."spanSeconds", d."beganAt", d.queue) = (old."spanSeconds", old."beganAt", old.queue);
 
 -- refusals.add
 WITH told AS MATERIALIZED (

@@ -306,6 +306,21 @@ def test_what_is_older_than_is_shown_goes(dibs: Dibs, retention_days: int, kept:
     assert dibs.sql("SELECT count(*) FROM activity") == [{"count": kept}]
 
 
+def test_what_is_old_goes_a_little_at_a_time(dibs: Dibs) -> None:
+    for age in ("40 hours", "50 hours", "60 hours"):
+        insert(dibs, MINUTE, age)
+
+    dropped = [
+        transact(
+            dibs.database.work,
+            lambda connection: activity.drop_old(connection, retention_days=30, limit=2),
+        )
+        for _ in range(3)
+    ]
+
+    assert dropped == [2, 1, 0]
+
+
 def test_what_is_finished_is_added_up_by_queue(dibs: Dibs, executor: Executor) -> None:
     for _ in range(2):
         dibs.tell(dibs.dispatch(executor), executor, "success")

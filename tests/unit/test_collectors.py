@@ -90,6 +90,42 @@ def test_what_cannot_be_done_is_a_warning_and_no_stop(
 
 
 @both
+@pytest.mark.parametrize(
+    "setting",
+    [{"OTEL_BSP_MAX_QUEUE_SIZE": "10"}, {"OTEL_SPAN_LINK_COUNT_LIMIT": "-5"}],
+    ids=lambda setting: next(iter(setting)),
+)
+def test_a_setting_that_the_sdk_refuses_is_a_warning_and_no_stop(
+    module: Any, open_collector: Open, setting: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (ENDPOINT | setting).items():
+        monkeypatch.setenv(name, value)
+
+    with capture_logs() as logs:
+        collector = open_collector(ENDPOINT | setting)
+
+    assert collector is None
+    assert [(line["event"], line["log_level"]) for line in logs] == [("traces_off", "warning")]
+    assert "must be" in logs[0]["reason"]
+
+
+@both
+def test_headers_that_cannot_be_read_are_not_logged(
+    module: Any, open_collector: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = ENDPOINT | {"OTEL_EXPORTER_OTLP_HEADERS": "s3cret"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(executor.collector.trace, "set_tracer_provider", lambda _: None)
+
+    with capture_logs() as logs:
+        open_collector(environment).end()
+
+    assert "Header" in logs[0]["reason"]
+    assert "s3cret" not in str(logs)
+
+
+@both
 def test_a_sdk_that_is_not_there_is_a_warning_and_no_stop(
     module: Any, open_collector: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
