@@ -129,7 +129,9 @@ def answer(client: Client, run: Json, *, approved: bool) -> None:
 
 def take(page: Page, address: str, path: Path) -> None:
     """A picture of a page that has been looked at for a moment."""
-    page.goto(address)
+    answer = page.goto(address)
+    assert answer is not None
+    assert answer.ok, f"{address}: {answer.status}"
     page.wait_for_timeout(2_500)
     page.screenshot(path=path)
 
