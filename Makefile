@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-api timing lint format lock audit sbom docs vendor clean bench bench-peers bench-backlog
+.PHONY: help setup run test test-all test-api timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -65,6 +65,9 @@ sbom: setup ## Write CycloneDX lists of what each program consists of, with hash
 
 docs: setup ## Write docs/reference from the code, and all of docs/ as HTML into dist/docs
 	@$(bin)/python -m docs._build $(ARGS)
+
+screenshots: setup ## Take the README's pictures of a service at work (ARGS="--minutes 10")
+	@$(bin)/python -m tests.browser.screenshots $(ARGS)
 
 HTMX ?= 4.0.1
 vendored := orchestrator/pages/static/htmx.min.js

@@ -6,8 +6,10 @@ from typing import Any
 import structlog
 
 from executor import outcomes
+from executor.deadline import monotonic_seconds
 from executor.execution import Cancellation, Execution
 from executor.leases import HeldLeases
+from executor.metrics import Metrics
 from executor.releaser import Release, Releaser
 from executor.reporter import Overdue, Report, Reporter, Unwritten, report_text
 from executor.tracing import end_report
@@ -30,6 +32,7 @@ class Ending:
         leases: HeldLeases,
         reporter: Reporter,
         releaser: Releaser,
+        metrics: Metrics,
         *,
         chain_limit: int,
         on_next: Callable[[Execution], None],
@@ -45,6 +48,7 @@ class Ending:
         self._leases = leases
         self._reporter = reporter
         self._releaser = releaser
+        self._metrics = metrics
         self._chain_limit = chain_limit
         self._on_next = on_next
         self._on_over = on_over
@@ -74,7 +78,9 @@ class Ending:
 
     def report(self, execution: Execution, outcome: dict[str, Any]) -> None:
         """Report the outcome of a step that the caller has decided."""
-        step = execution.dispatch.step
+        step, begun_at = execution.dispatch.step, execution.begun_at
+        seconds = 0.0 if begun_at is None else monotonic_seconds() - begun_at
+        self._metrics.note_step(step.type, outcome["status"], seconds)
         log.info(
             "step_ended",
             **execution.ids,

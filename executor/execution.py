@@ -40,6 +40,7 @@ class Execution:
         lease_over: Reported, released or lost; nothing is left to be said.
         mutating: The step's effect may not be repeated; it was written ahead.
         report_refused: A report of this step was refused for what it says.
+        begun_at: When its handler began, on the clock of `executor.deadline`; None: it has not.
         step_trace: The present step's, if there are traces.
     """
 
@@ -60,6 +61,7 @@ class Execution:
     cancellation: Cancellation | None = None
     cancelled_at: float = 0.0
     ignoring: bool = False
+    begun_at: float | None = None
     step_since: datetime = field(default_factory=lambda: datetime.now(UTC))
     step_trace: StepTrace | None = None
 
@@ -74,6 +76,7 @@ class Execution:
             if self.decided:
                 return False
             self.handler_running = True
+            self.begun_at = monotonic_seconds()
             self.context = context
             self.timeout_seconds = timeout_seconds
             if timeout_seconds is not None:
@@ -161,6 +164,7 @@ class Execution:
         """Let the present step be executed as if it had not begun; its lease has been renewed."""
         with self.lock:
             self.context = None
+            self.begun_at = None
             self.decided = False
             self.mutating = False
             self.report_refused = False

@@ -11,6 +11,7 @@ import structlog
 from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease, HeldLeases
+from executor.metrics import Metrics
 from executor.retry import LONGEST_RETRY_AFTER_SECONDS
 from executor.transport import RefusedError, UnansweredError
 
@@ -44,6 +45,7 @@ class Heartbeat:
         self,
         orchestrator: Orchestrator,
         leases: HeldLeases,
+        metrics: Metrics,
         *,
         on_renewed: Callable[[str], None],
         on_lost: Callable[[str], None],
@@ -51,6 +53,7 @@ class Heartbeat:
     ) -> None:
         self._orchestrator = orchestrator
         self._leases = leases
+        self._metrics = metrics
         self._on_renewed = on_renewed
         self._on_lost = on_lost
         self._on_abort = on_abort
@@ -90,14 +93,19 @@ class Heartbeat:
         try:
             self.beat()
         except UnansweredError as error:
+            self._metrics.heartbeats.add("unanswered")
             log.warning("renewal_unanswered", reason=str(error))
             return self._again_at(error.retry_after_seconds)
         except RefusedError as error:
+            self._metrics.heartbeats.add("refused")
             log.error("renewal_refused", status=error.status, code=error.code)
             return self._again_at(error.retry_after_seconds)
         except Exception:  # A heart that stops at a surprise would cost every lease.
+            self._metrics.heartbeats.add("failed")
             log.exception("renewal_failed")
             return self._again_at(None)
+        self._metrics.heartbeats.add("answered")
+        self._metrics.heartbeat_at.set_to_current_time()
         return max(began_at + self._period_seconds(), monotonic_seconds() + 0.05)
 
     def _period_seconds(self) -> float:
@@ -170,7 +178,9 @@ class Heartbeat:
         renewed = [one.lease_id for one in answer.renewed if one.lease_id not in aborted]
         self._leases.extend(renewed, sent_at)
         self._leases.progress_told(told)
+        self._metrics.lost.inc(len(answer.lost))
         if answer.released:
+            self._metrics.orphans.inc(len(answer.released))
             log.info("orphans_released", run_ids=answer.released)
         for lease_id in renewed:
             self._on_renewed(lease_id)

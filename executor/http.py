@@ -11,6 +11,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from executor.in_flight import InFlightRuns
+from executor.metrics import MEDIA_TYPE, Metrics
 from executor.pending_data import read_pending_data
 from executor.runner import Runner
 from executor.trigger import Trigger, TriggerRefusedError
@@ -23,8 +24,13 @@ def create_app(
     in_flight: InFlightRuns,
     runner: Runner,
     health: Callable[[Callable[[str], bool]], dict[str, Any]],
+    metrics: Metrics,
 ) -> Flask:
-    """The WSGI application; every answer is JSON, every refusal ``{"error", "code"}``."""
+    """
+    The WSGI application; every refusal is ``{"error", "code"}``.
+
+    Every answer is JSON, but for what Prometheus reads.
+    """
     app = Flask("executor", static_folder=None)
     app.url_map.merge_slashes = False
     app.before_request(_require_plain_http)
@@ -32,15 +38,21 @@ def create_app(
     @app.post("/runs/<run_id>/trigger")
     def fire(run_id: str) -> Response:
         token = _token()
-        caller = trigger.identify(token, request.remote_addr or "")
-        pending_data = read_pending_data(request)
-        trigger.fire(
-            _canonical(run_id),
-            token or "",
-            caller,
-            pending_data,
-            traceparent=request.headers.get("traceparent"),
-        )
+        try:
+            caller = trigger.identify(token, request.remote_addr or "")
+            pending_data = read_pending_data(request)
+            trigger.fire(
+                _canonical(run_id),
+                token or "",
+                caller,
+                pending_data,
+                traceparent=request.headers.get("traceparent"),
+            )
+        except TriggerRefusedError as refused:
+            metrics.triggers.add(refused.code)
+            raise
+        metrics.triggers.add("triggered")
+        metrics.claimed_runs.add("trigger")
         return _json(200, {"triggered": True})
 
     @app.get("/runs/<run_id>")
@@ -66,6 +78,11 @@ def create_app(
         caller = trigger.identify(token, request.remote_addr or "") if token else None
         shown = health(lambda queue: caller is not None and caller.may_see(queue))
         return _json(503 if runner.draining else 200, shown)
+
+    @app.get("/metrics")
+    def told() -> Response:
+        # Open to all, like `/health`: it names no run, and costs what one a second costs.
+        return Response(metrics.exposition(), content_type=MEDIA_TYPE)
 
     @app.errorhandler(TriggerRefusedError)
     def refused(error: TriggerRefusedError) -> Response:

@@ -11,6 +11,7 @@ from executor.arrival import Arrival
 from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLeases
+from executor.metrics import Metrics
 from executor.retry import until_answered
 from executor.runner import Runner
 from executor.tracing import Tracing, within
@@ -38,6 +39,7 @@ class Poller:
         orchestrator: Orchestrator,
         leases: HeldLeases,
         runner: Runner,
+        metrics: Metrics,
         *,
         queues: Sequence[str],
         lease_seconds: int,
@@ -47,6 +49,7 @@ class Poller:
         self._orchestrator = orchestrator
         self._leases = leases
         self._runner = runner
+        self._metrics = metrics
         self._queues = queues
         self._lease_seconds = lease_seconds
         self._poll_interval_seconds = poll_interval_seconds
@@ -85,11 +88,14 @@ class Poller:
         try:
             return self.poll(room)
         except RefusedError as refusal:
+            self._metrics.claims.add("refused")
             log.error("claim_refused", status=refusal.status, code=refusal.code)
             return refusal.retry_after_seconds or self._poll_interval_seconds
         except UnansweredError as unanswered:
+            self._metrics.claims.add("unanswered")
             log.warning("claim_given_up", reason=str(unanswered))
         except Exception:  # A poller that dies at a surprise would leave an idle executor.
+            self._metrics.claims.add("failed")
             log.exception("poll_failed")
         return self._poll_interval_seconds
 
@@ -135,6 +141,9 @@ class Poller:
                 sent_at=claim.sent_at,
                 claim_trace=claim_trace,
             )
+        self._metrics.claims.add("granted" if claimed.dispatches else "empty")
+        self._metrics.claimed_runs.add("poll", len(claimed.dispatches))
+        self._metrics.claim_repeats.inc(claim.attempts - 1)
         for dispatch, lease in arrival.confirmed(self._orchestrator):
             log.debug("claimed", run_id=dispatch.run.id, lease_id=lease.id)
             self._runner.begin(dispatch, lease)

@@ -22,6 +22,7 @@ from executor.heartbeat import Heartbeat
 from executor.http import create_app
 from executor.in_flight import InFlightRuns
 from executor.leases import HeldLeases
+from executor.metrics import Metrics
 from executor.poller import Poller
 from executor.registration import Registration
 from executor.releaser import Releaser
@@ -66,8 +67,9 @@ class Executor:
         self._orchestrator = connect()
         self.in_flight = InFlightRuns()
         self.leases = HeldLeases()
-        reporter = Reporter(connect(), self.leases)
-        releaser = Releaser(connect())
+        self.metrics = Metrics()
+        reporter = Reporter(connect(), self.leases, self.metrics)
+        releaser = Releaser(connect(), self.metrics)
         self.runner = Runner(
             app,
             self._orchestrator,
@@ -75,6 +77,7 @@ class Executor:
             self.leases,
             reporter,
             releaser,
+            self.metrics,
             slots=settings.slots,
             lease_seconds=settings.lease_seconds,
             chain_limit=settings.chain_limit,
@@ -83,6 +86,7 @@ class Executor:
         self._heartbeat = Heartbeat(
             connect(),
             self.leases,
+            self.metrics,
             on_renewed=self.runner.renewed,
             on_lost=lambda lease_id: self.runner.cancel(lease_id, Cancellation.LOST),
             on_abort=lambda lease_id: self.runner.cancel(lease_id, Cancellation.ABORT),
@@ -91,6 +95,7 @@ class Executor:
             connect(),
             self.leases,
             self.runner,
+            self.metrics,
             queues=settings.queues,
             lease_seconds=settings.lease_seconds,
             poll_interval_seconds=settings.poll_interval_seconds,
@@ -108,10 +113,11 @@ class Executor:
             tracing=tracing,
         )
         self._face = Face(
-            create_app(trigger, self.in_flight, self.runner, self.health),
+            create_app(trigger, self.in_flight, self.runner, self.health, self.metrics),
             settings.http_host,
             settings.http_port,
         )
+        self._tell_gauges()
         facts = {
             "version": version("dibs"),
             "slots": settings.slots,
@@ -195,6 +201,27 @@ class Executor:
             "orchestrator": "away" if self._poller.orchestrator_is_away else "ok",
             "ignoringCancellation": ignoring,
         }
+
+    def _tell_gauges(self) -> None:
+        tell = self.metrics.gauge
+        tell("dibs_executor_slots", "Runs that are executed at once.", lambda: self.runner.slots)
+        tell("dibs_executor_in_flight", "Runs in flight here.", lambda: len(self.in_flight))
+        tell("dibs_executor_leases", "Leases that renewals name.", lambda: self.leases.count)
+        tell(
+            "dibs_executor_ignoring_cancellation",
+            "Handlers that were told to stop and go on.",
+            lambda: sum(one.ignoring for one in self.runner.executions()),
+        )
+        tell(
+            "dibs_executor_draining",
+            "Whether it begins nothing any more.",
+            lambda: self.runner.draining,
+        )
+        tell(
+            "dibs_executor_orchestrator_up",
+            "Whether its last claim was answered.",
+            lambda: not self._poller.orchestrator_is_away,
+        )
 
     def _give_back_the_rest(self) -> None:
         for execution in self.runner.executions():

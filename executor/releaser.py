@@ -11,6 +11,7 @@ import structlog
 from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease
+from executor.metrics import Metrics
 from executor.retry import until_answered
 from executor.transport import RefusedError
 from executor.wire import Released
@@ -32,8 +33,9 @@ class Release:
 class Releaser:
     """Releases in the background, each until it is answered or its lease is past."""
 
-    def __init__(self, orchestrator: Orchestrator) -> None:
+    def __init__(self, orchestrator: Orchestrator, metrics: Metrics) -> None:
         self._orchestrator = orchestrator
+        self._metrics = metrics
         self._queue: queue.SimpleQueue[Release] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="releaser", daemon=True)
 
@@ -53,6 +55,7 @@ class Releaser:
                 self._send([one for one in waiting if one.reason == reason], reason)
 
     def _send(self, releases: list[Release], reason: str) -> None:
+        self._metrics.releases.add(reason, len(releases))
         runs = [one.lease.run_id for one in releases]
         request_id = str(uuid4())
 

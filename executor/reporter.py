@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from opentelemetry.trace import Span
 from executor.client import Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLease, HeldLeases
+from executor.metrics import Metrics
 from executor.retry import until_answered
 from executor.tracing import within
 from executor.transport import RefusedError, UnansweredError
@@ -85,9 +87,10 @@ class Reporter:
     One batch is under way at a time; what comes in meanwhile forms the next.
     """
 
-    def __init__(self, orchestrator: Orchestrator, leases: HeldLeases) -> None:
+    def __init__(self, orchestrator: Orchestrator, leases: HeldLeases, metrics: Metrics) -> None:
         self._orchestrator = orchestrator
         self._leases = leases
+        self._metrics = metrics
         self._queue: queue.SimpleQueue[Report] = queue.SimpleQueue()
         self._kept_back: Report | None = None
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
@@ -128,11 +131,16 @@ class Reporter:
 
     def _send(self, batch: Sequence[Report]) -> None:
         under_way, request_id = list(batch), str(uuid4())
+        is_repeat = False
 
         def attempt() -> tuple[list[Report], Sequence[ReportResult], float]:
+            nonlocal is_repeat
             self._drop_overdue(under_way)
             if not under_way:
                 return [], [], 0.0
+            if is_repeat:
+                self._metrics.report_repeats.inc(len(under_way))
+            is_repeat = True
             sent_at = monotonic_seconds()
             texts = [report.text for report in under_way]
             with within(under_way[0].span):
@@ -148,6 +156,8 @@ class Reporter:
         except RefusedError as refusal:
             self._refused(under_way, refusal)
             return
+        for status, reports in Counter(result.status for result in results).items():
+            self._metrics.reports.add(status, reports)
         for report, result in zip(answered, results, strict=True):
             if result.next is not None:
                 self._leases.extend([report.lease.id], sent_at)
@@ -157,11 +167,13 @@ class Reporter:
         now = monotonic_seconds()
         for report in [report for report in under_way if now > report.lease.deadline]:
             under_way.remove(report)
+            self._metrics.reports.add("overdue")
             report.on_answer(Overdue())
 
     def _refused(self, batch: Sequence[Report], refusal: RefusedError) -> None:
         """A request is refused as a whole: find whose fault it is, one by one."""
         if len(batch) == 1:
+            self._metrics.reports.add("unwritten")
             batch[0].on_answer(Unwritten(refusal))
             return
         log.error("reports_refused", status=refusal.status, code=refusal.code, reports=len(batch))

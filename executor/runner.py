@@ -11,6 +11,7 @@ from executor.execution import Cancellation, Execution
 from executor.handlers import App
 from executor.in_flight import InFlightRun, InFlightRuns, RunAlreadyInFlightError
 from executor.leases import HeldLease, HeldLeases
+from executor.metrics import Metrics
 from executor.pace import Pace
 from executor.releaser import Release, Releaser
 from executor.reporter import Reporter
@@ -42,6 +43,7 @@ class Runner:
         leases: HeldLeases,
         reporter: Reporter,
         releaser: Releaser,
+        metrics: Metrics,
         *,
         slots: int,
         lease_seconds: float,
@@ -56,6 +58,7 @@ class Runner:
             leases,
             reporter,
             releaser,
+            metrics,
             chain_limit=chain_limit,
             on_next=lambda execution: self._stepper.execute(execution),
             on_over=self._leave,

@@ -19,6 +19,7 @@ from orchestrator.api.executors import executors
 from orchestrator.api.explain import explanations
 from orchestrator.api.health import health
 from orchestrator.api.leases import leases
+from orchestrator.api.metrics import metrics
 from orchestrator.api.mount import below
 from orchestrator.api.openapi import register_openapi
 from orchestrator.api.problems import register_problems
@@ -31,6 +32,7 @@ from orchestrator.api.runs import runs
 from orchestrator.api.schedules import schedules
 from orchestrator.api.stored_tokens import StoredTokens
 from orchestrator.api.tokens import Tokens
+from orchestrator.api.traffic import Traffic
 from orchestrator.api.whoami import whoami
 from orchestrator.api.workflows import workflows
 from orchestrator.desk.activity import Activity
@@ -40,10 +42,15 @@ from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import CreateDesk
 from orchestrator.desk.keeper import Keeper
 from orchestrator.desk.leases import LeaseDesk
+from orchestrator.desk.outcomes import kept_outcomes
 from orchestrator.desk.report_desk import ReportDesk
 from orchestrator.desk.run_watch import RunWatch
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
+from orchestrator.desk.vitals import VitalsDesk
+from orchestrator.metrics.catalogue import Levels, Metrics
+from orchestrator.metrics.meter import Meter
+from orchestrator.metrics.minute import LastMinute
 from orchestrator.pages.site import register_pages
 from orchestrator.settings import Settings
 from orchestrator.store.engine import open_database
@@ -65,6 +72,7 @@ _BLUEPRINTS = (
     audit,
     whoami,
     health,
+    metrics,
     docs,
 )
 
@@ -73,6 +81,7 @@ def create_app(
     settings: Settings,
     *,
     draining: threading.Event | None = None,
+    meter: Meter | None = None,
     tracer: Tracer | None = None,
 ) -> Application:
     """
@@ -81,12 +90,13 @@ def create_app(
     Args:
         draining: Set by whoever ends the process: from then on it is not ready
             and nothing waits.
+        meter: Where it counts; one of its own unless told otherwise.
         tracer: Makes the spans of requests; there are none without it.
 
     Raises:
         RuntimeError: A route has no declared roles.
     """
-    draining = draining or threading.Event()
+    draining, meter = draining or threading.Event(), meter or Meter()
     app = Application(
         "orchestrator.api",
         title="Dibs",
@@ -99,25 +109,33 @@ def create_app(
     app.description = "Hands each workflow run to exactly one executor."
     app.url_map.merge_slashes = False
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.extensions[EXTENSION] = _services(settings, draining, tracer)
     register_problems(app)
     register_openapi(app)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     register_pages(app)
     require_declarations(app)
+    app.traffic = Traffic(app, meter)
+    app.extensions[EXTENSION] = _services(settings, draining, meter, app.traffic, tracer)
     if settings.path_prefix:
         app.wsgi_app = below(settings.path_prefix, app.wsgi_app)  # type: ignore[assignment]
     return app
 
 
-def _services(settings: Settings, draining: threading.Event, tracer: Tracer | None) -> Services:
+def _services(
+    settings: Settings,
+    draining: threading.Event,
+    meter: Meter,
+    traffic: Traffic,
+    tracer: Tracer | None,
+) -> Services:
     bell = Bell(settings.postgres_url)
     database = open_database(
         settings.postgres_url,
         work_connections=settings.work_connections,
         lease_connections=settings.lease_connections,
         arrived=bell.ring,
+        metrics=Metrics(meter),
     )
     signs, points = SignsOfLife(), StartingPoints()
     census = CensusDesk(database)
@@ -149,11 +167,17 @@ def _services(settings: Settings, draining: threading.Event, tracer: Tracer | No
             draining=draining,
         ),
         census=census,
+        vitals=VitalsDesk(database),
         activity=Activity(database, census),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
         readiness=Readiness(settings.postgres_url, draining),
         draining=draining,
         bell=bell,
+        outcomes=kept_outcomes(database),
+        traffic=traffic,
+        meter=meter,
+        levels=Levels(meter),
         tracer=tracer,
+        last_minute=LastMinute(meter),
     )

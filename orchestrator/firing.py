@@ -15,6 +15,8 @@ from cronsim import CronSim, CronSimError
 EVERY_HOUR = frozenset(range(24))
 FIELDS = 5
 
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+
 
 class BadSchedule(ValueError):
     """The cron expression or the time zone is wrong; the message says which."""
@@ -38,6 +40,11 @@ def next_firing(cron: str, time_zone: str, *, after: datetime) -> datetime | Non
         return next((at for at in _due_times(cron, zone, after) if at > after), None)
     except CronSimError as wrong:
         raise BadSchedule(f"{cron!r} is no cron expression: {wrong}") from None
+
+
+def in_words(cron: str) -> str:
+    """What an expression says, in English; it has been found good."""
+    return CronSim(cron, _ANY_TIME).explain()
 
 
 def _due_times(cron: str, zone: ZoneInfo, after: datetime) -> Iterator[datetime]:

@@ -24,11 +24,14 @@ from granian.log import LogLevels
 from granian.server import MPServer
 
 from orchestrator.api.context import services_of
+from orchestrator.api.levels import start_publishing
 from orchestrator.api.slow_bodies import SlowBodies
 from orchestrator.app import create_app
 from orchestrator.collector import open_collector
 from orchestrator.edge import Edge
 from orchestrator.logs import configure_logs
+from orchestrator.metrics.meter import Meter
+from orchestrator.metrics.rows import Rows
 from orchestrator.settings import Settings, forget_secrets
 from orchestrator.worker import serve_worker
 
@@ -97,7 +100,9 @@ def serve(settings: Settings) -> None:
     )
     server.serve(
         spawn_target=serve_worker,
-        target_loader=functools.partial(_start_worker, settings, os.getpid()),
+        target_loader=functools.partial(
+            _load_worker, settings, os.getpid(), Rows(settings.workers)
+        ),
         wrap_loader=False,
     )
     # A second SIGTERM may come while the interpreter ends; it must not change
@@ -135,13 +140,28 @@ def _connections(settings: Settings) -> int:
     return max(1, min(wanted, allowed - others))
 
 
-def _start_worker(settings: Settings, server_pid: int) -> Edge:
-    """Make one worker's application and its edge; called in the worker's main thread."""
+def _load_worker(settings: Settings, server_pid: int, rows: Rows) -> Callable[[int], Edge]:
+    """What starts a worker, once it knows its number."""
+    return functools.partial(_start_worker, settings, server_pid, rows)
+
+
+def _start_worker(settings: Settings, server_pid: int, rows: Rows, number: int) -> Edge:
+    """
+    Make one worker's application and its edge; called in the worker's main thread.
+
+    Args:
+        number: From 1; who takes the place of another has its number.
+    """
     configure_logs(settings.log_level)
     draining = threading.Event()
     # Here: its thread would not come along into a process that is forked.
     collector = open_collector(os.environ)
-    app = create_app(settings, draining=draining, tracer=collector.tracer if collector else None)
+    app = create_app(
+        settings,
+        draining=draining,
+        meter=Meter(rows.row(number - 1), rows),
+        tracer=collector.tracer if collector else None,
+    )
     keeper, bell = services_of(app).keeper, services_of(app).bell
     # Renewals find a thread however many requests wait and however many bodies are slow.
     bodies = SlowBodies(at_once=max(1, (settings.threads - settings.parked_claims) // 4))
@@ -150,6 +170,7 @@ def _start_worker(settings: Settings, server_pid: int) -> Edge:
     services_of(app).activity.start()
     threading.Thread(target=services_of(app).readiness.warn, name="role-watch", daemon=True).start()
     bodies.start()
+    start_publishing(services_of(app))
     # What is there now stays: it need not be looked at again and again.
     gc.freeze()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)

@@ -13,6 +13,9 @@ def visible(text: str, *, kept: str = "") -> str:
     Args:
         kept: Characters that are left alone all the same.
     """
+    # Almost all text is; a page has a thousand pieces of it.
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() or character in kept else repr(character)[1:-1]
         for character in text

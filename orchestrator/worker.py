@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 from granian.server import MPServer, mp
@@ -20,10 +21,18 @@ UNREAD_WITHIN_MS: Final = 20_000
 
 
 @WorkerProcess.wrap_target  # type: ignore[untyped-decorator]
-def serve_worker(number: int, edge: Edge, sockets: tuple[Any, Any], *settings: Any) -> None:
-    """Serve until told to end; a `spawn_target` of granian, in the new process."""
+def serve_worker(
+    number: int, start: Callable[[int], Edge], sockets: tuple[Any, Any], *settings: Any
+) -> None:
+    """
+    Serve until told to end; a `spawn_target` of granian, in the new process.
+
+    Args:
+        start: Makes the edge of the worker with this number.
+    """
     mp._wsgi_call_wrap = lambda called, *_: called  # type: ignore[attr-defined]  # noqa: SLF001
     spawn = MPServer._spawn_wsgi_worker.__wrapped__  # noqa: SLF001
+    edge = start(number)
     spawn(number, edge, (None, _listening(*sockets)), *settings)
     edge.on_served()
 

@@ -24,6 +24,7 @@ from werkzeug.routing import MapAdapter, Rule
 
 from orchestrator.api.access import admit
 from orchestrator.api.request_id import give_request_id, take_request_id
+from orchestrator.api.traffic import Traffic
 from orchestrator.store.patience import new_patience
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Application(APIFlask):
     """The application of one process."""
 
     session_interface = _NoSessions()
+    traffic: Traffic | None = None
+    """Counts requests, once all routes are known."""
 
     @cached_property
     def plain_routes(self) -> dict[tuple[str, str], Rule]:
@@ -99,6 +102,8 @@ class Application(APIFlask):
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request. Its waits for the database end together: token, act and answer."""
+        if self.traffic is not None:
+            self.traffic.begin(environ)
         with new_patience():
             return super().wsgi_app(environ, start_response)
 
@@ -127,6 +132,8 @@ class Application(APIFlask):
         if self.after_request_funcs:
             response = super().process_response(response)
         give_request_id(response)
+        if self.traffic is not None:
+            self.traffic.end(request_ctx.request, response)
         return response
 
     def do_teardown_request(self, exc: BaseException | None = None) -> None:

@@ -32,7 +32,7 @@ def list_all(asked: ActsQuery) -> Response:
         lambda connection, before, limit: list_acts(
             connection,
             queue_patterns=queues,
-            wanted=ActFilter(asked.actor, asked.kind),
+            wanted=ActFilter(asked.actor, asked.kind, asked.subject),
             before=before,
             limit=limit,
         ),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from flask import Response
 from sqlalchemy import Connection
@@ -20,10 +19,9 @@ from orchestrator.api.queue_access import require_queues
 from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.executors import Act, ExecutorList, Registered, Registration
 from orchestrator.desk.arrivals import arrivals
-from orchestrator.errors import InsufficientScope, NotFound
-from orchestrator.lifecycle import EVERY_QUEUE, ActKind, covers
+from orchestrator.desk.executors import ACTS, Service, seen_by, set_service
+from orchestrator.errors import NotFound
 from orchestrator.store import executors as store
-from orchestrator.store import operator_acts
 from orchestrator.store.activity import Counted
 from orchestrator.store.endings import release_replaced
 from orchestrator.store.tally import moved
@@ -31,13 +29,6 @@ from orchestrator.store.transaction import transact
 from orchestrator.store.verdict import EndedLease
 
 executors = blueprint("executors")
-
-ACTIVE, DRAINING, QUARANTINED = "active", "draining", "quarantined"
-_KINDS = {
-    ACTIVE: ActKind.RESUME_EXECUTOR,
-    DRAINING: ActKind.DRAIN_EXECUTOR,
-    QUARANTINED: ActKind.QUARANTINE_EXECUTOR,
-}
 
 
 @executors.put("/v1/executors/<instance>")
@@ -106,7 +97,7 @@ def list_all() -> Response:
 @executors.output(ExecutorList)
 def drain(name: str, asked: Act) -> Response:
     """Hand nothing more to an executor; what it holds it may finish."""
-    return _set_state(name, DRAINING, asked.reason)
+    return _set_service(name, Service.DRAINING, asked.reason)
 
 
 @executors.post("/v1/executors/<name>/quarantine")
@@ -117,7 +108,7 @@ def drain(name: str, asked: Act) -> Response:
 @executors.output(ExecutorList)
 def quarantine(name: str, asked: Act) -> Response:
     """Hand nothing more to an executor that does harm, until it is resumed."""
-    return _set_state(name, QUARANTINED, asked.reason)
+    return _set_service(name, Service.QUARANTINED, asked.reason)
 
 
 @executors.post("/v1/executors/<name>/resume")
@@ -128,52 +119,16 @@ def quarantine(name: str, asked: Act) -> Response:
 @executors.output(ExecutorList)
 def resume(name: str, asked: Act) -> Response:
     """Hand runs to an executor again."""
-    return _set_state(name, ACTIVE, asked.reason)
+    return _set_service(name, Service.ACTIVE, asked.reason)
 
 
-def _set_state(name: str, state: str, reason: str | None) -> Response:
-    queues, line = caller().queues, asked_act(_KINDS[state], name, reason=reason)
-
-    def change(connection: Connection) -> list[store.Executor]:
-        sessions = _named(connection, name)
-        if not any(_is_visible(session, queues) for session in sessions):
-            raise NotFound("There is no executor of this name among the queues of this token.")
-        if not all(_is_within(session, queues) for session in sessions):
-            raise InsufficientScope(f"{name} serves queues that this token is not for.")
-        store.set_state(connection, name, state, reason=reason)
-        operator_acts.note(connection, replace(line, queue=_only_queue(sessions)))
-        return _named(connection, name)
-
-    changed = transact(services().database.work, change)
+def _set_service(name: str, service: Service, reason: str | None) -> Response:
+    queues, line = caller().queues, asked_act(ACTS[service], name, reason=reason)
+    changed = set_service(
+        services().database, name, service, reason=reason, line=line, queues=queues
+    )
     return answer({"items": _bodies(changed, queues)})
 
 
-def _named(connection: Connection, name: str) -> list[store.Executor]:
-    return [each for each in store.list_executors(connection) if each.full_name == name]
-
-
 def _bodies(sessions: list[store.Executor], queues: tuple[str, ...]) -> list[Body]:
-    """Those that somebody sees whose token is for these queues, as he sees them."""
-    return [
-        executor_body(replace(each, queues=[one for one in each.queues if covers(queues, one)]))
-        for each in sessions
-        if _is_visible(each, queues)
-    ]
-
-
-def _only_queue(sessions: list[store.Executor]) -> str | None:
-    """The queue that an executor serves; None when it serves none, or several."""
-    served = {queue for executor in sessions for queue in executor.queues}
-    return served.pop() if len(served) == 1 else None
-
-
-def _is_visible(executor: store.Executor, queues: tuple[str, ...]) -> bool:
-    # One that does not say what it serves belongs to nobody in particular.
-    return not executor.queues or any(covers(queues, queue) for queue in executor.queues)
-
-
-def _is_within(executor: store.Executor, queues: tuple[str, ...]) -> bool:
-    """Whether it is nobody else's, so that these queues' operators may act on it."""
-    if not executor.queues:
-        return EVERY_QUEUE in queues
-    return all(covers(queues, queue) for queue in executor.queues)
+    return [executor_body(each) for each in seen_by(sessions, queues)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import traceback
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -26,6 +27,8 @@ from orchestrator.store.transaction import constraint_of, is_the_items_fault, sq
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+# Where the environment of a request holds the code of the problem that it was answered with.
+CODE: Final = "dibs.problem"
 
 # The first class that an error is an instance of decides.
 _STATUSES: Final[tuple[tuple[type[DibsError], int], ...]] = (
@@ -52,6 +55,11 @@ def status_of(kind: type[DibsError]) -> int:
     return next(status for category, status in _STATUSES if issubclass(kind, category))
 
 
+def problem_codes() -> set[str]:
+    """The codes of all problems there are."""
+    return {kind.code for kind in _kinds_of(DibsError) if "code" in vars(kind)}
+
+
 def problem_members(error: DibsError) -> dict[str, Any]:
     """What a problem says wherever it stands: in a document, or in an item of a batch."""
     return {
@@ -70,6 +78,7 @@ def problem_answer(error: DibsError) -> Response:
         "instance": quote(request.path),
         "requestId": g.get("request_id"),
     }
+    request.environ[CODE] = error.code
     answered = WholeAnswer(to_json(document), document["status"], content_type=MEDIA_TYPE)
     if error.retry_after_seconds is not None:
         retry_after = str(max(1, math.ceil(error.retry_after_seconds)))
@@ -155,6 +164,12 @@ def _log_surprise(exception: BaseException) -> None:
         ],
         **_what_was_asked(request),
     )
+
+
+def _kinds_of(category: type[DibsError]) -> Iterator[type[DibsError]]:
+    for kind in category.__subclasses__():
+        yield kind
+        yield from _kinds_of(kind)
 
 
 def _what_was_asked(asked: Request) -> dict[str, str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from flask import Response
-from sqlalchemy import Connection
 
 from orchestrator.api.access import OPERATORS, WATCHERS, allow, caller
 from orchestrator.api.answer import answer
@@ -18,14 +15,11 @@ from orchestrator.api.queue_access import require_queues
 from orchestrator.api.repeats import NATURALLY, repeats
 from orchestrator.api.wire.members import NoMembers
 from orchestrator.api.wire.queues import Paused, QueueLimits, QueueList, QueueView
-from orchestrator.desk.arrivals import EVERYBODY
+from orchestrator.desk import queues as desk
 from orchestrator.desk.census import Census, QueueCensus
 from orchestrator.errors import NotFound
 from orchestrator.lifecycle import ActKind, covers
-from orchestrator.store import limits, operator_acts
-from orchestrator.store import queues as store
 from orchestrator.store.limits import NewLimits
-from orchestrator.store.transaction import transact
 
 queues = blueprint("queues")
 
@@ -66,14 +60,7 @@ def put_limits(name: str, asked: QueueLimits) -> Response:
     )
     line = asked_act(ActKind.LIMIT_QUEUE, queue, queue=queue, **asked.model_dump(by_alias=True))
 
-    def write(connection: Connection) -> None:
-        limits.put(connection, new)
-        operator_acts.note(connection, line)
-
-    database = services().database
-    transact(database.work, write)
-    # It may allow more now: all that wait for it look.
-    database.arrived({queue: EVERYBODY})
+    desk.put_limits(services().database, new, line=line)
     census, queues_now = _census()
     return answer(queue_body(next(each for each in queues_now if each.name == queue), census.at))
 
@@ -101,29 +88,14 @@ def resume(name: str, _asked: NoMembers) -> Response:
 
 
 def _census() -> tuple[Census, list[QueueCensus]]:
-    """The last census, and the queues in use with what is set of them now, by name."""
-    found = services()
-    census = found.census.now(within_seconds=FRESH_SECONDS)
-    settings = {each.name: each for each in transact(found.database.work, store.settings)}
-    names = settings.keys() | {name for name, each in census.queues.items() if each.is_in_use}
-    return census, [
-        replace(census.queues.get(name, QueueCensus(name)), settings=settings.get(name))
-        for name in sorted(names)
-    ]
+    """The last census, and the queues in use, by name."""
+    census = services().census.now(within_seconds=FRESH_SECONDS)
+    return census, desk.queues_in_use(services().database, census)
 
 
 def _set_paused(name: str, *, paused: bool) -> Response:
     queue, actor = name_of(name), caller().name
     require_queues(caller(), [queue])
-    database = services().database
     line = asked_act(ActKind.PAUSE_QUEUE if paused else ActKind.RESUME_QUEUE, queue, queue=queue)
-
-    def write(connection: Connection) -> None:
-        store.set_paused(connection, queue, paused=paused, actor=actor)
-        operator_acts.note(connection, line)
-
-    transact(database.work, write)
-    if not paused:
-        # How many runs wait in it is not known: all that wait for them look.
-        database.arrived({queue: EVERYBODY})
+    desk.set_paused(services().database, queue, paused=paused, actor=actor, line=line)
     return answer({"name": queue, "paused": paused})

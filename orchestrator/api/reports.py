@@ -65,6 +65,9 @@ def report(asked: Reports) -> Response:
     stored = services().report_desk.report(list(told.values()))
     tell_span(reports=len(asked.reports))
     results |= dict(zip(told, stored, strict=True))
+    for result in results.values():
+        if result.problem is not None:
+            services().traffic.note_problem(result.problem.code)
     return answer({"results": [_body(results[place]) for place in range(len(asked.reports))]})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.api.wire.queries import RunsFilter
-from orchestrator.store.runs import RunFilter
+from orchestrator.store.run_filter import RunFilter
 
 
 def run_filter(asked: RunsFilter) -> RunFilter:

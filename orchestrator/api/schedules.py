@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from flask import Response
 from sqlalchemy import Connection
@@ -25,13 +25,14 @@ from orchestrator.api.wire.schedules import (
     ScheduleList,
     ScheduleView,
 )
-from orchestrator.desk.schedules import create_run, next_due
+from orchestrator.desk import schedule_acts
+from orchestrator.desk.schedule_acts import visible_schedule
+from orchestrator.desk.schedules import next_due
 from orchestrator.errors import IdempotencyKeyInvalid, NotFound, ValidationFailed
 from orchestrator.firing import BadSchedule
 from orchestrator.lifecycle import ActKind, covers
 from orchestrator.store import operator_acts
 from orchestrator.store import schedules as store
-from orchestrator.store.activity import Counted
 from orchestrator.store.transaction import transact
 
 schedules = blueprint("schedules")
@@ -57,7 +58,7 @@ def put(name: str, asked: ScheduleDefinition) -> Response:
 
     def write(connection: Connection) -> store.Schedule:
         if store.find(connection, known) is not None:
-            _require_visible(connection, known)
+            visible_schedule(connection, known, caller().queues)
         store.put(
             connection,
             store.NewSchedule(
@@ -74,7 +75,7 @@ def put(name: str, asked: ScheduleDefinition) -> Response:
             ),
         )
         operator_acts.note(connection, line)
-        return _require_visible(connection, known)
+        return visible_schedule(connection, known, caller().queues)
 
     try:
         return answer(_body(transact(services().database.work, write)))
@@ -101,7 +102,8 @@ def show(name: str) -> Response:
     """One schedule."""
     known = name_of(name)
     found = transact(
-        services().database.work, lambda connection: _require_visible(connection, known)
+        services().database.work,
+        lambda connection: visible_schedule(connection, known, caller().queues),
     )
     return answer(_body(found))
 
@@ -117,7 +119,7 @@ def delete(name: str) -> Response:
     line = asked_act(ActKind.DELETE_SCHEDULE, known)
 
     def write(connection: Connection) -> None:
-        found = _require_visible(connection, known)
+        found = visible_schedule(connection, known, caller().queues)
         if store.delete(connection, known):
             operator_acts.note(connection, replace(line, queue=found.queue))
 
@@ -140,27 +142,14 @@ def delete(name: str) -> Response:
 def run_now(name: str, _asked: NoMembers) -> Response:
     """Create a run of a schedule beside its times; paused or not, overlap counts."""
     known = name_of(name)
-    key = f"run-now:{caller().name}:{idempotency_key() or uuid4()}"
-
-    line = asked_act(ActKind.RUN_SCHEDULE, known)
-
-    database = services().database
-
-    def write(connection: Connection) -> tuple[str, UUID | None]:
-        schedule = _require_visible(connection, known)
-        return schedule.queue, create_run(connection, schedule, key=key, line=line)
-
-    queue, run_id = transact(database.work, write)
-    if run_id is not None:
-        database.tally.count(Counted.CREATED, queue)
+    run_id = schedule_acts.run_now(
+        services().database,
+        known,
+        key=idempotency_key() or str(uuid4()),
+        line=asked_act(ActKind.RUN_SCHEDULE, known),
+        queues=caller().queues,
+    )
     return answer({"runId": run_id})
-
-
-def _require_visible(connection: Connection, name: str) -> store.Schedule:
-    found = store.find(connection, name)
-    if found is None or not covers(caller().queues, found.queue):
-        raise NotFound(f"There is no schedule {name} among the queues of this token.")
-    return found
 
 
 def _body(schedule: store.Schedule) -> dict[str, Any]:

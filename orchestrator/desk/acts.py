@@ -140,6 +140,7 @@ def resume(
     *,
     value: Any,
     input_json: str,
+    seen_version: int | None = None,
 ) -> Run:
     """
     Give a waiting run the input it waits for.
@@ -147,6 +148,8 @@ def resume(
     Args:
         value: The input, to be checked against the run's `waitingFor` schema.
         input_json: The same as JSON text.
+        seen_version: The run's version when it was asked for this input, if that is known:
+            what it waits for at another one is another question.
 
     Raises:
         ValidationFailed: The input is not what the run waits for.
@@ -163,6 +166,8 @@ def resume(
     def change(connection: Connection, act: Act) -> Run | None:
         run = visible_run(connection, act.run_id, queue_patterns)
         if acts.done_by_key(connection, act) is not None:
+            return None
+        if seen_version not in (None, run.version):
             return None
         require_expected(run, value)
         return acts.resume(connection, act, input_json=input_json, seen_version=run.version)

@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.desk.acts import Beside
 from orchestrator.errors import Conflict, Gone, IdempotencyKeyReused, Missing, Overloaded
-from orchestrator.store import bulk_acts, operator_acts, runs
+from orchestrator.store import bulk_acts, census, operator_acts, runs
 from orchestrator.store.acts import Act
 from orchestrator.store.bulk_acts import BulkKey, Progress
 from orchestrator.store.engine import Database
@@ -31,7 +31,8 @@ from orchestrator.store.operator_acts import OperatorAct
 from orchestrator.store.patience import new_patience
 from orchestrator.store.records import Run
 from orchestrator.store.replication import vouch
-from orchestrator.store.runs import RunFilter, Scanned
+from orchestrator.store.run_filter import RunFilter
+from orchestrator.store.run_search import EVERY_RUN, Scanned, scan_runs
 from orchestrator.store.transaction import is_the_items_fault, transact
 
 MOST_SECONDS = 10.0
@@ -39,7 +40,6 @@ MOST_COUNTED = 100_000
 STRETCH = 5_000
 
 _NOTHING = UUID(int=0)
-_EVERYTHING = UUID(int=2**128 - 1)
 _REFUSALS = (Missing, Conflict, Gone, Overloaded)
 
 log = structlog.get_logger(__name__)
@@ -105,11 +105,11 @@ def count(
     """How many runs a bulk act would pass now; `more`: it stopped counting."""
     until = time.monotonic() + most_seconds
     matched = 0
-    before: UUID | None = _EVERYTHING
+    before: UUID | None = EVERY_RUN
     while before is not None:
         scanned = _scan(database, wanted, queue_patterns, before)
         matched += len(scanned.run_ids)
-        before = scanned.reached
+        before = scanned.reached if scanned.looked_at == STRETCH else None
         if matched > MOST_COUNTED or time.monotonic() > until:
             break
     return BulkAnswer(min(matched, MOST_COUNTED), changed=0, refused=0, more=before is not None)
@@ -184,7 +184,8 @@ def _scan(
     database: Database, wanted: RunFilter, queue_patterns: tuple[str, ...], before: UUID
 ) -> Scanned:
     def work(connection: Connection) -> Scanned:
-        return runs.scan_runs(
+        census.walk_indexes(connection)
+        return scan_runs(
             connection, queue_patterns=queue_patterns, wanted=wanted, before=before, limit=STRETCH
         )
 

@@ -28,15 +28,18 @@ from orchestrator.desk.claim_batch import (
 )
 from orchestrator.desk.first_copies import FirstCopies
 from orchestrator.desk.gathering import Alone, Gathering, Ticket
+from orchestrator.desk.granted import count_granted
 from orchestrator.desk.lookout import Lookout
 from orchestrator.desk.pace import EMPTY_POLL_MS, Pace
 from orchestrator.desk.parking import Parking, Rings
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
+from orchestrator.metrics.catalogue import Desk
 from orchestrator.store import parked
 from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.patience import new_patience, seconds_left
+from orchestrator.store.records import Dispatch
 from orchestrator.store.tally import of_queues
 from orchestrator.store.transaction import transact
 
@@ -101,6 +104,7 @@ class ClaimDesk:
             self._serve_alone,
             weight=lambda asked: asked.wish.limit,
             capacity=RUNS_AT_ONCE,
+            note=database.metrics.gathered[Desk.CLAIMS].note,
         )
         self._parking: Parking[_Parked] = Parking(parked_limit)
         self._lookout = Lookout(
@@ -119,6 +123,11 @@ class ClaimDesk:
         """How many wishes are parked."""
         return len(self._parking)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for the transaction before theirs."""
+        return len(self._gathering)
+
     def claim(self, wish: Wish) -> ClaimAnswer:
         """
         Lease runs to whoever wishes, or wait for some to come; whoever is drained or in
@@ -130,6 +139,11 @@ class ClaimDesk:
         Raises:
             RequestIdReused: The request id belongs to another body.
         """
+        answer = self._claim(wish)
+        self._database.metrics.claims["poll", _result(answer)].add()
+        return answer
+
+    def _claim(self, wish: Wish) -> ClaimAnswer:
         self._signs.note(wish.executor, wish.session)
         looked_at = self._parking.rings(wish.queues)
         self._pace.require_room(len(self._gathering))
@@ -243,6 +257,7 @@ class ClaimDesk:
                     living.remove(each)
                 continue
             outcomes |= zip(map(id, living), served.answers, strict=True)
+            count_granted(self._database.metrics, _dispatches(served.answers))
             for queue, freeing in served.freeing.items():
                 self._alarm.set(queue, after_seconds=freeing.after_seconds, runs=freeing.runs)
             break
@@ -268,6 +283,8 @@ class ClaimDesk:
                 answer = transact(
                     self._database.work, partial(claim_alone, asked=asked, known=known)
                 )
+                if not answer.replayed:
+                    count_granted(self._database.metrics, answer.dispatches)
                 counted = Counted.REPLAYED if answer.replayed else Counted.CLAIMED
                 self._database.tally.add(
                     of_queues(counted, [each.run.step_queue for each in answer.dispatches])
@@ -320,3 +337,21 @@ class ClaimDesk:
     def _serve_all(self) -> None:
         """Let all that are parked look once more, and nobody park again: the process ends."""
         self._gathering.submit(self._parking.close())
+
+
+def _result(answer: ClaimAnswer) -> str:
+    """What a claim is counted as."""
+    if answer.replayed:
+        return "replayed"
+    if answer.dispatches:
+        return "granted"
+    return "out-of-service" if answer.out_of_service else "empty"
+
+
+def _dispatches(answers: Sequence[ClaimAnswer | Alone]) -> list[Dispatch]:
+    return [
+        dispatch
+        for answer in answers
+        if isinstance(answer, ClaimAnswer)
+        for dispatch in answer.dispatches
+    ]

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from orchestrator.desk.arrivals import arrivals
 from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import DibsError, IdempotencyKeyReused, Overloaded, RunAlreadyActive
+from orchestrator.metrics.catalogue import Desk
 from orchestrator.store import runs
 from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
@@ -54,7 +55,11 @@ class CreateDesk:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._gathering: Gathering[Wanted, Created] = Gathering(self._create_each, self._create_one)
+        self._gathering: Gathering[Wanted, Created] = Gathering(
+            self._create_each,
+            self._create_one,
+            note=database.metrics.gathered[Desk.CREATES].note,
+        )
 
     def create(self, wanted: Sequence[Wanted]) -> list[Created]:
         """

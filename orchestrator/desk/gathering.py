@@ -10,6 +10,7 @@ through, and no wish waits for longer than what is being served takes to end.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, Generic, TypeVar
@@ -72,6 +73,7 @@ class Gathering(Generic[Wish, Answer]):
         *,
         weight: Callable[[Wish], int] = lambda _wish: 1,
         capacity: int = 1_000,
+        note: Callable[[int, float], None] = lambda _wishes, _seconds: None,
     ) -> None:
         """
         Args:
@@ -80,11 +82,13 @@ class Gathering(Generic[Wish, Answer]):
                 handed what to call when only COMMIT is left (`transact(committing=…)`).
             serve_alone: Serves one, however long that takes the others.
             weight: How much of `capacity` a wish takes up of what is served at once.
+            note: Told how many were served together, and how long that took.
         """
         self._serve = serve
         self._serve_alone = serve_alone
         self._weight = weight
         self._capacity = capacity
+        self._note = note
         self._lock = threading.Lock()
         self._waiting: list[Ticket[Wish, Answer]] = []
         self._led = False
@@ -157,6 +161,7 @@ class Gathering(Generic[Wish, Answer]):
 
     def _lead(self, leader: Ticket[Wish, Answer]) -> None:
         batch = self._take(leader)
+        began = time.perf_counter()
         has_handed_over = False
 
         def committing() -> None:
@@ -174,6 +179,7 @@ class Gathering(Generic[Wish, Answer]):
             ticket.outcome = outcome
             if ticket is not leader:
                 ticket.wake()
+        self._note(len(batch), time.perf_counter() - began)
 
     def _take(self, leader: Ticket[Wish, Answer]) -> list[Ticket[Wish, Answer]]:
         """Those that have waited longest, as many as there is room for, and the leader."""

@@ -108,6 +108,8 @@ class Keeper:
             DibsError: The database is away or busy; the next tick tries again.
         """
         beat = self._beat(keeper.duties)
+        metrics = self._database.metrics
+        metrics.keeper_ticks[("idle" if beat is None else "worked",)].add()
         if beat is None:
             return
         tick, duties = beat
@@ -131,6 +133,7 @@ class Keeper:
         if duties.fire:
             fired_now = self._each(fire_due, schedules.due_names, "fire_due", fired)
             for schedule in fired_now:
+                metrics.fired.add()
                 if schedule.last_run_id is not None:
                     self._database.tally.count(Counted.CREATED, schedule.queue)
                 log.info("schedule_fired", schedule=schedule.name)
@@ -140,6 +143,7 @@ class Keeper:
 
     def _run(self) -> None:
         ticks = 0
+        failed = self._database.metrics.keeper_ticks[("failed",)]
         while not self._stopping.wait(TICK_SECONDS):
             ticks += 1
             try:
@@ -151,6 +155,7 @@ class Keeper:
                     log.info("keeper_back")
                 self._away = False
             except DibsError as refusal:
+                failed.add()
                 if not self._away:
                     log.warning(
                         "keeper_cannot_tick", reason=refusal.message, said=words_of(refusal)
@@ -158,8 +163,10 @@ class Keeper:
                 self._away = True
             except DBAPIError as error:
                 # The error's own text may hold a row: only its kind is logged.
+                failed.add()
                 log.error("keeper_failed", kind=type(error.orig).__name__)
             except Exception:
+                failed.add()
                 log.exception("keeper_failed")
 
     def _write_signs(self) -> None:
@@ -302,6 +309,7 @@ class Keeper:
         if step is None:
             return
         if step.runs:
+            self._database.metrics.pruned.add(step.runs)
             log.info("runs_pruned", runs=step.runs)
         if not step.goes_on:
             self._turn(executors.drop_unseen)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from orchestrator.desk.arrivals import arrivals
 from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import LeaseLost
+from orchestrator.metrics.catalogue import Desk
 from orchestrator.store import endings, leases, orphans
 from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
@@ -88,10 +89,16 @@ class LeaseDesk:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._renewals: Gathering[Heartbeat, RenewAnswer] = Gathering(
-            self._renew_together, self._renew, weight=lambda wish: len(wish.held)
+            self._renew_together,
+            self._renew,
+            weight=lambda wish: len(wish.held),
+            note=database.metrics.gathered[Desk.RENEWALS].note,
         )
         self._releases: Gathering[Release, dict[Named, UUID]] = Gathering(
-            self._release_together, self._release, weight=lambda wish: len(wish.held)
+            self._release_together,
+            self._release,
+            weight=lambda wish: len(wish.held),
+            note=database.metrics.gathered[Desk.RELEASES].note,
         )
 
     def renew(
@@ -105,6 +112,10 @@ class LeaseDesk:
         """
         named = _once_each(held)
         answer = self._renewals.ask(Heartbeat(named, reconciliation))
+        metrics = self._database.metrics
+        metrics.renewals[("renewed",)].add(len(answer.renewed))
+        metrics.renewals[("lost",)].add(len(answer.lost))
+        metrics.orphans.add(len(answer.released))
         if answer.lost:
             lost = frozenset(answer.lost)
             for lease in named:
@@ -119,10 +130,10 @@ class LeaseDesk:
         left = [lease for lease in named if _named(lease) not in given_back]
         if left:
             given_back |= self._release(Release(left, reason))
-        return ReleaseAnswer(
-            released=list(given_back.values()),
-            lost=[lease.lease_id for lease in named if _named(lease) not in given_back],
-        )
+        lost = [lease.lease_id for lease in named if _named(lease) not in given_back]
+        self._database.metrics.releases[("released",)].add(len(given_back))
+        self._database.metrics.releases[("lost",)].add(len(lost))
+        return ReleaseAnswer(released=list(given_back.values()), lost=lost)
 
     def start_step(self, held: HeldLease, *, step_index: int) -> None:
         """

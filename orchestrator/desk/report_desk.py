@@ -27,6 +27,7 @@ from orchestrator.errors import (
     ValidationFailed,
 )
 from orchestrator.lifecycle import RunState
+from orchestrator.metrics.catalogue import Desk
 from orchestrator.store import claims, reports
 from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
@@ -40,6 +41,7 @@ from orchestrator.store.transaction import transact
 REPORTS_AT_ONCE = 1_000
 
 REFUSED = "refused"
+REPLAYED = "replayed"
 CONTINUE = "continue"
 
 
@@ -74,7 +76,11 @@ class ReportDesk:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._gathering: Gathering[Batch, dict[int, ReportAnswer]] = Gathering(
-            self._store_together, self._store, weight=len, capacity=REPORTS_AT_ONCE
+            self._store_together,
+            self._store,
+            weight=len,
+            capacity=REPORTS_AT_ONCE,
+            note=database.metrics.gathered[Desk.REPORTS].note,
         )
 
     def report(self, told: Sequence[Report]) -> list[ReportAnswer]:
@@ -94,7 +100,17 @@ class ReportDesk:
         for place, original in split.copies.items():
             answer = answers[original]
             answers[place] = replace(answer, replayed=answer.problem is None)
+        self._count(told, answers)
         return [answers[place] for place in range(len(told))]
+
+    def _count(self, told: Sequence[Report], answers: Mapping[int, ReportAnswer]) -> None:
+        counted: dict[tuple[str, str], int] = {}
+        for place, item in enumerate(told):
+            answer = answers[place]
+            key = (item.status, REPLAYED if answer.replayed else answer.status)
+            counted[key] = counted.get(key, 0) + 1
+        for key, number in counted.items():
+            self._database.metrics.reports[key].add(number)
 
     def _store_together(
         self, batches: Sequence[Batch], committing: Callable[[], None]

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from orchestrator.desk.allowances import Allowances
 from orchestrator.desk.claim_batch import replay
 from orchestrator.desk.expected_input import require_expected
+from orchestrator.desk.granted import count_granted
 from orchestrator.desk.queue_gates import full_key
 from orchestrator.desk.visibility import visible_run
 from orchestrator.errors import (
@@ -110,6 +111,9 @@ def claim_run(
                 raise
             counted = Counted.REPLAYED if replayed else Counted.CLAIMED
             database.tally.count(counted, dispatch.run.step_queue)
+            database.metrics.claims["id", "replayed" if replayed else "granted"].add()
+            if not replayed:
+                count_granted(database.metrics, [dispatch])
             return dispatch, replayed
     raise Overloaded(
         f"Run {wish.run_id} changed {TRIES} times while it was claimed.", retry_after_seconds=1

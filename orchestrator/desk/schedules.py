@@ -83,6 +83,7 @@ def create_run(
     Args:
         key: Of each key there is one run, for as long as that is kept.
         line: Who runs it now, to be noted when that creates a run; None: the clock does.
+            The schedule's row is locked then.
 
     Returns:
         Its id, also when the key has a run already; None: one lives and overlap is `skip`.
@@ -114,6 +115,7 @@ def create_run(
         if line is not None:
             noted = replace(line, queue=schedule.queue, detail={"runId": str(run_id)})
             operator_acts.note(connection, noted)
+            schedules.ran_now(connection, schedule.name, run_id)
         return run_id
     vouch(connection)
     keyed = runs.find_by_idempotency_key(connection, f"schedule:{schedule.name}", key)

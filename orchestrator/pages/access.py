@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 
 from flask import Response
 
@@ -15,6 +15,8 @@ from orchestrator.pages.blueprint import page, pages
 from orchestrator.pages.template import screen
 from orchestrator.store.tokens import AccessToken, list_tokens
 from orchestrator.store.transaction import transact
+
+TOKENS_SHOWN: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,10 @@ def show_access() -> Response:
     ours = caller().queues
     found = transact(services().database.work, list_tokens)
     shared = [(token, common_patterns(ours, token.queues)) for token in found]
+    seen = [Access.of(token, queues) for token, queues in shared if queues]
     return screen(
-        "access.html", tokens=[Access.of(token, queues) for token, queues in shared if queues]
+        "access.html",
+        tokens=seen[:TOKENS_SHOWN],
+        is_cut=len(seen) > TOKENS_SHOWN,
+        tokens_shown=TOKENS_SHOWN,
     )

@@ -1,12 +1,11 @@
-"""The ways in: the address itself, and a run's id."""
+"""The way in."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
-from orchestrator.api.access import NO_TOKEN, WATCHERS
-from orchestrator.api.parameters import run_id_of
-from orchestrator.pages.blueprint import ROOT, page, pages
+from orchestrator.api.access import NO_TOKEN
+from orchestrator.pages.blueprint import ROOT, page
 from orchestrator.pages.template import address_of, go_to
 
 front_door = Blueprint("front_door", __name__)
@@ -17,19 +16,4 @@ front_door = Blueprint("front_door", __name__)
 @page(NO_TOKEN)
 def enter() -> Response:
     """To the pages."""
-    return go_to(address_of("show_home"))
-
-
-@pages.get("")
-@page(WATCHERS)
-def show_home() -> Response:
-    """The first page there is."""
-    return go_to(address_of("show_access"))
-
-
-@pages.get("/runs")
-@page(WATCHERS)
-def show_runs() -> Response:
-    """To the run with this id, if it is an id."""
-    run_id = run_id_of(request.args.get("search", "").strip().lower())
-    return go_to(address_of("show_run", run_id=run_id))
+    return go_to(address_of("show_overview"))

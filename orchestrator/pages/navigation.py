@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from flask import current_app
-
-from orchestrator.pages.blueprint import pages
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -29,7 +25,7 @@ class Entry:
         return view == self.view or view in self.below
 
 
-_ENTRIES: Final = (
+NAVIGATION: Final = (
     Entry("show_overview", "Overview"),
     Entry("show_runs", "Runs", below=("show_run",)),
     Entry("show_executors", "Executors"),
@@ -40,9 +36,3 @@ _ENTRIES: Final = (
     Entry("show_audit", "Audit"),
     Entry("show_access", "Access"),
 )
-
-
-def navigation() -> tuple[Entry, ...]:
-    """All entries."""
-    known = current_app.view_functions
-    return tuple(entry for entry in _ENTRIES if f"{pages.name}.{entry.view}" in known)

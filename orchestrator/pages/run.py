@@ -1,121 +1,135 @@
-"""One run: how it stands, who holds it, what happened to it; and an end to it."""
+"""One run: how it stands and why, who holds it, what happened to it, and what can be done."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
-from uuid import UUID
 
 from flask import Response
-from pydantic import ValidationError
-from sqlalchemy import Connection
 
 from orchestrator.api.access import OPERATORS, WATCHERS, caller
 from orchestrator.api.context import services
-from orchestrator.api.parameters import request_id, run_id_of
-from orchestrator.api.payload import body_hash
-from orchestrator.api.refusals import MalformedRequest
-from orchestrator.api.validation import validation_failed
-from orchestrator.api.wire.members import canonical_uuid
-from orchestrator.api.wire.runs import Abortion
-from orchestrator.desk import acts
-from orchestrator.desk.visibility import visible_run
-from orchestrator.errors import RunNotFound
-from orchestrator.lifecycle import OVER, WaitingReason
-from orchestrator.pages.blueprint import form, page, pages
-from orchestrator.pages.form import Form
-from orchestrator.pages.template import address_of, go_to, key_of_form, screen
-from orchestrator.store.acts import Act
-from orchestrator.store.events import Event, newest_events
-from orchestrator.store.excerpts import (
-    PayloadExcerpts,
-    StepExcerpt,
-    payload_excerpts,
-    step_excerpts,
+from orchestrator.api.parameters import run_id_of
+from orchestrator.api.problems import status_of
+from orchestrator.desk.explain import explain_run
+from orchestrator.desk.explanation import Explanation
+from orchestrator.desk.run_facts import Onlooker
+from orchestrator.errors import DibsError
+from orchestrator.lifecycle import OVER, RunState, WaitingReason
+from orchestrator.pages import curl
+from orchestrator.pages.blueprint import page, pages
+from orchestrator.pages.duration import duration_text
+from orchestrator.pages.event_words import unsaid_detail, words_of
+from orchestrator.pages.life import life_of
+from orchestrator.pages.refused_claims import refused_claims
+from orchestrator.pages.ribbon import ribbon_of
+from orchestrator.pages.run_look import (
+    EVENTS_SHOWN,
+    PAYLOAD_CHARACTERS,
+    STEPS_SHOWN,
+    look_at_run,
 )
+from orchestrator.pages.stored_error import StoredError
+from orchestrator.pages.template import address_of, key_of_form, screen
+from orchestrator.pages.typed_input import WHOLE
+from orchestrator.pages.wanted_input import WantedInput
 from orchestrator.store.records import Run
-from orchestrator.store.transaction import transact
-
-# What one look at a run costs at most; the API has all of it.
-PAYLOAD_CHARACTERS: Final = 16_384
-STEPS_SHOWN: Final = 50
-EVENTS_SHOWN: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A run at one look; of what is cut, one more than is shown tells that there is more."""
+class RefusedForm:
+    """
+    A form whose act was refused, to be shown again as it was filled in.
 
-    run: Run
-    payloads: PayloadExcerpts
-    steps: list[StepExcerpt]
-    events: list[Event]
+    Attributes:
+        act: Which of the run's forms.
+        typed: Its fields.
+    """
+
+    act: str
+    refusal: DibsError
+    typed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What is wrong with which field, by the field's name; of each the first fault."""
+        found: dict[str, str] = {}
+        for fault in self.refusal.members.get("errors", ()):
+            found.setdefault(fault["path"].removeprefix("/"), fault["message"])
+        return found
 
 
 @pages.get("/runs/<run_id>")
 @page(WATCHERS)
 def show_run(run_id: str) -> Response:
     """A run of the viewer's queues; any other looks like one that is not there."""
-    who, wanted = caller(), run_id_of(run_id)
+    return run_screen(run_id)
 
-    def look(connection: Connection) -> Seen:
-        run = visible_run(connection, wanted, who.queues)
-        payloads = payload_excerpts(connection, run.id, characters=PAYLOAD_CHARACTERS + 1)
-        if payloads is None:
-            raise RunNotFound
-        steps = step_excerpts(
-            connection, run.id, limit=STEPS_SHOWN + 1, characters=PAYLOAD_CHARACTERS + 1
-        )
-        return Seen(run, payloads, steps, newest_events(connection, run.id, limit=EVENTS_SHOWN + 1))
 
-    seen = transact(services().database.work, look)
+def run_screen(run_id: str, *, refused: RefusedForm | None = None) -> Response:
+    """
+    The page of a run as it is now.
+
+    Args:
+        refused: What whoever looks has just tried in vain.
+
+    Raises:
+        RunNotFound.
+    """
+    who = caller()
+    seen = look_at_run(services().database, run_id_of(run_id), who.queues)
+    run = seen.run
+    life = life_of(seen.events[:EVENTS_SHOWN], step_index=run.step_index)
     return screen(
         "run.html",
+        200 if refused is None else status_of(type(refused.refusal)),
+        looked_at=address_of("show_run", run_id=run.id),
         seen=seen,
         payload_characters=PAYLOAD_CHARACTERS,
         steps_shown=STEPS_SHOWN,
         events_shown=EVENTS_SHOWN,
-        may_abort=who.role in OPERATORS and _can_be_aborted(seen.run),
-        key=key_of_form("abort", f"{seen.run.id} {seen.run.version}"),
+        explanation=_explanation(run),
+        life=life,
+        ribbon=ribbon_of(life),
+        words_of=words_of,
+        unsaid_detail=unsaid_detail,
+        wanted=_wanted(run),
+        WHOLE=WHOLE,
+        keys={act: key_of_form(act, f"{run.id} {run.version}") for act in _acts(run)}
+        if who.role in OPERATORS
+        else {},
+        refused=refused,
+        refused_claims=refused_claims,
+        stored_error=StoredError.of,
+        curl=curl,
+        duration=duration_text,
     )
 
 
-@pages.post("/runs/<run_id>/abort")
-@form(OPERATORS)
-def abort(sent: Form, run_id: str) -> Response:
-    """End a run, as the API does. The form has a key: sent twice, it is done once."""
-    asked = _abortion(sent)
-    act = Act(
-        run_id=run_id_of(run_id),
-        actor=caller().name,
-        request_id=request_id(),
-        idempotency_key=str(_key_of(sent)),
-        reason=asked.reason,
-        body_hash=body_hash("abort", asked.model_dump(mode="json")),
-        key_id=caller().key_id,
-    )
-    run = acts.abort(services().database, act, caller().queues)
-    return go_to(address_of("show_run", run_id=run.id))
+_RESOLUTIONS: Final = ("resolve-done", "resolve-run-again", "resolve-abort")
 
 
-def _can_be_aborted(run: Run) -> bool:
-    return (
-        run.run_state not in OVER
-        and run.abort_requested_at is None
-        and run.waiting_reason != WaitingReason.OUTCOME_UNKNOWN
-    )
+def _acts(run: Run) -> tuple[str, ...]:
+    """What can be done to a run as it stands; the desk decides again."""
+    if run.waiting_reason == WaitingReason.OUTCOME_UNKNOWN:
+        return _RESOLUTIONS
+    if run.run_state in (RunState.FAILED, RunState.ABORTED):
+        return ("retry",)
+    if run.run_state in OVER:
+        return ()
+    can_be_aborted = ("abort",) if run.abort_requested_at is None else ()
+    return (*(("resume",) if run.run_state == RunState.WAITING else ()), *can_be_aborted)
 
 
-def _abortion(sent: Form) -> Abortion:
-    said = {"reason": sent.get("reason", "").strip() or None}
-    try:
-        return Abortion.model_validate(said)
-    except ValidationError as invalid:
-        raise validation_failed(invalid, said) from None
+def _explanation(run: Run) -> Explanation | None:
+    """Why a run does not execute now; of one that is over there is nothing to explain."""
+    if run.run_state in OVER:
+        return None
+    onlooker = Onlooker(caller().queues, sees_executors=True)
+    return explain_run(services().database, run.id, onlooker)
 
 
-def _key_of(sent: Form) -> UUID:
-    try:
-        return canonical_uuid(sent.get("key"))
-    except ValueError:
-        raise MalformedRequest("Send the form as its page does.") from None
+def _wanted(run: Run) -> WantedInput | None:
+    is_asked = run.waiting_reason == WaitingReason.INPUT
+    return WantedInput.of(run.waiting_for) if is_asked and run.waiting_for is not None else None

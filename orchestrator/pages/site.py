@@ -5,7 +5,23 @@ from __future__ import annotations
 from flask import Flask
 
 # Each has its routes in the blueprint once it is imported.
-from orchestrator.pages import access, assets, refused, run, sign_in  # noqa: F401
+from orchestrator.pages import (  # noqa: F401
+    access,
+    assets,
+    audit,
+    bulk,
+    contention,
+    executors,
+    overview,
+    queues,
+    refused,
+    run,
+    run_acts,
+    runs,
+    schedules,
+    sign_in,
+    workflows,
+)
 from orchestrator.pages.blueprint import pages, require_page_declarations
 from orchestrator.pages.home import front_door
 

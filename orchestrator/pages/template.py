@@ -25,7 +25,7 @@ from orchestrator.api.context import services
 from orchestrator.pages.assets import asset_name
 from orchestrator.pages.blueprint import pages
 from orchestrator.pages.form import TOKEN_FIELD, form_token
-from orchestrator.pages.navigation import navigation
+from orchestrator.pages.navigation import NAVIGATION
 from orchestrator.pages.session import current_session
 from orchestrator.store.records import text_of
 from orchestrator.visible_text import visible
@@ -45,17 +45,25 @@ def address_of(view: str, **parts: Any) -> str:
     return services().settings.path_prefix + url_for(f"{pages.name}.{view}", **parts)
 
 
-def screen(template: str, status: int = 200, **values: Any) -> Response:
-    """A page, rendered; of one that is looked at already, what has changed since."""
+def screen(
+    template: str, status: int = 200, *, looked_at: str | None = None, **values: Any
+) -> Response:
+    """
+    A page, rendered; of one that is looked at already, what has changed since.
+
+    Args:
+        looked_at: Where the page is, when it is the answer to a form: what is of the moment
+            is asked for there.
+    """
     who = g.get("caller")
     values |= {
         "who": who,
         "form_token": form_token(current_session()) if who else None,
         "status": status,
         "here": (request.endpoint or "").rpartition(".")[2],
-        "pages": navigation() if who else (),
+        "pages": NAVIGATION if who else (),
         "now": datetime.now(UTC),
-        "looked_at": services().settings.path_prefix + request.full_path.rstrip("?"),
+        "looked_at": looked_at or services().settings.path_prefix + request.full_path.rstrip("?"),
     }
     live = _live_part(template, values)
     tag = hashlib.sha256(live.encode()).hexdigest()[:_SHOWN_OF_A_HASH] if live else None

@@ -200,6 +200,36 @@ SELECT a.queue, {", ".join(f"sum(a.{name})::bigint" for name in Counted)}
     return {queue: dict(zip(Counted, numbers, strict=True)) for queue, *numbers in rows}
 
 
+def claimed_per_minute(
+    connection: Connection, queues: Sequence[str], *, minutes: int
+) -> dict[str, list[int]]:
+    """
+    How many runs were claimed from each of these queues in the last minutes, oldest first.
+
+    The minute that is not over is left out; so is a queue of which nothing was counted.
+    """
+    rows = connection.execute(
+        text(f"""
+SELECT a.queue, array_agg((floor(extract(epoch FROM n.now) / {MINUTE})
+                           - extract(epoch FROM a."beganAt") / {MINUTE})::integer),
+       array_agg(a.claimed)
+  FROM activity a CROSS JOIN (SELECT clock_timestamp() AS now) n
+ WHERE a."spanSeconds" = {MINUTE} AND a.queue = ANY (CAST(:queues AS text[]))
+   AND a."beganAt" < to_timestamp(floor(extract(epoch FROM n.now) / {MINUTE}) * {MINUTE})
+   AND a."beganAt" >= to_timestamp((floor(extract(epoch FROM n.now) / {MINUTE}) - :minutes)
+                                   * {MINUTE})
+ GROUP BY a.queue
+"""),
+        {"queues": list(queues), "minutes": minutes},
+    )
+    found: dict[str, list[int]] = {}
+    for queue, ago, claimed in rows:
+        numbers = found[queue] = [0] * minutes
+        for minutes_ago, number in zip(ago, claimed, strict=True):
+            numbers[-minutes_ago] = number
+    return found
+
+
 def finished(connection: Connection) -> dict[str, int]:
     """How many runs were counted as finished in each queue, in the days that are kept."""
     rows = connection.execute(

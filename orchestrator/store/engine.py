@@ -16,8 +16,12 @@ from psycopg.types.json import set_json_loads
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from orchestrator.metrics.catalogue import Metrics, Pool
+from orchestrator.metrics.meter import Meter
+from orchestrator.store.activity import Counted
 from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.conninfo import unless_given
+from orchestrator.store.counted import CountedTransactions
 from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.known_slots import KnownSlots
 from orchestrator.store.pool import PatientPool
@@ -56,6 +60,18 @@ SELECT pg_backend_pid(), pg_is_in_recovery(),
 """
 
 
+# What is counted in all, beside what is counted by queue.
+_COUNTED = (
+    Counted.CREATED,
+    Counted.CLAIMED,
+    Counted.RETRIED,
+    Counted.EXPIRED,
+    Counted.FINISHED,
+    Counted.FAILED,
+    Counted.ABORTED,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """
@@ -69,6 +85,7 @@ class Database:
             queues; those that are parked wait for it.
         limits: What this process knows of the queues' limits.
         slots: What it knows of what executors may still be given.
+        metrics: What it counts.
         tally: What has happened here that is not written down yet.
     """
 
@@ -78,7 +95,12 @@ class Database:
     arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None
     limits: KnownLimits = field(default_factory=KnownLimits)
     slots: KnownSlots = field(default_factory=KnownSlots)
+    metrics: Metrics = field(default_factory=lambda: Metrics(Meter()))
     tally: Tally = field(default_factory=Tally)
+
+    @property
+    def pools(self) -> Mapping[Pool, Engine]:
+        return {Pool.WORK: self.work, Pool.LEASES: self.leases, Pool.ACCESS: self.access}
 
     def close(self) -> None:
         self.work.dispose()
@@ -93,6 +115,7 @@ def open_database(
     lease_connections: int = 4,
     name: str = "dibs",
     arrived: Callable[[Mapping[str, int]], None] = lambda _arrived: None,
+    metrics: Metrics | None = None,
 ) -> Database:
     """
     Prepare the pools; nothing is connected yet.
@@ -101,16 +124,27 @@ def open_database(
         url: A libpq URL; it reaches libpq as it is, and wins over what is said here.
         name: `application_name`, as `pg_stat_activity` shows it.
         arrived: As in `Database`.
+        metrics: Where this process counts; nobody is told of it unless they are given.
     """
+    metrics = metrics or Metrics(Meter())
+
+    def pool(of: Pool, connections: int, name: str) -> Engine:
+        counted = CountedTransactions.of_pool(metrics, of)
+        return open_engine(url, connections=connections, name=name, counted=counted)
+
     return Database(
-        work=open_engine(url, connections=work_connections, name=name),
-        leases=open_engine(url, connections=lease_connections, name=f"{name}-leases"),
-        access=open_engine(url, connections=ACCESS_CONNECTIONS, name=f"{name}-access"),
+        work=pool(Pool.WORK, work_connections, name),
+        leases=pool(Pool.LEASES, lease_connections, f"{name}-leases"),
+        access=pool(Pool.ACCESS, ACCESS_CONNECTIONS, f"{name}-access"),
         arrived=arrived,
+        metrics=metrics,
+        tally=Tally({counted: metrics.happened[counted] for counted in _COUNTED}),
     )
 
 
-def open_engine(url: str, *, connections: int, name: str) -> Engine:
+def open_engine(
+    url: str, *, connections: int, name: str, counted: CountedTransactions | None = None
+) -> Engine:
     """One pool of at most this many connections, each with bounded waits."""
     engine = create_engine(
         "postgresql+psycopg://",
@@ -124,6 +158,7 @@ def open_engine(url: str, *, connections: int, name: str) -> Engine:
         pool_use_lifo=True,
         hide_parameters=True,
         json_deserializer=_raw,
+        execution_options=counted.carried() if counted else {},
     )
     event.listen(engine, "connect", _prepare)
     return engine

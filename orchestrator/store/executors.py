@@ -12,10 +12,12 @@ from sqlalchemy import Connection
 from orchestrator.store import incidents
 from orchestrator.store.incidents import Process
 from orchestrator.store.records import Json
+from orchestrator.store.serving import SERVING_SECONDS
 from orchestrator.store.sql import text
 from orchestrator.store.tables import columns, executors
 
 KEEP_UNSEEN_DAYS = 7
+MOST_QUARANTINED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,16 @@ class Executor:
     registered_at: datetime
     seen_at: datetime
     in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An executor that gets nothing until an operator resumes it, and why, if anyone said."""
+
+    full_name: str
+    queues: list[str]
+    reason: str | None
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,18 +124,44 @@ ON CONFLICT ("fullName", session) DO UPDATE SET
     )
 
 
-def list_executors(connection: Connection) -> list[Executor]:
-    """Every known session, the last seen first."""
+def list_executors(
+    connection: Connection, *, full_name: str | None = None, limit: int | None = None
+) -> list[Executor]:
+    """
+    Known sessions, the last seen first.
+
+    Args:
+        full_name: Those of this executor alone.
+        limit: At most so many.
+    """
     rows = connection.execute(
         text(f"""
 SELECT {columns(executors, "e")},
        (SELECT count(*) FROM "workflowRuns" r
          WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
            AND r."lockedBy" = e."fullName") AS in_flight
-  FROM executors e ORDER BY e."seenAt" DESC, e."fullName"
-""")
+  FROM executors e
+ WHERE CAST(:full_name AS text) IS NULL OR e."fullName" = :full_name
+ ORDER BY e."seenAt" DESC, e."fullName" LIMIT CAST(:limit AS bigint)
+"""),
+        {"full_name": full_name, "limit": limit},
     )
     return [Executor(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def list_quarantined(connection: Connection) -> list[Quarantined]:
+    """Executors that live and are in quarantine, by name; `MOST_QUARANTINED` at most."""
+    rows = connection.execute(
+        text(f"""
+SELECT DISTINCT ON (e."fullName") e."fullName" AS full_name, e.queues, e.reason,
+       e."seenAt" AS seen_at
+  FROM executors e
+ WHERE e.state = 'quarantined'
+   AND e."seenAt" > clock_timestamp() - interval '{SERVING_SECONDS} seconds'
+ ORDER BY e."fullName", e."seenAt" DESC LIMIT {MOST_QUARANTINED}
+""")
+    )
+    return [Quarantined(**row._mapping) for row in rows]  # noqa: SLF001
 
 
 def set_state(connection: Connection, full_name: str, state: str, *, reason: str | None) -> int:

@@ -65,6 +65,7 @@ class ActFilter:
 
     actor: str | None = None
     kind: ActKind | None = None
+    subject: str | None = None
 
 
 def note(connection: Connection, act: OperatorAct) -> None:
@@ -96,6 +97,7 @@ def list_acts(
     wanted: ActFilter,
     before: UUID | None,
     limit: int,
+    down_to: UUID | None = None,
 ) -> list[NotedAct]:
     """
     Acts on these queues, newest first; those on no queue for whoever sees all queues.
@@ -103,6 +105,7 @@ def list_acts(
     Args:
         queue_patterns: What the token covers: exact names, prefixes, or *.
         before: The last id of the previous page.
+        down_to: Nothing older than this line is looked at.
     """
     rows = connection.execute(
         text("""
@@ -111,7 +114,9 @@ SELECT a.id, a.at, a.actor, a."keyId" AS key_id, a."requestId" AS request_id, a.
   FROM "operatorActs" a
  WHERE (CAST(:before AS uuid) IS NULL OR a.id < :before)
    AND (CAST(:actor AS text) IS NULL OR a.actor = :actor)
+   AND (CAST(:down_to AS uuid) IS NULL OR a.id >= :down_to)
    AND (CAST(:kind AS text) IS NULL OR a.kind = :kind)
+   AND (CAST(:subject AS text) IS NULL OR a.subject = :subject)
    AND EXISTS (SELECT FROM unnest(CAST(:patterns AS text[])) AS p(pattern)
      WHERE p.pattern = '*' OR p.pattern = a.queue
         OR (p.pattern LIKE '%.*' AND starts_with(a.queue, left(p.pattern, -1))))
@@ -121,11 +126,24 @@ SELECT a.id, a.at, a.actor, a."keyId" AS key_id, a."requestId" AS request_id, a.
             "before": before,
             "actor": wanted.actor,
             "kind": wanted.kind,
+            "subject": wanted.subject,
+            "down_to": down_to,
             "patterns": list(queue_patterns),
             "limit": limit,
         },
     )
     return [NotedAct(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def line_before(connection: Connection, before: UUID | None, *, lines: int) -> UUID | None:
+    """The line that is so many lines older than `before`, or than all; None when there is none."""
+    return connection.execute(
+        text("""
+SELECT id FROM "operatorActs" WHERE CAST(:before AS uuid) IS NULL OR id < :before
+ ORDER BY id DESC OFFSET :lines - 1 LIMIT 1
+"""),
+        {"before": before, "lines": lines},
+    ).scalar_one_or_none()
 
 
 def prune(connection: Connection, *, retention_days: int, limit: int) -> int:

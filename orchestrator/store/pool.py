@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from sqlalchemy import Connection
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.util.queue import Queue
@@ -10,15 +12,31 @@ from orchestrator.store.patience import seconds_left
 
 
 class _PatientQueue(Queue[ConnectionPoolEntry]):
+    def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
+        super().__init__(maxsize, use_lifo)
+        self.waiting: set[int] = set()
+
     def get(self, block: bool = True, timeout: float | None = None) -> ConnectionPoolEntry:
         left = seconds_left()
-        return super().get(block, left if timeout is None else min(timeout, left))
+        # Threads, not their number: a set takes in and gives back as a whole.
+        me = threading.get_ident()
+        self.waiting.add(me)
+        try:
+            return super().get(block, left if timeout is None else min(timeout, left))
+        finally:
+            self.waiting.discard(me)
 
 
 class PatientPool(QueuePool):
     """Raises its `TimeoutError` after `timeout` seconds, or when the patience is over before."""
 
     _queue_class = _PatientQueue
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for a connection."""
+        queue: _PatientQueue = self._pool  # type: ignore[assignment]
+        return len(queue.waiting)
 
 
 def give_up(failed: Connection, error: BaseException) -> None:

@@ -5,33 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    CTE,
-    ColumnCollection,
-    ColumnElement,
-    Connection,
-    and_,
-    bindparam,
-    func,
-    literal,
-    or_,
-    select,
-    union_all,
-)
+from sqlalchemy import Connection, select
 
 from orchestrator.lifecycle import PRIORITY_SECONDS, RunState
 from orchestrator.store.hot import hot
 from orchestrator.store.records import RUN_FIELDS, Run, run_columns, run_of
+from orchestrator.store.run_filter import RunFilter, matching
 from orchestrator.store.sql import text
 from orchestrator.store.tables import workflow_runs
-
-# The states of the index "workflowRuns_attention".
-ATTENTION = frozenset({RunState.WAITING, RunState.FAILED, RunState.ABORTED})
-
-_FILTERED = ("id", "run_state", "queue", "workflow", "locked_by", "created_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +44,6 @@ class Keyed:
 
     run: Run
     request_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RunFilter:
-    """What a list asks for; every part narrows it."""
-
-    states: tuple[str, ...] = ()
-    queue: str | None = None
-    workflow: str | None = None
-    executor: str | None = None
-    created_after: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """
-    A stretch of the runs, from the newest down.
-
-    Attributes:
-        run_ids: Those that match.
-        reached: The last run that was looked at; None when there was none.
-    """
-
-    run_ids: Sequence[UUID]
-    reached: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +195,7 @@ def list_runs(
     """
     statement = (
         select(*(workflow_runs.c[name].label(name) for name in RUN_FIELDS))
-        .where(_matching(workflow_runs.c, queue_patterns, wanted))
+        .where(matching(workflow_runs.c, queue_patterns, wanted))
         .order_by(workflow_runs.c.id.desc())
         .limit(limit)
     )
@@ -246,88 +204,9 @@ def list_runs(
     return [run_of(row) for row in connection.execute(statement)]
 
 
-def scan_runs(
-    connection: Connection,
-    *,
-    queue_patterns: Sequence[str],
-    wanted: RunFilter,
-    before: UUID,
-    limit: int,
-) -> Scanned:
-    """
-    The runs that `list_runs` would list among the next so many below an id.
-
-    Reads no more than `limit` rows, or so many for each state wanted, however few
-    of them match; a list may read the whole table before it finds the first.
-    """
-    scanned = _next_runs(wanted, before, limit)
-    ids = (
-        select(scanned.c.id)
-        .where(_matching(scanned.c, queue_patterns, wanted))
-        .order_by(scanned.c.id.desc())
-    )
-    reached = select(scanned.c.id).order_by(scanned.c.id).limit(1)
-    row = connection.execute(
-        select(
-            func.array(ids.scalar_subquery()).label("run_ids"),
-            reached.scalar_subquery().label("reached"),
-        )
-    ).one()
-    return Scanned(row.run_ids, row.reached)
-
-
 def newest_id(connection: Connection) -> UUID | None:
     """The newest run's id."""
     newest: UUID | None = connection.execute(
         text('SELECT id FROM "workflowRuns" ORDER BY id DESC LIMIT 1')
     ).scalar_one_or_none()
     return newest
-
-
-def _next_runs(wanted: RunFilter, before: UUID, limit: int) -> CTE:
-    """The next runs below an id, of those that an index gives one after another."""
-    columns = workflow_runs.c
-    stretches: list[tuple[ColumnElement[bool], ...]] = [()]
-    if wanted.states and ATTENTION.issuperset(wanted.states):
-        # The state is written out: to a parameter the planner offers no partial index.
-        stretches = [
-            (columns.run_state == bindparam(None, state, literal_execute=True),)
-            for state in wanted.states
-        ]
-    elif wanted.queue is not None:
-        stretches = [(columns.queue == wanted.queue,)]
-    each = union_all(
-        *(
-            select(*(columns[name].label(name) for name in _FILTERED))
-            .where(*conditions, columns.id < before)
-            .order_by(columns.id.desc())
-            .limit(limit)
-            for conditions in stretches
-        )
-    ).subquery("stretches")
-    return select(each).order_by(each.c.id.desc()).limit(limit).cte("scanned")
-
-
-def _matching(
-    columns: ColumnCollection[str, Any], queue_patterns: Sequence[str], wanted: RunFilter
-) -> ColumnElement[bool]:
-    conditions: list[ColumnElement[bool]] = []
-    if "*" not in queue_patterns:
-        conditions.append(or_(*(_covered(columns.queue, pattern) for pattern in queue_patterns)))
-    if wanted.states:
-        conditions.append(columns.run_state.in_(wanted.states))
-    if wanted.queue is not None:
-        conditions.append(columns.queue == wanted.queue)
-    if wanted.workflow is not None:
-        conditions.append(columns.workflow == wanted.workflow)
-    if wanted.executor is not None:
-        conditions.append(columns.locked_by == wanted.executor)
-    if wanted.created_after is not None:
-        conditions.append(columns.created_at > wanted.created_after)
-    return and_(literal(value=True), *conditions)
-
-
-def _covered(queue: ColumnElement[str], pattern: str) -> ColumnElement[bool]:
-    if pattern.endswith(".*"):
-        return queue.startswith(pattern[:-1], autoescape=True)
-    return queue == pattern

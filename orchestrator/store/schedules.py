@@ -86,12 +86,35 @@ def find(connection: Connection, name: str) -> Schedule | None:
     return None if row is None else Schedule(**row._mapping)  # noqa: SLF001
 
 
+def lock(connection: Connection, name: str) -> Schedule | None:
+    """One schedule by name, locked: it is not changed, nor fires, before this transaction ends."""
+    row = connection.execute(
+        text(f"SELECT {columns(schedules, 's')} FROM schedules s WHERE s.name = :name FOR UPDATE"),
+        {"name": name},
+    ).one_or_none()
+    return None if row is None else Schedule(**row._mapping)  # noqa: SLF001
+
+
 def list_schedules(connection: Connection) -> list[Schedule]:
     """Every schedule, by name."""
     rows = connection.execute(
         text(f"SELECT {columns(schedules, 's')} FROM schedules s ORDER BY s.name")
     )
     return [Schedule(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def set_paused(
+    connection: Connection, name: str, *, paused: bool, next_at: datetime | None, actor: str
+) -> None:
+    """Let a schedule fire no more, or again, first at `next_at`."""
+    connection.execute(
+        text("""
+UPDATE schedules SET paused = :paused, "nextAt" = :next_at, "changedBy" = :actor,
+       "changedAt" = clock_timestamp()
+ WHERE name = :name
+"""),
+        {"name": name, "paused": paused, "next_at": next_at, "actor": actor},
+    )
 
 
 def delete(connection: Connection, name: str) -> bool:
@@ -156,4 +179,14 @@ UPDATE schedules SET "lastAt" = :at, "lastRunId" = coalesce(:run_id, "lastRunId"
  WHERE name = :name
 """),
         {"name": name, "at": at, "run_id": run_id, "next_at": next_at},
+    )
+
+
+def ran_now(connection: Connection, name: str, run_id: UUID) -> None:
+    """Note a run that somebody created beside the schedule's times."""
+    connection.execute(
+        text("""
+UPDATE schedules SET "lastAt" = clock_timestamp(), "lastRunId" = :run_id WHERE name = :name
+"""),
+        {"name": name, "run_id": run_id},
     )

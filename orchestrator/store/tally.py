@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -31,6 +32,12 @@ _OVER: Final[dict[str, Counted]] = {
     RunState.FAILED.value: Counted.FAILED,
     RunState.ABORTED.value: Counted.ABORTED,
 }
+
+
+class Counts(Protocol):
+    """Something that adds up."""
+
+    def add(self, amount: float) -> None: ...
 
 
 class Moved(Protocol):
@@ -117,7 +124,12 @@ class Tallied:
 class Tally:
     """One process's tally."""
 
-    def __init__(self) -> None:
+    def __init__(self, totals: Mapping[Counted, Counts] = MappingProxyType({})) -> None:
+        """
+        Args:
+            totals: Told as well of some of what happens, whatever queue it is in.
+        """
+        self._totals = totals
         self._lock = threading.Lock()
         self._counts: dict[str, dict[Counted, int]] = {}
         self._refused: dict[UUID, _Refused] = {}
@@ -128,6 +140,12 @@ class Tally:
 
     def add(self, happened: Happened) -> None:
         """Several things have."""
+        for (_, counted), number in happened.items():
+            if (total := self._totals.get(counted)) is not None:
+                total.add(number)
+        self._keep(happened)
+
+    def _keep(self, happened: Happened) -> None:
         with self._lock:
             for (queue, counted), number in happened.items():
                 counts = self._counts.get(queue) or self._of(queue)
@@ -172,10 +190,10 @@ class Tally:
     def put_back(self, tallied: Tallied) -> None:
         """It could not be written down, and counts with what comes next; not who was refused."""
         for queue, numbers in tallied.counts.items():
-            self.add({(queue, counted): number for counted, number in numbers.items()})
+            self._keep({(queue, counted): number for counted, number in numbers.items()})
         refused = sum(each.number for each in tallied.refused.values())
         if refused:
-            self.count(Counted.REFUSED, OTHERS, refused)
+            self._keep({(OTHERS, Counted.REFUSED): refused})
 
     def _of(self, queue: str) -> dict[Counted, int]:
         if queue not in self._counts and len(self._counts) >= MOST_QUEUES:

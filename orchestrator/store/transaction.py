@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from orchestrator.errors import DibsError, OutcomeUnknown, Overloaded, Unavailable
 from orchestrator.store.connection import BoundedConnection
+from orchestrator.store.counted import counted_by
 from orchestrator.store.patience import patience, seconds_left
 from orchestrator.store.pool import give_up
 from orchestrator.store.replication import vouch
@@ -99,9 +100,13 @@ def _until_known(
             return _once(engine, look_up, committing, vouching=True)
         except _Again as again:
             failure, cause = unknown or again.refusal, again.__cause__
+            if counted := counted_by(engine):
+                counted.repeated.add()
         except OutcomeUnknown as error:
             unknown = failure = error
             cause = error.__cause__
+            if counted := counted_by(engine):
+                counted.unknown.add()
         except Unavailable as error:
             if unknown is None:
                 raise
@@ -150,12 +155,15 @@ def _once(
                 give_up(connection, error)
             raise _refusal(error) from error
         committing()
+        has_something = connection.in_transaction()
         try:
             _commit(connection)
         except DBAPIError as error:
             if sqlstate_of(error) in _TRY_AGAIN_HERE:
                 raise _Again(_refusal(error)) from error
             raise _unknown() from error
+        if has_something and (counted := counted_by(engine)):
+            counted.committed.add()
         return result
 
 

@@ -37,6 +37,26 @@ class Definition:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """
+    A workflow as a list shows it.
+
+    Attributes:
+        version: The current one.
+        versions: How many there are.
+        steps: How many the current one has.
+    """
+
+    name: str
+    version: int
+    versions: int
+    steps: int
+    step_types: list[str]
+    changed_by: str
+    changed_at: datetime
+
+
 def put(connection: Connection, new: NewDefinition) -> int:
     """
     Make a definition the current one of its name.
@@ -108,6 +128,24 @@ SELECT w.name, w.version, true AS is_current, w.definition, w."createdBy" AS cre
 """)
     )
     return [Definition(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def summaries(connection: Connection, *, limit: int) -> list[Summary]:
+    """Every workflow that is defined, by name."""
+    rows = connection.execute(
+        text("""
+SELECT c.name, c.version,
+       (SELECT count(*) FROM workflows other WHERE other.name = c.name) AS versions,
+       jsonb_array_length(w.definition->'steps') AS steps,
+       ARRAY(SELECT DISTINCT step->>'type' FROM jsonb_array_elements(w.definition->'steps') step
+              ORDER BY 1) AS step_types,
+       c."changedBy" AS changed_by, c."changedAt" AS changed_at
+  FROM "currentWorkflows" c JOIN workflows w ON w.name = c.name AND w.version = c.version
+ ORDER BY c.name LIMIT :limit
+"""),
+        {"limit": limit},
+    )
+    return [Summary(**row._mapping) for row in rows]  # noqa: SLF001
 
 
 def versions(connection: Connection, name: str) -> list[int]:

@@ -26,25 +26,51 @@ class _Forms(HTMLParser):
         super().__init__()
         self.found: list[Form] = []
         self._inside: Form | None = None
+        self._text = ""
+        self._field = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         said = {name: value or "" for name, value in attrs}
         if tag == "form" and said.get("method") == "post":
             self._inside = Form(said["action"])
             self.found.append(self._inside)
-        if tag == "input" and self._inside is not None:
+        elif self._inside is None:
+            return
+        elif tag == "input":
             self._inside.fields[said["name"]] = said.get("value", "")
+        elif tag in ("textarea", "select"):
+            self._field, self._text = said["name"], ""
+            self._inside.fields[self._field] = ""
+        elif tag == "option" and "selected" in said:
+            self._inside.fields[self._field] = said["value"]
+
+    def handle_data(self, data: str) -> None:
+        self._text += data
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea" and self._inside is not None:
+            self._inside.fields[self._field] = self._text
         if tag == "form":
             self._inside = None
 
 
-def forms_of(page: httpx2.Response) -> dict[str, Form]:
-    """The forms of a page that are sent by POST, by the last word of where they go."""
+def all_forms_of(page: httpx2.Response) -> list[Form]:
+    """The forms of a page that are sent by POST, with what is filled in, in order."""
     reader = _Forms()
     reader.feed(page.text)
-    return {form.action.partition("?")[0].rpartition("/")[2]: form for form in reader.found}
+    return reader.found
+
+
+def forms_of(page: httpx2.Response) -> dict[str, Form]:
+    """The same, by the last word of where they go."""
+    return {form.action.partition("?")[0].rpartition("/")[2]: form for form in all_forms_of(page)}
+
+
+def form_at(page: httpx2.Response, action: str) -> Form | None:
+    """The form of a page that is sent there."""
+    reader = _Forms()
+    reader.feed(page.text)
+    return next((form for form in reader.found if form.action == action), None)
 
 
 class Browser:

@@ -57,6 +57,7 @@ ROLES: dict[tuple[str, str], set[Role]] = {
     ("GET", "/v1/whoami"): EVERYONE,
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
+    ("GET", "/metrics"): {VIEWER, OPERATOR},
 }
 # Open too, and not described: they are the description.
 DESCRIPTION = ("/openapi.json", "/docs", "/docs/style.css")

@@ -96,25 +96,181 @@ FROM "workflowRuns"
 WHERE %(param_1)s AND ("workflowRuns".queue = %(queue_1)s::VARCHAR OR ("workflowRuns".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "workflowRuns"."runState" IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "workflowRuns".queue = %(queue_3)s::VARCHAR AND "workflowRuns".workflow = %(workflow_1)s::VARCHAR AND "workflowRuns"."lockedBy" = %(locked_by_1)s::VARCHAR AND "workflowRuns"."createdAt" > %(created_at_1)s::TIMESTAMP WITH TIME ZONE AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
  LIMIT %(param_2)s::INTEGER;
 
--- runs.scan_runs
+-- runs.newest_id
+SELECT id FROM "workflowRuns" ORDER BY id DESC LIMIT 1;
+
+-- run_search.scan_runs
 WITH scanned AS
-(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.created_at AS created_at
-FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."createdAt" AS created_at
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
 WHERE "workflowRuns"."runState" = 'aborted' AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
- LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."createdAt" AS created_at
+ LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
 WHERE "workflowRuns"."runState" = 'failed' AND "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
  LIMIT %(param_4)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
  LIMIT %(param_5)s::INTEGER)
  SELECT array((SELECT scanned.id
 FROM scanned
-WHERE %(param_6)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND scanned.queue = %(queue_3)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.locked_by = %(locked_by_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC)) AS run_ids, (SELECT scanned.id
+WHERE %(param_6)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND scanned.queue = %(queue_3)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC)) AS run_ids, (SELECT scanned.id
 FROM scanned ORDER BY scanned.id
- LIMIT %(param_7)s::INTEGER) AS reached;
+ LIMIT %(param_7)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'aborted' AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'failed' AND "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_4)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_5)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_6)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND scanned.queue = %(queue_3)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC
+ LIMIT %(param_7)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_8)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns".queue = %(queue_1)s::VARCHAR AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_1)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_2)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_3)s AND (scanned.queue = %(queue_2)s::VARCHAR OR (scanned.queue LIKE %(queue_3)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR) AND scanned.queue = %(queue_4)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC
+ LIMIT %(param_4)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_5)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'waiting' AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_2)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_3)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_4)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.dedup_key = %(dedup_key_1)s::VARCHAR AND (scanned.waiting_for ->> %(waiting_for_1)s::TEXT) = %(param_5)s::VARCHAR AND (scanned.workflow = %(workflow_1)s::VARCHAR OR scanned.queue = %(queue_3)s::VARCHAR OR scanned.locked_by = %(locked_by_1)s::VARCHAR OR scanned.dedup_key = %(dedup_key_2)s::VARCHAR) ORDER BY scanned.id DESC
+ LIMIT %(param_6)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_7)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
+WITH few AS
+(SELECT few_of_each.id AS id, few_of_each.run_state AS run_state, few_of_each.queue AS queue, few_of_each.workflow AS workflow, few_of_each.locked_by AS locked_by, few_of_each.dedup_key AS dedup_key, few_of_each.waiting_for AS waiting_for, few_of_each.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'loading' AND "workflowRuns"."leaseId" IS NOT NULL
+ LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'started' AND "workflowRuns"."leaseId" IS NOT NULL
+ LIMIT %(param_4)s::INTEGER)) AS few_of_each),
+scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM (SELECT few.id AS id, few.run_state AS run_state, few.queue AS queue, few.workflow AS workflow, few.locked_by AS locked_by, few.dedup_key AS dedup_key, few.waiting_for AS waiting_for, few.created_at AS created_at
+FROM few
+WHERE few.id < %(id_1)s::UUID AND (SELECT count(*) AS count_1
+FROM few) <= %(param_5)s::INTEGER UNION ALL SELECT otherwise.id AS id, otherwise.run_state AS run_state, otherwise.queue AS queue, otherwise.workflow AS workflow, otherwise.locked_by AS locked_by, otherwise.dedup_key AS dedup_key, otherwise.waiting_for AS waiting_for, otherwise.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_6)s::INTEGER)) AS otherwise
+WHERE (SELECT count(*) AS count_1
+FROM few) > %(param_7)s::INTEGER) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_8)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_9)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.locked_by = %(locked_by_1)s::VARCHAR ORDER BY scanned.id DESC
+ LIMIT %(param_10)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_11)s::INTEGER) AS reached, (SELECT count(*) AS count_2
+FROM scanned) AS looked_at;
+WITH few AS
+(SELECT few_of_each.id AS id, few_of_each.run_state AS run_state, few_of_each.queue AS queue, few_of_each.workflow AS workflow, few_of_each.locked_by AS locked_by, few_of_each.dedup_key AS dedup_key, few_of_each.waiting_for AS waiting_for, few_of_each.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'pending'
+ LIMIT %(param_2)s::INTEGER)) AS few_of_each),
+scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM (SELECT few.id AS id, few.run_state AS run_state, few.queue AS queue, few.workflow AS workflow, few.locked_by AS locked_by, few.dedup_key AS dedup_key, few.waiting_for AS waiting_for, few.created_at AS created_at
+FROM few
+WHERE few.id < %(id_1)s::UUID AND (SELECT count(*) AS count_1
+FROM few) <= %(param_3)s::INTEGER UNION ALL SELECT otherwise.id AS id, otherwise.run_state AS run_state, otherwise.queue AS queue, otherwise.workflow AS workflow, otherwise.locked_by AS locked_by, otherwise.dedup_key AS dedup_key, otherwise.waiting_for AS waiting_for, otherwise.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_4)s::INTEGER)) AS otherwise
+WHERE (SELECT count(*) AS count_1
+FROM few) > %(param_5)s::INTEGER) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_6)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_7)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR) ORDER BY scanned.id DESC
+ LIMIT %(param_8)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_9)s::INTEGER) AS reached, (SELECT count(*) AS count_2
+FROM scanned) AS looked_at;
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns".id IN (%(id_1_1)s::UUID) AND "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_1)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_2)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_3)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.id IN (%(id_3_1)s::UUID) ORDER BY scanned.id DESC
+ LIMIT %(param_4)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_5)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
 
--- runs.newest_id
-SELECT id FROM "workflowRuns" ORDER BY id DESC LIMIT 1;
+-- run_search.find_by_word
+WITH RECURSIVE pairs AS (
+  (SELECT queue, workflow, 1 AS number FROM "workflowRuns"
+    WHERE "dedupKey" IS NOT NULL AND "runState" IN ('scheduled', 'pending', 'loading', 'started', 'waiting') ORDER BY queue, workflow LIMIT 1)
+  UNION ALL
+  SELECT n.queue, n.workflow, p.number + 1 FROM pairs p CROSS JOIN LATERAL (
+    SELECT r.queue, r.workflow FROM "workflowRuns" r
+     WHERE r."dedupKey" IS NOT NULL AND r."runState" IN ('scheduled', 'pending', 'loading', 'started', 'waiting')
+       AND (r.queue, r.workflow) > (p.queue, p.workflow)
+     ORDER BY r.queue, r.workflow LIMIT 1) n
+   WHERE p.number < 1000)
+(SELECT r.id FROM pairs p JOIN "workflowRuns" r
+     ON r.queue = p.queue AND r.workflow = p.workflow AND r."dedupKey" = %(word)s
+    AND r."runState" IN ('scheduled', 'pending', 'loading', 'started', 'waiting') LIMIT %(limit)s)
+UNION (SELECT r.id FROM "workflowRuns" r
+        WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = %(word)s LIMIT %(limit)s)
+UNION (SELECT r.id FROM "workflowRuns" r
+        WHERE r.queue = %(word)s ORDER BY r.queue DESC, r.id DESC LIMIT %(limit)s);
+
+-- run_search.find_in_states
+SELECT "some".id
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'pending'
+ LIMIT %(param_2)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns"."runState" = 'failed'
+ LIMIT %(param_4)s::INTEGER)) AS "some"
+WHERE %(param_5)s AND ("some".queue = %(queue_1)s::VARCHAR OR ("some".queue LIKE %(queue_2)s::VARCHAR || '%%' ESCAPE '/')) AND "some".run_state IN (%(run_state_1_1)s::VARCHAR, %(run_state_1_2)s::VARCHAR) AND "some".queue = %(queue_3)s::VARCHAR AND "some".workflow = %(workflow_1)s::VARCHAR AND "some".locked_by = %(locked_by_1)s::VARCHAR AND "some".created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY "some".id DESC
+ LIMIT %(param_6)s::INTEGER;
+
+-- run_search.lines_of
+SELECT r.id, r.workflow, r.queue, r."runState" AS run_state,
+       r."waitingFor"->>'reason' AS waiting_reason,
+       r."gatedClaimKey" IS NOT NULL AS gated, r."stepIndex" AS step_index,
+       r."stepName" AS step_name, r.attempt, r."lockedBy" AS locked_by,
+       r."leaseExpiresAt" AS lease_expires_at, r."availableAt" AS available_at,
+       r."abortRequestedAt" AS abort_requested_at, r.error->>'code' AS error_code,
+       r."createdAt" AS created_at, r."finishedAt" AS finished_at
+  FROM "workflowRuns" r WHERE r.id = ANY (CAST(%(run_ids)s AS uuid[])) ORDER BY r.id DESC;
 
 -- events.events_of
 SELECT seq, kind, at, "fromState" AS from_state, "toState" AS to_state, fence, executor, actor,
@@ -1744,11 +1900,17 @@ SELECT a.id, a.at, a.actor, a."keyId" AS key_id, a."requestId" AS request_id, a.
   FROM "operatorActs" a
  WHERE (CAST(%(before)s AS uuid) IS NULL OR a.id < %(before)s)
    AND (CAST(%(actor)s AS text) IS NULL OR a.actor = %(actor)s)
+   AND (CAST(%(down_to)s AS uuid) IS NULL OR a.id >= %(down_to)s)
    AND (CAST(%(kind)s AS text) IS NULL OR a.kind = %(kind)s)
+   AND (CAST(%(subject)s AS text) IS NULL OR a.subject = %(subject)s)
    AND EXISTS (SELECT FROM unnest(CAST(%(patterns)s AS text[])) AS p(pattern)
      WHERE p.pattern = '*' OR p.pattern = a.queue
         OR (p.pattern LIKE '%%.*' AND starts_with(a.queue, left(p.pattern, -1))))
  ORDER BY a.id DESC LIMIT %(limit)s;
+
+-- operator_acts.line_before
+SELECT id FROM "operatorActs" WHERE CAST(%(before)s AS uuid) IS NULL OR id < %(before)s
+ ORDER BY id DESC OFFSET %(lines)s - 1 LIMIT 1;
 
 -- operator_acts.prune
 SELECT dibs_prune_acts(clock_timestamp() - make_interval(days => %(retention_days)s), %(limit)s);
@@ -1899,6 +2061,21 @@ SELECT h.kind, h.name, h.pid, h.horizon::text AS horizon, age(h.horizon) AS tran
 -- replication.vouch
 SELECT pg_logical_emit_message(true, 'dibs', '');
 
+-- outcomes.sample
+WITH looked AS MATERIALIZED (
+  SELECT "runId", "stepIndex" FROM "workflowSteps"
+   ORDER BY "runId" DESC, "stepIndex" DESC LIMIT %(steps)s)
+SELECT r.workflow, r.queue,
+       count(*) FILTER (WHERE r."runState" = 'finished') AS finished,
+       count(*) FILTER (WHERE r."runState" = 'failed') AS failed,
+       coalesce(array_agg((extract(epoch FROM r."finishedAt" - r."startedAt") * 1000)::bigint)
+         FILTER (WHERE r."runState" = 'finished' AND r."startedAt" IS NOT NULL),
+         ARRAY[]::bigint[]) AS milliseconds
+  FROM "workflowRuns" r
+ WHERE r.id = ANY (ARRAY(SELECT "runId" FROM looked WHERE "stepIndex" = 0))
+   AND r."runState" IN ('finished', 'failed')
+ GROUP BY r.workflow, r.queue;
+
 -- executors.register
 INSERT INTO executors AS e ("fullName", session, "tokenName", version, slots, queues, "stepTypes",
   labels, url, state, "registeredAt", "seenAt")
@@ -1911,12 +2088,22 @@ ON CONFLICT ("fullName", session) DO UPDATE SET
   state = CASE e.state WHEN 'active' THEN excluded.state ELSE e.state END,
   "seenAt" = excluded."seenAt";
 
+-- executors.list_quarantined
+SELECT DISTINCT ON (e."fullName") e."fullName" AS full_name, e.queues, e.reason,
+       e."seenAt" AS seen_at
+  FROM executors e
+ WHERE e.state = 'quarantined'
+   AND e."seenAt" > clock_timestamp() - interval '90 seconds'
+ ORDER BY e."fullName", e."seenAt" DESC LIMIT 100;
+
 -- executors.list_executors
 SELECT e."fullName" AS full_name, e."session" AS session, e."tokenName" AS token_name, e."version" AS version, e."slots" AS slots, e."queues" AS queues, e."stepTypes" AS step_types, e."labels" AS labels, e."url" AS url, e."state" AS state, e."reason" AS reason, e."registeredAt" AS registered_at, e."seenAt" AS seen_at,
        (SELECT count(*) FROM "workflowRuns" r
          WHERE r."leaseId" IS NOT NULL AND r."lockedSession" = e.session
            AND r."lockedBy" = e."fullName") AS in_flight
-  FROM executors e ORDER BY e."seenAt" DESC, e."fullName";
+  FROM executors e
+ WHERE CAST(%(full_name)s AS text) IS NULL OR e."fullName" = %(full_name)s
+ ORDER BY e."seenAt" DESC, e."fullName" LIMIT CAST(%(limit)s AS bigint);
 
 -- executors.set_state
 UPDATE executors SET state = %(state)s, reason = %(reason)s WHERE "fullName" = %(full_name)s;
@@ -2104,6 +2291,17 @@ SELECT s.seconds, s.began, c.queue, coalesce(c.created, 0), coalesce(c.claimed, 
 ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE SET
   created = a.created + excluded.created, claimed = a.claimed + excluded.claimed, replayed = a.replayed + excluded.replayed, refused = a.refused + excluded.refused, reported = a.reported + excluded.reported, retried = a.retried + excluded.retried, released = a.released + excluded.released, expired = a.expired + excluded.expired, finished = a.finished + excluded.finished, failed = a.failed + excluded.failed, aborted = a.aborted + excluded.aborted;
 
+-- activity.claimed_per_minute
+SELECT a.queue, array_agg((floor(extract(epoch FROM n.now) / 60)
+                           - extract(epoch FROM a."beganAt") / 60)::integer),
+       array_agg(a.claimed)
+  FROM activity a CROSS JOIN (SELECT clock_timestamp() AS now) n
+ WHERE a."spanSeconds" = 60 AND a.queue = ANY (CAST(%(queues)s AS text[]))
+   AND a."beganAt" < to_timestamp(floor(extract(epoch FROM n.now) / 60) * 60)
+   AND a."beganAt" >= to_timestamp((floor(extract(epoch FROM n.now) / 60) - %(minutes)s)
+                                   * 60)
+ GROUP BY a.queue;
+
 -- activity.note_pending
 SET LOCAL synchronous_commit = off;
 INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, "mostPending")
@@ -2189,6 +2387,33 @@ SELECT c.number, (SELECT jsonb_agg(one ORDER BY place DESC)
                     FROM jsonb_array_elements(c.last) WITH ORDINALITY AS o(one, place)) AS last
   FROM "refusedClaims" c WHERE c."runId" = %(run_id)s;
 
+-- vitals.keeper_standing
+SELECT k."lastTickAt" AS ticked_at,
+       coalesce(extract(epoch FROM n.now - k."lastTickAt"), 0)::double precision AS lag_seconds,
+       coalesce(k."amnestySince" + make_interval(secs => coalesce(l.longest, 0)) > n.now, false)
+         AS in_amnesty
+  FROM keeper k, clock_timestamp() AS n(now),
+       (SELECT max("leaseSeconds") AS longest FROM (
+          SELECT "leaseSeconds" FROM "workflowRuns" WHERE "leaseId" IS NOT NULL LIMIT 1000) held) l;
+
+-- vitals.executors_by_state
+SELECT CASE WHEN "seenAt" > clock_timestamp() - interval '90 seconds' THEN state
+       ELSE 'silent' END AS state, count(*) AS executors
+  FROM executors GROUP BY 1;
+
+-- vitals.unknown_outcomes
+SELECT count(*) FILTER (WHERE w."waitingFor"->>'reason' = 'outcome-unknown')
+  FROM (SELECT "waitingFor" FROM "workflowRuns" WHERE "runState" = 'waiting'
+         ORDER BY id DESC LIMIT 5000) w;
+
+-- vitals.table_sizes
+SELECT s.relname AS name, s.n_live_tup AS live_rows, s.n_dead_tup AS dead_rows,
+       pg_table_size(s.relid) AS table_bytes, pg_indexes_size(s.relid) AS index_bytes,
+       greatest(s.last_vacuum, s.last_autovacuum) AS vacuumed_at
+  FROM pg_stat_user_tables s
+ WHERE s.schemaname = current_schema() AND s.relname = ANY (CAST(%(tables)s AS text[]))
+ ORDER BY s.relname;
+
 -- workflows.put
 SELECT pg_advisory_xact_lock(hashtextextended('dibs workflow ' || %(name)s, 0));
 INSERT INTO workflows (name, version, definition, "firstStep", steps, "contentHash", "createdBy",
@@ -2216,6 +2441,16 @@ SELECT w.name, w.version, true AS is_current, w.definition, w."createdBy" AS cre
   FROM "currentWorkflows" c JOIN workflows w ON w.name = c.name AND w.version = c.version
  ORDER BY w.name;
 
+-- workflows.summaries
+SELECT c.name, c.version,
+       (SELECT count(*) FROM workflows other WHERE other.name = c.name) AS versions,
+       jsonb_array_length(w.definition->'steps') AS steps,
+       ARRAY(SELECT DISTINCT step->>'type' FROM jsonb_array_elements(w.definition->'steps') step
+              ORDER BY 1) AS step_types,
+       c."changedBy" AS changed_by, c."changedAt" AS changed_at
+  FROM "currentWorkflows" c JOIN workflows w ON w.name = c.name AND w.version = c.version
+ ORDER BY c.name LIMIT %(limit)s;
+
 -- workflows.versions
 SELECT version FROM workflows WHERE name = %(name)s ORDER BY version;
 
@@ -2235,6 +2470,17 @@ ON CONFLICT (name) DO UPDATE SET workflow = excluded.workflow, cron = excluded.c
 
 -- schedules.find
 SELECT s."name" AS name, s."workflow" AS workflow, s."cron" AS cron, s."timeZone" AS time_zone, s."input" AS input, s."queue" AS queue, s."overlap" AS overlap, s."paused" AS paused, s."nextAt" AS next_at, s."lastAt" AS last_at, s."lastRunId" AS last_run_id, s."changedBy" AS changed_by, s."changedAt" AS changed_at FROM schedules s WHERE s.name = %(name)s;
+
+-- schedules.lock
+SELECT s."name" AS name, s."workflow" AS workflow, s."cron" AS cron, s."timeZone" AS time_zone, s."input" AS input, s."queue" AS queue, s."overlap" AS overlap, s."paused" AS paused, s."nextAt" AS next_at, s."lastAt" AS last_at, s."lastRunId" AS last_run_id, s."changedBy" AS changed_by, s."changedAt" AS changed_at FROM schedules s WHERE s.name = %(name)s FOR UPDATE;
+
+-- schedules.set_paused
+UPDATE schedules SET paused = %(paused)s, "nextAt" = %(next_at)s, "changedBy" = %(actor)s,
+       "changedAt" = clock_timestamp()
+ WHERE name = %(name)s;
+
+-- schedules.ran_now
+UPDATE schedules SET "lastAt" = clock_timestamp(), "lastRunId" = %(run_id)s WHERE name = %(name)s;
 
 -- schedules.list_schedules
 SELECT s."name" AS name, s."workflow" AS workflow, s."cron" AS cron, s."timeZone" AS time_zone, s."input" AS input, s."queue" AS queue, s."overlap" AS overlap, s."paused" AS paused, s."nextAt" AS next_at, s."lastAt" AS last_at, s."lastRunId" AS last_run_id, s."changedBy" AS changed_by, s."changedAt" AS changed_at FROM schedules s ORDER BY s.name;

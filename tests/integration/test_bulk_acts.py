@@ -16,7 +16,7 @@ from orchestrator.lifecycle import ActKind, Role
 from orchestrator.store import bulk_acts, patience
 from orchestrator.store.bulk_acts import BulkKey
 from orchestrator.store.operator_acts import OperatorAct
-from orchestrator.store.runs import RunFilter
+from orchestrator.store.run_filter import RunFilter
 from tests.integration.face import Face, fresh_name, problem
 
 Json = dict[str, Any]

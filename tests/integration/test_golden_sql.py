@@ -38,21 +38,25 @@ from orchestrator.store import (
     lock_waits,
     operator_acts,
     orphans,
+    outcomes,
     parked,
     queues,
     refusals,
     replication,
     reports,
+    run_search,
     runs,
     schedules,
     serving,
     serving_role,
     steps,
     tokens,
+    vitals,
     workflows,
 )
 from orchestrator.store.engine import open_engine
 from orchestrator.store.parked import Parked
+from orchestrator.store.run_filter import RunFilter
 from tests.database import Database
 from tests.golden.compare import matches_golden
 from tests.integration.statements import captured
@@ -62,7 +66,7 @@ ID = UUID("01900000-0000-7000-8000-000000000001")
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 ACT = acts.Act(ID, "web", "request", "key", "reason", b"h")
 NOTED = operator_acts.OperatorAct(ID, "ops", ActKind.PAUSE_QUEUE, "default", detail={"a": 1})
-ACTS = operator_acts.ActFilter("ops", ActKind.PAUSE_QUEUE)
+ACTS = operator_acts.ActFilter("ops", ActKind.PAUSE_QUEUE, "default")
 BULK = bulk_acts.BulkKey("ops", "key")
 HELD = [leases.HeldLease("fleet", ID, ID)]
 REPORT = [reports.Report("fleet", ID, ID, 0, "success", b"h", "{}")]
@@ -85,8 +89,15 @@ SCHEDULE = schedules.NewSchedule(
     "nightly", "report", "0 2 * * *", "UTC", "{}", "default", "skip", False, THEN, "ops"
 )
 REFUSED = refusals.Refused(1, [(1.0, refusals.Refusal("run-held", "fleet:one", "web", ID))])
-FILTER = runs.RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
-OVER = replace(FILTER, states=("aborted", "failed"))
+FILTER = RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
+SOUGHT = (
+    replace(FILTER, states=("aborted", "failed"), executor=None),
+    replace(FILTER, states=("finished",), executor=None),
+    RunFilter(waiting_reason="input", dedup_key="key", words=("refund",)),
+    RunFilter(executor="fleet:one"),
+    RunFilter(("pending",)),
+    RunFilter(ids=(ID,)),
+)
 
 CALLS: dict[str, Callable[[Connection], object]] = {
     "runs.create": lambda c: (
@@ -101,10 +112,24 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "runs.list_runs": lambda c: runs.list_runs(
         c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, before=ID, limit=50
     ),
-    "runs.scan_runs": lambda c: runs.scan_runs(
-        c, queue_patterns=("billing", "refunds.*"), wanted=OVER, before=ID, limit=50
-    ),
     "runs.newest_id": runs.newest_id,
+    "run_search.scan_runs": lambda c: [
+        run_search.scan_runs(
+            c,
+            queue_patterns=("billing", "refunds.*"),
+            wanted=wanted,
+            before=ID,
+            limit=50,
+            most_found=most_found,
+        )
+        for wanted in SOUGHT
+        for most_found in ((None, 10) if wanted is SOUGHT[0] else (10,))
+    ],
+    "run_search.find_by_word": lambda c: run_search.find_by_word(c, "refund", limit=50),
+    "run_search.find_in_states": lambda c: run_search.find_in_states(
+        c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, reach=50, limit=10
+    ),
+    "run_search.lines_of": lambda c: run_search.lines_of(c, [ID]),
     "events.events_of": lambda c: events.events_of(c, ID),
     "events.newest_events": lambda c: events.newest_events(c, ID, limit=50),
     "steps.steps_of": lambda c: steps.steps_of(c, ID),
@@ -178,8 +203,9 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "acts.kind_done_lately": lambda c: acts.kind_done_lately(c, ACT),
     "operator_acts.note": lambda c: operator_acts.note(c, NOTED),
     "operator_acts.list_acts": lambda c: operator_acts.list_acts(
-        c, queue_patterns=("billing", "refunds.*"), wanted=ACTS, before=ID, limit=50
+        c, queue_patterns=("billing", "refunds.*"), wanted=ACTS, before=ID, limit=50, down_to=ID
     ),
+    "operator_acts.line_before": lambda c: operator_acts.line_before(c, ID, lines=20_000),
     "operator_acts.prune": lambda c: operator_acts.prune(c, retention_days=30, limit=1),
     "keeper.take_turn": keeper.take_turn,
     "keeper.tick": lambda c: keeper.tick(c, every_seconds=0.2, prune_every_seconds=60),
@@ -193,8 +219,12 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "health.snapshot_holders": health.snapshot_holders,
     "serving_role.excess": serving_role.excess,
     "replication.vouch": replication.vouch,
+    "outcomes.sample": lambda c: outcomes.sample(c, steps=10_000),
     "executors.register": lambda c: executors.register(c, REGISTRATION),
-    "executors.list_executors": executors.list_executors,
+    "executors.list_quarantined": executors.list_quarantined,
+    "executors.list_executors": lambda c: executors.list_executors(
+        c, full_name="fleet:one", limit=50
+    ),
     "executors.set_state": lambda c: executors.set_state(c, "fleet", "draining", reason=None),
     "executors.out_of_service": lambda c: executors.out_of_service(c, [("fleet:one", ID)]),
     "executors.holdings": lambda c: executors.holdings(c, [("fleet:one", ID)]),
@@ -215,6 +245,9 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "serving.serving": serving.serving,
     "serving.fleet": serving.fleet,
     "activity.add": lambda c: activity.add(c, {"default": {activity.Counted.CREATED: 1}}),
+    "activity.claimed_per_minute": lambda c: activity.claimed_per_minute(
+        c, ["default"], minutes=60
+    ),
     "activity.note_pending": lambda c: activity.note_pending(c, {"default": 1}),
     "activity.series": lambda c: activity.series(
         c, span_seconds=activity.MINUTE, points=60, queue_patterns=("billing", "refunds.*")
@@ -224,13 +257,23 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "activity.drop_old": lambda c: activity.drop_old(c, retention_days=30),
     "refusals.add": lambda c: refusals.add(c, {ID: REFUSED}),
     "refusals.refusals_of": lambda c: refusals.refusals_of(c, ID),
+    "vitals.keeper_standing": vitals.keeper_standing,
+    "vitals.executors_by_state": vitals.executors_by_state,
+    "vitals.unknown_outcomes": vitals.unknown_outcomes,
+    "vitals.table_sizes": vitals.table_sizes,
     "workflows.put": lambda c: workflows.put(c, DEFINITION),
     "workflows.find": lambda c: workflows.find(c, "refund"),
     "workflows.list_current": workflows.list_current,
+    "workflows.summaries": lambda c: workflows.summaries(c, limit=50),
     "workflows.versions": lambda c: workflows.versions(c, "refund"),
     "workflows.served_step_types": workflows.served_step_types,
     "schedules.put": lambda c: schedules.put(c, SCHEDULE),
     "schedules.find": lambda c: schedules.find(c, "nightly"),
+    "schedules.lock": lambda c: schedules.lock(c, "nightly"),
+    "schedules.set_paused": lambda c: schedules.set_paused(
+        c, "nightly", paused=True, next_at=THEN, actor="ops"
+    ),
+    "schedules.ran_now": lambda c: schedules.ran_now(c, "nightly", ID),
     "schedules.list_schedules": schedules.list_schedules,
     "schedules.delete": lambda c: schedules.delete(c, "nightly"),
     "schedules.due_names": lambda c: schedules.due_names(c, limit=1),

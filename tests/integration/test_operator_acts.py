@@ -329,6 +329,8 @@ def test_pages_go_on_where_the_one_before_ended_and_filters_narrow(
     assert ids == sorted(set(ids), reverse=True)
     assert {line["kind"] for line in first["items"]} == {"pause-queue"}
     assert acts(face, actor="nobody") == []
+    assert len(acts(face, subject=queue)) == 6
+    assert acts(face, subject="nothing") == []
     for elsewhere in ("/v1/audit?limit=2", "/v1/runs?limit=2"):
         refused = face.send(Role.VIEWER, "GET", f"{elsewhere}&cursor={first['nextCursor']}")
         assert refused.status_code == 422

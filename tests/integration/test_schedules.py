@@ -13,10 +13,13 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
+from uuid_utils.compat import uuid7
 
-from orchestrator.desk.schedules import fire_due
-from orchestrator.lifecycle import Role
+from orchestrator.desk import schedule_acts
+from orchestrator.desk.schedules import create_run, fire_due
+from orchestrator.lifecycle import ActKind, Role
 from orchestrator.store import schedules
+from orchestrator.store.operator_acts import OperatorAct
 from orchestrator.store.transaction import transact
 from tests.database import Database
 from tests.integration.blocking import waits_for_a_lock
@@ -26,6 +29,13 @@ from tests.integration.racing import at_once
 # Its times are set by the tests, and never come by themselves while one runs.
 SELDOM = "0 0 1 1 *"
 QUEUE_UP = {"overlap": "queue"}
+
+# Whoever waits for a lock, and has written to the runs before.
+WRITES_RUNS = """
+SELECT l.pid FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+ WHERE c.relname = 'workflowRuns' AND l.mode = 'RowExclusiveLock'
+   AND l.pid IN (SELECT pid FROM pg_locks WHERE NOT granted)
+"""
 
 
 @pytest.fixture
@@ -74,6 +84,22 @@ def runs(face: Face, name: str) -> list[Json]:
 def run_now(face: Face, name: str, key: str | None = None) -> Json:
     headers = {"Idempotency-Key": key} if key else {}
     return face.ask(Role.OPERATOR, "POST", f"/v1/schedules/{name}/run-now", {}, headers)
+
+
+def set_paused(face: Face, name: str, *, paused: bool) -> None:
+    """As a page does it."""
+    schedule_acts.set_paused(
+        face.services.database,
+        name,
+        paused=paused,
+        line=OperatorAct(uuid7(), "operator", ActKind.PUT_SCHEDULE, name),
+        queues=("*",),
+    )
+
+
+def last_act(face: Face) -> Json:
+    lines: list[Json] = face.ask(Role.VIEWER, "GET", "/v1/audit?limit=1")["items"]
+    return lines[0]
 
 
 def test_a_schedule_is_shown_as_it_was_put_with_its_next_time(face: Face, name: str) -> None:
@@ -291,6 +317,70 @@ def test_run_now_heeds_the_overlap_and_says_so(face: Face, name: str) -> None:
 
     assert refused is None
     assert third not in (None, first)
+
+
+def test_what_was_run_now_is_the_last_run(face: Face, name: str) -> None:
+    put = face.schedule(name, **QUEUE_UP)
+    first = run_now(face, name, "k")["runId"]
+    second = run_now(face, name)["runId"]
+    after = shown(face, name)
+    run_now(face, name, "k")
+
+    assert first != second
+    assert after["lastRunId"] == second
+    assert after["lastAt"] >= face.run(second)["createdAt"]
+    assert after | {"lastAt": None, "lastRunId": None} == put
+    # A repeat of what was done before does not take the last run's place.
+    assert shown(face, name) == after
+
+
+def test_what_overlap_kept_from_running_now_is_not_the_last_run(face: Face, name: str) -> None:
+    face.schedule(name)
+    first = run_now(face, name)["runId"]
+    after = shown(face, name)
+
+    assert run_now(face, name)["runId"] is None
+    assert shown(face, name) == after
+    assert after["lastRunId"] == first
+
+
+def test_run_now_waits_for_the_schedule_to_fire(face: Face, name: str) -> None:
+    face.schedule(name, cron=SELDOM)
+    come_due(face, name)
+    with (
+        ThreadPoolExecutor(1) as operator,
+        face.services.database.leases.begin() as connection,
+    ):
+        (due,) = schedules.due(connection, limit=1, only=name)
+        pressed = operator.submit(run_now, face, name)
+        assert waits_for_a_lock(face.owner)
+        # Had it written a run by now, these two would wait for each other.
+        assert face.sql(WRITES_RUNS) == []
+        fired = create_run(connection, due, key="due")
+        connection.commit()
+
+        assert pressed.result()["runId"] is None
+    assert [run["id"] for run in runs(face, name)] == [str(fired)]
+
+
+def test_a_schedule_is_paused_and_goes_on(face: Face, name: str) -> None:
+    put = face.schedule(name, cron="0 0 2 1 *")
+    come_due(face, name)
+    set_paused(face, name, paused=True)
+    face.tick()
+    paused, line = shown(face, name), last_act(face)
+    set_paused(face, name, paused=True)
+
+    assert (paused["paused"], runs(face, name)) == (True, [])
+    assert (line["kind"], line["subject"], line["queue"]) == ("put-schedule", name, f"of-{name}")
+    assert line["detail"] == {"paused": True}
+    assert last_act(face) == line
+
+    set_paused(face, name, paused=False)
+    face.tick()
+
+    assert (shown(face, name)["paused"], shown(face, name)["nextAt"]) == (False, put["nextAt"])
+    assert (runs(face, name), last_act(face)["detail"]) == ([], {"paused": False})
 
 
 def test_a_key_that_looks_like_a_due_time_is_none(face: Face, name: str) -> None:

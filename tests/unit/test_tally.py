@@ -114,3 +114,24 @@ def test_an_error_that_is_tried_again_is_a_retry_and_a_later_is_none() -> None:
         ("r", Counted.REPORTED): 1,
         ("r", Counted.FAILED): 1,
     }
+
+
+def test_what_is_counted_in_all_is_counted_once_also_when_it_could_not_be_written_down() -> None:
+    created = Total()
+    tally = Tally({Counted.CREATED: created})
+
+    tally.add({("a", Counted.CREATED): 2, ("b", Counted.CREATED): 1, ("b", Counted.CLAIMED): 5})
+    tally.put_back(tally.take())
+
+    assert created.sum == 3
+    assert tally.take().counts["a"] == {Counted.CREATED: 2}
+
+
+class Total:
+    """Something that adds up."""
+
+    def __init__(self) -> None:
+        self.sum = 0.0
+
+    def add(self, amount: float) -> None:
+        self.sum += amount

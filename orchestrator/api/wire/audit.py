@@ -18,12 +18,18 @@ class ActsQuery(Body):
 
     actor: Key | None = Field(None, description="a token's name, or cli:<user>")
     kind: Annotated[ActKind, Field(strict=False)] | None = None
+    subject: Key | None = Field(None, description="to what it was done: a run's id, or a name")
     limit: WholeNumber = Field(50, ge=1, le=500)
     cursor: str | None = Field(None, max_length=500)
 
     def filters(self) -> dict[str, str | None]:
         """The members by name; the list's own name keeps its cursors from other lists."""
-        return {"list": "audit", "actor": self.actor, "kind": self.kind}
+        return {
+            "list": "audit",
+            "actor": self.actor,
+            "kind": self.kind,
+            "subject": self.subject,
+        }
 
 
 class OperatorActView(View):

@@ -39,7 +39,9 @@ class ScheduleView(View):
     overlap: str
     paused: bool
     next_at: datetime | None = Field(description="when it fires next; null for never")
-    last_at: datetime | None = Field(description="the due time of its last firing")
+    last_at: datetime | None = Field(
+        description="the due time of its last firing, or when it was last run beside its times"
+    )
     last_run_id: UUID | None
     changed_by: str
     changed_at: datetime

@@ -24,7 +24,8 @@ def cookie(client):
     )
 
 
-@pytest.mark.parametrize(("left", "status"), [(60, 303), (0, 401), (-60, 401)])
+# Who is let in is told that there is no database here.
+@pytest.mark.parametrize(("left", "status"), [(60, 503), (0, 401), (-60, 401)])
 def test_a_session_is_over_when_its_time_is(client, cookie, left, status):
     cookie(left)
 
@@ -85,7 +86,7 @@ def test_a_page_says_when_to_ask_again_when_asked_too_often(app, client, cookie,
     finally:
         app.extensions[EXTENSION] = before
 
-    assert [answer.status_code for answer in answers] == [303 if path == "/ui" else 401, 429]
+    assert [answer.status_code for answer in answers] == [503 if path == "/ui" else 401, 429]
     assert answers[1].mimetype == "text/html"
     assert answers[1].headers["Retry-After"] == "1"
     assert answers[1].headers["RateLimit-Limit"] == "1"

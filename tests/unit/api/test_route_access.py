@@ -14,6 +14,7 @@ MAY = {
     "GET /healthz": OPEN,
     "GET /readyz": OPEN,
     "GET /openapi.json": OPEN,
+    "GET /metrics": {OPERATOR, VIEWER},
     "GET /docs": OPEN,
     "GET /docs/style.css": OPEN,
     "GET /v1/whoami": EVERYONE,

@@ -13,6 +13,7 @@ from executor.heartbeat import (
     Heartbeat,
 )
 from executor.leases import HeldLeases
+from executor.metrics import Metrics
 from executor.settling import SETTLING_RENEWALS
 from executor.transport import UnansweredError
 
@@ -37,6 +38,7 @@ def heartbeat(answers, leases, told):
     yield Heartbeat(
         orchestrator,
         leases,
+        Metrics(),
         on_renewed=lambda lease_id: told.append(("renewed", lease_id)),
         on_lost=lambda lease_id: told.append(("lost", lease_id)),
         on_abort=lambda lease_id: told.append(("abort", lease_id)),

@@ -9,6 +9,7 @@ import pytest
 from executor.client import Identity, Orchestrator
 from executor.deadline import margin_seconds, monotonic_seconds
 from executor.leases import HeldLeases
+from executor.metrics import Metrics
 from executor.releaser import Release, Releaser
 from executor.reporter import Overdue, Report, Reporter, report_text
 
@@ -31,14 +32,14 @@ def orchestrator(answers):
 
 @pytest.fixture
 def reporter(orchestrator, leases):
-    reporter = Reporter(orchestrator, leases)
+    reporter = Reporter(orchestrator, leases, Metrics())
     reporter.start()
     return reporter
 
 
 @pytest.fixture
 def releaser(orchestrator):
-    releaser = Releaser(orchestrator)
+    releaser = Releaser(orchestrator, Metrics())
     releaser.start()
     return releaser
 

@@ -9,6 +9,7 @@ import pytest
 from executor.client import Identity, Orchestrator
 from executor.deadline import monotonic_seconds
 from executor.leases import HeldLeases
+from executor.metrics import Metrics
 from executor.reporter import Report, Reporter, report_text
 
 WAIT_SECONDS = 10
@@ -29,7 +30,7 @@ def leases():
 def reporter(answers, leases):
     identity = Identity(token="dibs_k_secret", instance="e1", session="s")
     orchestrator = Orchestrator(answers.url, identity, httpx2.create_ssl_context())
-    reporter = Reporter(orchestrator, leases)
+    reporter = Reporter(orchestrator, leases, Metrics())
     reporter.start()
     yield reporter
     orchestrator.close()

@@ -13,6 +13,7 @@ from executor.ending import Ending
 from executor.execution import Cancellation, Execution
 from executor.in_flight import InFlightRun
 from executor.leases import HeldLeases
+from executor.metrics import Metrics
 from executor.releaser import Releaser
 from executor.reporter import Reporter
 
@@ -269,12 +270,13 @@ def over():
 def ending(answers, over):
     identity = Identity(token="dibs_k_secret", instance="e1", session="s")
     orchestrator = Orchestrator(answers.url, identity, httpx2.create_ssl_context())
-    leases, releaser = HeldLeases(), Releaser(orchestrator)
+    leases, releaser = HeldLeases(), Releaser(orchestrator, Metrics())
     releaser.start()
     yield Ending(
         leases,
-        Reporter(orchestrator, leases),
+        Reporter(orchestrator, leases, Metrics()),
         releaser,
+        Metrics(),
         chain_limit=0,
         on_next=lambda execution: None,
         on_over=over.append,

@@ -1,0 +1,33 @@
+// A list of runs: ids are copied by a button, and all rows are chosen at once. What is
+// listed changes while it is looked at, so it is listened to from outside.
+"use strict";
+
+(() => {
+  const SHOWN_MS = 1_200;
+  const live = document.getElementById("live");
+
+  async function copy(button) {
+    await navigator.clipboard.writeText(button.dataset.id);
+    button.dataset.copied = "";
+    setTimeout(() => delete button.dataset.copied, SHOWN_MS);
+  }
+
+  function uncover() {
+    for (const hidden of live.querySelectorAll("[data-script][hidden]")) {
+      hidden.hidden = hidden.matches("[data-id]") && !navigator.clipboard;
+    }
+  }
+
+  live.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-id]");
+    if (button) copy(button);
+  });
+
+  live.addEventListener("change", (event) => {
+    if (event.target.id !== "choose-all") return;
+    for (const box of live.querySelectorAll("input[name='run']")) box.checked = event.target.checked;
+  });
+
+  document.addEventListener("htmx:after:swap", uncover);
+  uncover();
+})();
