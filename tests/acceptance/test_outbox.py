@@ -127,7 +127,9 @@ def test_a_token_that_is_not_known_costs_no_row(
     put(own, {"workflow": "record", "queue": queue}, 10)
     for token, sent in (("dibs_wrong", 0), (stage.tokens[Role.CLIENT], 10)):
         headers = {"Authorization": f"Bearer {token}"}
-        with httpx2.Client(base_url=stage.orchestrator.url, headers=headers, trust_env=False) as dibs:
+        with httpx2.Client(
+            base_url=stage.orchestrator.url, headers=headers, trust_env=False
+        ) as dibs:
             assert example().relay(own, dibs) == sent
             assert left(own) == 10 - sent
 
