@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-api timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog
+.PHONY: help setup run test test-all test-api timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -37,6 +37,9 @@ bench-peers: setup ## The same drain by PgQueuer and graphile-worker, installed 
 
 bench-backlog: setup ## Measure claims on a full table, under an old snapshot, while pruning (ARGS="--scale 0.1")
 	@exec $(bin)/python -m tests.bench.flat $(ARGS)
+
+bench-pages: setup ## Measure the pages on a backlog, and what ten viewers cost the claims (ARGS="--repeats 1")
+	@exec $(bin)/python -m tests.bench.pages $(ARGS)
 
 lint: setup ## Check style, types and the layers
 	@$(bin)/ruff check .

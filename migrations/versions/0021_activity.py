@@ -33,10 +33,12 @@ CREATE TABLE activity (
   failed bigint NOT NULL DEFAULT 0,
   aborted bigint NOT NULL DEFAULT 0,
   "mostPending" bigint NOT NULL DEFAULT 0,
+  "oldestPendingSeconds" bigint NOT NULL DEFAULT 0,
   CONSTRAINT activity_pkey PRIMARY KEY ("spanSeconds", "beganAt", queue),
   CONSTRAINT activity_spans CHECK ("spanSeconds" IN (60, 3600, 86400)),
   CONSTRAINT activity_counters CHECK (least(created, claimed, replayed, refused, reported,
-    retried, released, expired, finished, failed, aborted, "mostPending") >= 0)
+    retried, released, expired, finished, failed, aborted, "mostPending",
+    "oldestPendingSeconds") >= 0)
 ) WITH (fillfactor = 50)
 """
 

@@ -19,7 +19,7 @@ from orchestrator.desk.census import CensusDesk
 from orchestrator.errors import DibsError, OutcomeUnknown
 from orchestrator.lifecycle import RunState
 from orchestrator.store import activity, refusals
-from orchestrator.store.activity import Counted
+from orchestrator.store.activity import Counted, Pending
 from orchestrator.store.engine import Database
 from orchestrator.store.patience import new_patience
 from orchestrator.store.tally import OTHERS, Tallied
@@ -81,13 +81,13 @@ class Activity:
 
     def look(self) -> None:
         """
-        Note how many runs are pending in each queue that has any.
+        Note what is pending in each queue that has any.
 
         Raises:
             DibsError: They could not be counted, or it could not be noted.
         """
         pending = {
-            name: count.number
+            name: Pending(count.number, int(queue.oldest_pending_seconds or 0))
             for name, queue in self._census.now().queues.items()
             if (count := queue.count(RunState.PENDING)).number
         }

@@ -78,6 +78,7 @@ def show_overview() -> Response:
             "running": [point.numbers[Counted.CLAIMED] for point in hour],
             "finished": [point.numbers[Counted.FINISHED] for point in hour],
             "failed": [point.numbers[Counted.FAILED] for point in hour],
+            "oldest": [point.oldest_pending_seconds for point in hour],
         },
         sparkline=sparkline,
         line_height=LINE_HEIGHT,

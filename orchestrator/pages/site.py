@@ -24,6 +24,7 @@ from orchestrator.pages import (  # noqa: F401
 )
 from orchestrator.pages.blueprint import pages, require_page_declarations
 from orchestrator.pages.home import front_door
+from orchestrator.pages.template import compile_templates
 
 
 def register_pages(app: Flask) -> None:
@@ -36,3 +37,4 @@ def register_pages(app: Flask) -> None:
     app.register_blueprint(front_door)
     app.register_blueprint(pages)
     require_page_declarations(app)
+    compile_templates()

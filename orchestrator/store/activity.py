@@ -76,11 +76,21 @@ class Point:
     Attributes:
         most_pending: The most runs that were seen pending at once, added up over the queues;
             of each queue no more than a census counts.
+        oldest_pending_seconds: For how long the oldest of any queue was seen due at most.
     """
 
     began_at: datetime
     numbers: Numbers
     most_pending: int
+    oldest_pending_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """How many runs of a queue are pending, and for how long the oldest has been due."""
+
+    number: int
+    oldest_seconds: int
 
 
 def add(connection: Connection, counts: Mapping[str, Numbers]) -> None:
@@ -114,9 +124,9 @@ ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE SET
     )
 
 
-def note_pending(connection: Connection, pending: Mapping[str, int]) -> None:
+def note_pending(connection: Connection, pending: Mapping[str, Pending]) -> None:
     """
-    Note how many runs are pending now; of each minute, hour and day the most are kept.
+    Note what is pending now; of each minute, hour and day the most and the oldest are kept.
 
     Args:
         pending: By queue.
@@ -124,15 +134,24 @@ def note_pending(connection: Connection, pending: Mapping[str, int]) -> None:
     connection.execute(text("SET LOCAL synchronous_commit = off"))
     connection.execute(
         text(f"""
-INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, "mostPending")
-SELECT s.seconds, s.began, p.queue, p.number
-  FROM unnest(CAST(:queues AS text[]), CAST(:numbers AS bigint[])) AS p(queue, number)
+INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, "mostPending",
+  "oldestPendingSeconds")
+SELECT s.seconds, s.began, p.queue, p.number, p.oldest
+  FROM unnest(CAST(:queues AS text[]), CAST(:numbers AS bigint[]), CAST(:oldest AS bigint[]))
+    AS p(queue, number, oldest)
  CROSS JOIN ({_SPANS_NOW}) s
  ORDER BY s.seconds, s.began, p.queue
 ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE
-  SET "mostPending" = excluded."mostPending" WHERE a."mostPending" < excluded."mostPending"
+  SET "mostPending" = greatest(a."mostPending", excluded."mostPending"),
+      "oldestPendingSeconds" = greatest(a."oldestPendingSeconds", excluded."oldestPendingSeconds")
+  WHERE a."mostPending" < excluded."mostPending"
+     OR a."oldestPendingSeconds" < excluded."oldestPendingSeconds"
 """),
-        {"queues": list(pending), "numbers": list(pending.values())},
+        {
+            "queues": list(pending),
+            "numbers": [each.number for each in pending.values()],
+            "oldest": [each.oldest_seconds for each in pending.values()],
+        },
     )
 
 
@@ -159,7 +178,8 @@ SELECT s.began, t.*
   FROM ({_LAST_SPANS}) s
  CROSS JOIN LATERAL (
    SELECT {", ".join(f"coalesce(sum(a.{name}), 0)::bigint" for name in Counted)},
-          coalesce(sum(a."mostPending"), 0)::bigint
+          coalesce(sum(a."mostPending"), 0)::bigint,
+          coalesce(max(a."oldestPendingSeconds"), 0)
      FROM activity a
     WHERE a."spanSeconds" = :span_seconds AND a."beganAt" = s.began
       AND (CAST(:queue AS text) IS NULL OR a.queue = :queue)
@@ -176,8 +196,8 @@ SELECT s.began, t.*
         },
     )
     return [
-        Point(began, dict(zip(Counted, numbers, strict=True)), most_pending)
-        for began, *numbers, most_pending in rows
+        Point(began, dict(zip(Counted, numbers, strict=True)), most_pending, oldest)
+        for began, *numbers, most_pending, oldest in rows
     ]
 
 

@@ -584,6 +584,12 @@ activity = Table(
         )
     ),
     _column("mostPending", "most_pending", BigInteger, "most runs that were seen pending at once"),
+    _column(
+        "oldestPendingSeconds",
+        "oldest_pending_seconds",
+        BigInteger,
+        "for how long the oldest was seen due at most",
+    ),
     PrimaryKeyConstraint("span_seconds", "began_at", "queue", name="activity_pkey"),
 )
 

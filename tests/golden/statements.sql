@@ -2304,16 +2304,21 @@ SELECT a.queue, array_agg((floor(extract(epoch FROM n.now) / 60)
 
 -- activity.note_pending
 SET LOCAL synchronous_commit = off;
-INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, "mostPending")
-SELECT s.seconds, s.began, p.queue, p.number
-  FROM unnest(CAST(%(queues)s AS text[]), CAST(%(numbers)s AS bigint[])) AS p(queue, number)
+INSERT INTO activity AS a ("spanSeconds", "beganAt", queue, "mostPending",
+  "oldestPendingSeconds")
+SELECT s.seconds, s.began, p.queue, p.number, p.oldest
+  FROM unnest(CAST(%(queues)s AS text[]), CAST(%(numbers)s AS bigint[]), CAST(%(oldest)s AS bigint[]))
+    AS p(queue, number, oldest)
  CROSS JOIN (
   SELECT v.seconds, to_timestamp(floor(extract(epoch FROM n.now) / v.seconds) * v.seconds) AS began
     FROM (VALUES (60), (3600), (86400)) AS v(seconds)
    CROSS JOIN (SELECT clock_timestamp() AS now) n) s
  ORDER BY s.seconds, s.began, p.queue
 ON CONFLICT ("spanSeconds", "beganAt", queue) DO UPDATE
-  SET "mostPending" = excluded."mostPending" WHERE a."mostPending" < excluded."mostPending";
+  SET "mostPending" = greatest(a."mostPending", excluded."mostPending"),
+      "oldestPendingSeconds" = greatest(a."oldestPendingSeconds", excluded."oldestPendingSeconds")
+  WHERE a."mostPending" < excluded."mostPending"
+     OR a."oldestPendingSeconds" < excluded."oldestPendingSeconds";
 
 -- activity.series
 SELECT s.began, t.*
@@ -2323,7 +2328,8 @@ SELECT s.began, t.*
     FROM generate_series(0, %(points)s - 1) AS back) s
  CROSS JOIN LATERAL (
    SELECT coalesce(sum(a.created), 0)::bigint, coalesce(sum(a.claimed), 0)::bigint, coalesce(sum(a.replayed), 0)::bigint, coalesce(sum(a.refused), 0)::bigint, coalesce(sum(a.reported), 0)::bigint, coalesce(sum(a.retried), 0)::bigint, coalesce(sum(a.released), 0)::bigint, coalesce(sum(a.expired), 0)::bigint, coalesce(sum(a.finished), 0)::bigint, coalesce(sum(a.failed), 0)::bigint, coalesce(sum(a.aborted), 0)::bigint,
-          coalesce(sum(a."mostPending"), 0)::bigint
+          coalesce(sum(a."mostPending"), 0)::bigint,
+          coalesce(max(a."oldestPendingSeconds"), 0)
      FROM activity a
     WHERE a."spanSeconds" = %(span_seconds)s AND a."beganAt" = s.began
       AND (CAST(%(queue)s AS text) IS NULL OR a.queue = %(queue)s)

@@ -248,6 +248,25 @@ def test_of_each_span_the_most_that_were_pending_are_kept(dibs: Dibs, executor: 
     assert max(point.most_pending for point in points) == 2
 
 
+def test_of_each_span_the_longest_that_a_run_was_due_is_kept(dibs: Dibs) -> None:
+    def noted(**oldest: int) -> None:
+        pending = {queue: activity.Pending(1, seconds) for queue, seconds in oldest.items()}
+        transact(dibs.database.work, lambda connection: activity.note_pending(connection, pending))
+
+    noted(one=30, two=7)
+    noted(one=12, two=9)
+
+    rows = dibs.sql('SELECT queue, max("oldestPendingSeconds") AS s FROM activity GROUP BY queue')
+    assert {row["queue"]: row["s"] for row in rows} == {"one": 30, "two": 9}
+    points = transact(
+        dibs.database.work,
+        lambda connection: activity.series(
+            connection, span_seconds=DAY, points=2, queue_patterns=("*",)
+        ),
+    )
+    assert max(point.oldest_pending_seconds for point in points) == 30
+
+
 def test_the_thread_looks_how_many_wait(dibs: Dibs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.desk.activity.EVERY_SECONDS", 0.01)
     dibs.pending()

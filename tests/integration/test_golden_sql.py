@@ -248,7 +248,9 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "activity.claimed_per_minute": lambda c: activity.claimed_per_minute(
         c, ["default"], minutes=60
     ),
-    "activity.note_pending": lambda c: activity.note_pending(c, {"default": 1}),
+    "activity.note_pending": lambda c: activity.note_pending(
+        c, {"default": activity.Pending(1, 7)}
+    ),
     "activity.series": lambda c: activity.series(
         c, span_seconds=activity.MINUTE, points=60, queue_patterns=("billing", "refunds.*")
     ),

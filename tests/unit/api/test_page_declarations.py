@@ -7,6 +7,7 @@ from orchestrator import app as app_module
 from orchestrator.api.access import NO_TOKEN, WATCHERS, allow, roles_of
 from orchestrator.app import create_app
 from orchestrator.lifecycle import Role
+from orchestrator.pages import template
 from orchestrator.pages.blueprint import (
     asset,
     form,
@@ -111,3 +112,9 @@ def test_a_page_that_is_declared_does_not(fresh, method, declare):
     fresh.add_url_rule("/ui/new", "new", declare(WATCHERS)(lambda **_: None), methods=[method])
 
     require_page_declarations(fresh)
+
+
+def test_nobody_waits_for_a_template_to_be_compiled(fresh):
+    compiled = [name for _, name in template._environment.cache.keys()]  # noqa: SIM118 - no dict
+
+    assert set(template._environment.list_templates()) == set(compiled)
