@@ -34,6 +34,7 @@ _SECRETS = ("database_url", "secret_key")
 _PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 _OWN_PATHS = frozenset({"v1", "ui", "docs", "healthz", "readyz", "metrics", "openapi.json"})
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
+_SHORTEST_KEY = 16
 # Room for 500 executors that wait for runs. A thread is made when it is needed for the
 # first time, and takes 0.1 MB from then on.
 _THREADS = 700
@@ -53,7 +54,7 @@ class Settings(BaseModel):
 
     database_url: SecretStr = Field(description="Postgres, as the service's own role")
     secret_key: SecretStr = Field(
-        min_length=16, description="signs cursors and cookies; the same on every orchestrator"
+        description="signs cursors and cookies; the same on every orchestrator"
     )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8420, ge=0, le=65535, description="port to listen on")
@@ -92,6 +93,15 @@ class Settings(BaseModel):
     @classmethod
     def _postgres_only(cls, value: SecretStr) -> SecretStr:
         database_url(value.get_secret_value())
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _not_to_be_guessed(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < _SHORTEST_KEY:
+            raise ValueError(
+                f"must have {_SHORTEST_KEY} characters or more: `openssl rand -base64 32`"
+            )
         return value
 
     @field_validator("trusted_proxies", mode="before")

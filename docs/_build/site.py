@@ -22,6 +22,7 @@ ORDER = (
     "command-line",
     "deploying",
     "operating",
+    "metrics",
     "upgrading",
     "restoring",
     "auditing",

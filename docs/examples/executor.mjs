@@ -11,6 +11,10 @@ const queues = (process.env.EXECUTOR_QUEUES ?? "default").split(",");
 const slots = Number(process.env.EXECUTOR_SLOTS ?? 4);
 const leaseSeconds = Number(process.env.EXECUTOR_LEASE_SECONDS ?? 30);
 const stopSeconds = Number(process.env.EXECUTOR_STOP_TIMEOUT_S ?? 20);
+if (!ORCHESTRATOR_URL || !EXECUTOR_TOKEN || !process.argv[2]) {
+  console.error("usage: ORCHESTRATOR_URL=… EXECUTOR_TOKEN=… node executor.mjs handlers.mjs");
+  process.exit(78);
+}
 const { default: handlers } = await import(resolve(process.argv[2]));
 
 const session = randomUUID(); // This start of the process.

@@ -18,6 +18,8 @@ import psycopg
 
 BATCH = 100
 PAUSE_SECONDS = 0.5
+# What is said of the run itself. Any other answer speaks of the token, the address or the moment.
+REFUSALS = (400, 403, 409, 413, 422)
 
 
 def relay(database: psycopg.Connection, dibs: httpx2.Client) -> int:
@@ -31,11 +33,15 @@ def relay(database: psycopg.Connection, dibs: httpx2.Client) -> int:
         if not rows:
             return 0
         runs = [{**run, "idempotencyKey": str(row_id)} for row_id, run in rows]
-        if dibs.post("/v1/runs/batch", json={"runs": runs}).is_success:
+        answer = dibs.post("/v1/runs/batch", json={"runs": runs})
+        if answer.is_success:
             done = [row_id for row_id, _ in rows]
             database.execute("DELETE FROM outbox WHERE id = ANY (%s)", [done])
             return len(rows)
-        # All or nothing: one of them is refused, or Dibs is away. One by one it is known which.
+        if answer.status_code not in REFUSALS:
+            print(f"Dibs takes nothing now: {answer.text}")  # noqa: T201
+            return 0
+        # All or nothing, and one of them is refused: one by one it is known which.
         return sum(_send(database, dibs, row_id, run) for row_id, run in rows)
 
 
@@ -43,11 +49,11 @@ def _send(database: psycopg.Connection, dibs: httpx2.Client, row_id: int, run: d
     answer = dibs.post("/v1/runs", json=run, headers={"Idempotency-Key": str(row_id)})
     if answer.is_success:
         database.execute("DELETE FROM outbox WHERE id = %s", [row_id])
-    elif answer.status_code in (429, 503):
-        return 0
-    else:
+    elif answer.status_code in REFUSALS:
         # It will never be taken as it is: somebody has to look.
         database.execute("UPDATE outbox SET refused = %s WHERE id = %s", [answer.text, row_id])
+    else:
+        return 0
     return 1
 
 

@@ -6,7 +6,7 @@ import itertools
 import time
 from array import array
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -21,7 +21,8 @@ MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 # A process that has said nothing for so long is gone, or cannot say how things are.
 SILENT_SECONDS: Final = 5.0
 
-Numbers = array[float]
+# In quotes: Python 3.11 knows no `array[float]` at run time.
+Numbers: TypeAlias = "array[float]"
 
 
 def exposition(*metrics: Iterable[Metric]) -> bytes:

@@ -119,3 +119,18 @@ def test_what_is_refused_for_good_says_why_and_holds_up_nobody(
     assert web.count(queue, "pending") == 2
     [(refused,)] = own.execute("SELECT refused FROM outbox").fetchall()
     assert "/workflow" in refused
+
+
+def test_a_token_that_is_not_known_costs_no_row(
+    own: psycopg.Connection, stage: Stage, web: Client, queue: str
+) -> None:
+    put(own, {"workflow": "record", "queue": queue}, 10)
+    for token, sent in (("dibs_wrong", 0), (stage.tokens[Role.CLIENT], 10)):
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx2.Client(
+            base_url=stage.orchestrator.url, headers=headers, trust_env=False
+        ) as dibs:
+            assert example().relay(own, dibs) == sent
+            assert left(own) == 10 - sent
+
+    assert web.count(queue, "pending") == 10

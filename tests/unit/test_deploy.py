@@ -109,7 +109,10 @@ def test_executors_are_scaled_by_what_their_queue_wants() -> None:
 
     assert scaled["minReplicaCount"] == 0
     assert scaled["scaleTargetRef"]["name"] == "dibs-executor"
-    assert trigger["metadata"]["url"] == f"http://{service['metadata']['name']}/v1/queues"
+    # KEDA asks from a namespace of its own.
+    assert (
+        trigger["metadata"]["url"] == f"http://{service['metadata']['name']}.default.svc/v1/queues"
+    )
     assert trigger["metadata"]["valueLocation"] == f'items.#(name=="{queues}").wantedExecutors'
 
 

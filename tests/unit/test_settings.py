@@ -62,6 +62,14 @@ def test_a_secret_that_is_given_twice_is_refused(files: Path, name: str) -> None
     assert said.splitlines()[1:] == [f"{name}_FILE: is set beside {name}: set one of them"]
 
 
+def test_a_key_that_is_too_short_is_told_how_to_make_one() -> None:
+    said = refused({**ENOUGH, "DIBS_SECRET_KEY": "canary-of-15-ch"})
+
+    assert said.splitlines()[1:] == [
+        "DIBS_SECRET_KEY: must have 16 characters or more: `openssl rand -base64 32`"
+    ]
+
+
 @pytest.mark.parametrize("name", ENOUGH)
 def test_an_empty_variable_is_none(files: Path, name: str) -> None:
     named = {**ENOUGH, name: "", f"{name}_FILE": str(files / "url")}
