@@ -76,6 +76,26 @@ def another_empty_url(template: Template) -> Iterator[str]:
         yield url
 
 
+EVERY_MODULE = """
+import importlib, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+    if not found.name.endswith("__main__") and "._migrations" not in found.name:
+        importlib.import_module(found.name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("installed", "package"), [("serving", "orchestrator"), ("executing", "executor")]
+)
+def test_every_module_can_be_imported_on_the_oldest_python(
+    request: pytest.FixtureRequest, installed: str, package: str
+) -> None:
+    environment: Installed = request.getfixturevalue(installed)
+
+    assert environment.run("python", "-c", EVERY_MODULE, package).said == ""
+
+
 def test_both_commands_know_their_version(serving: Installed, executing: Installed) -> None:
     assert serving.run("dibs", "--version").said.endswith(version("dibs"))
     assert executing.run("dibs-executor", "--version").said.endswith(version("dibs"))
