@@ -192,7 +192,8 @@ class Executor(Program):
 
     def _started(self) -> dict[str, Any] | None:
         assert self.exit_code() is None, f"{self.name} ended with {self.exit_code()}"
-        started = self.said("executor_started")
+        # The version before wrote its events with hyphens.
+        started = self.said("executor_started") or self.said("executor-started")
         return started[-1] if len(started) == self._starts else None
 
 
