@@ -287,6 +287,26 @@ def test_only_one_of_them_counts(operator: Browser, ops: Client, unknown: str) -
     assert ops.run(unknown)["runState"] == "pending"
 
 
+@pytest.mark.parametrize("as_", ["done", "run-again", "abort"])
+def test_what_is_said_of_one_step_is_not_taken_for_another(
+    operator: Browser, ops: Client, holder: Client, unknown: str, queue: str, as_: str
+) -> None:
+    form = form_of(operator, unknown, "resolve", as_)
+    ops.ask("POST", f"/v1/runs/{unknown}/resolve", {"as": "run-again"})
+    [dispatch] = holder.claim(queue)
+    begun = {"leaseId": dispatch["lease"]["id"], "session": SESSION}
+    holder.ask("POST", f"/v1/runs/{unknown}/steps/1/start", begun)
+    holder.report(outcome_of(dispatch, {"status": "unknown", "message": "once more"}))
+    late = operator.send(form, next="thank") if as_ == "done" else operator.send(form)
+    run = ops.run(unknown)
+
+    assert (late.status_code, "of what it waited for before" in late.text) == (409, True)
+    assert (run["runState"], run["stepIndex"]) == ("waiting", 1)
+    # The page that comes back asks about the step that is unknown now.
+    [now] = [one for one in all_forms_of(late) if one.fields.get("as") == "abort"]
+    assert operator.send(now).status_code == 303
+
+
 @pytest.mark.parametrize("as_", ["", "finished", "DONE"])
 def test_nothing_else_can_be_said_of_an_outcome(
     operator: Browser, ops: Client, unknown: str, as_: str
