@@ -164,6 +164,32 @@ def test_a_field_that_is_wrong_is_named_and_what_was_typed_stays(
     assert operator.send(again, **{"number/amount": "5", "string/note": ""}).status_code == 303
 
 
+def test_what_was_chosen_and_typed_stands_there_again_as_it_was(
+    operator: Browser, ops: Client, holder: Client, run_id: str, queue: str
+) -> None:
+    family = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}"
+    members = {
+        "how": {"enum": ["by post", 'by "hand" & foot']},
+        "who": {"type": "string", "default": "a\N{RIGHT-TO-LEFT OVERRIDE}b"},
+        "amount": {"type": "number"},
+    }
+    ask_for_input(holder, queue, {"type": "object", "properties": members})
+    form = form_of(operator, run_id, "resume")
+    said = {"choice/how": '"by \\"hand\\" & foot"', "string/who": family}
+    refused = operator.send(form, **said | {"number/amount": "lots"})
+    again = forms_of(refused)["resume"]
+    operator.send(again, **{"number/amount": "1"})
+    [dispatch] = holder.claim(queue)
+
+    assert form.fields["string/who"] == ""
+    assert {name: again.fields[name] for name in said} == said
+    assert dispatch["step"]["input"] == {
+        "how": 'by "hand" & foot',
+        "who": family,
+        "amount": 1,
+    }
+
+
 def test_a_field_that_is_needed_and_was_left_empty_is_named(
     operator: Browser, ops: Client, holder: Client, run_id: str, queue: str
 ) -> None:

@@ -133,6 +133,23 @@ def test_a_mistake_is_said_and_nothing_is_listed(
     assert said in operator.open(address("/ui/runs/bulk", act="retry", search=search)).text
 
 
+def test_what_cannot_be_seen_in_a_search_is_sought_and_acted_on_all_the_same(
+    operator: Browser, web: Client, queue: str
+) -> None:
+    key = f"{queue}-\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}"
+    run_id, other = web.create(queue, dedupKey=key), web.create(queue)
+    search = f"dedupKey:{key}"
+    box = re.search(r'<input id="search" .*?value="([^"]*)"', operator.open(address(search=search)).text)
+    bulk = operator.open(address("/ui/runs/bulk", act="abort", search=search))
+    operator.send(forms_of(bulk)["bulk"], reason="\N{ZERO WIDTH SPACE}")
+
+    assert box is not None
+    assert listed(operator, search=html.unescape(box[1])) == [run_id]
+    assert "Abort 1 run<" in bulk.text
+    assert web.run(run_id)["runState"] == "aborted"
+    assert web.run(other)["runState"] == "pending"
+
+
 @pytest.mark.parametrize(
     ("said", "status"),
     [
