@@ -139,7 +139,9 @@ def test_what_cannot_be_seen_in_a_search_is_sought_and_acted_on_all_the_same(
     key = f"{queue}-\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}"
     run_id, other = web.create(queue, dedupKey=key), web.create(queue)
     search = f"dedupKey:{key}"
-    box = re.search(r'<input id="search" .*?value="([^"]*)"', operator.open(address(search=search)).text)
+    box = re.search(
+        r'<input id="search" .*?value="([^"]*)"', operator.open(address(search=search)).text
+    )
     bulk = operator.open(address("/ui/runs/bulk", act="abort", search=search))
     operator.send(forms_of(bulk)["bulk"], reason="\N{ZERO WIDTH SPACE}")
 
@@ -218,6 +220,19 @@ def test_a_viewer_lists_and_is_offered_no_act(
     assert browser.open(bulk).status_code == 403
     assert browser.post("/ui/runs/bulk", fields | sent).status_code == 403
     assert web.run(run_id)["runState"] == "pending"
+
+
+def test_what_was_created_after_the_dry_run_is_no_part_of_the_act(
+    operator: Browser, web: Client, queue: str
+) -> None:
+    counted = web.create(queue)
+    bulk = operator.open(address("/ui/runs/bulk", act="abort", search=f"queue:{queue}"))
+    later = web.create(queue)
+    done = operator.send(forms_of(bulk)["bulk"], reason="")
+
+    assert "Abort 1 run<" in bulk.text
+    assert "<b>1</b> run was aborted" in done.text
+    assert [web.run(run_id)["runState"] for run_id in (counted, later)] == ["aborted", "pending"]
 
 
 def test_a_dry_run_says_what_matches_and_what_the_act_fits(
