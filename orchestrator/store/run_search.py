@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import CTE, ColumnElement, Connection, Select, bindparam, func, select, union_all
 
-from orchestrator.lifecycle import LEASED, OVER, RunState
+from orchestrator.lifecycle import EVERY_QUEUE, LEASED, OVER, RunState, covers
 from orchestrator.store.run_filter import FILTERED, RunFilter, matching
 from orchestrator.store.sql import text
 from orchestrator.store.tables import workflow_runs
@@ -20,6 +20,8 @@ ATTENTION = frozenset({RunState.WAITING, RunState.FAILED, RunState.ABORTED})
 INDEXED = frozenset(RunState) - {RunState.FINISHED}
 # Before it are all runs.
 EVERY_RUN = UUID(int=2**128 - 1)
+# Who may see no more queues than these, each by its name, is spared the runs of all others.
+MOST_QUEUES = 8
 # So many pairs of a queue and a workflow are looked at for a dedupKey.
 MOST_PAIRS = 1_000
 
@@ -84,12 +86,15 @@ def scan_runs(
 
     Reads a few times `limit` rows at most, however few of them match; a list may read the
     whole table before it finds the first. For transactions that walk indexes
-    (`census.walk_indexes`): a bitmap or a look through the table knows no limit.
+    (`census.walk_indexes`): a bitmap or a look through the table knows no limit. A queue that
+    is not covered is as one that is not there: nothing of it is looked at, nor said.
 
     Args:
         most_found: Of those that match, no more than the first so many are returned.
     """
-    scanned = _next_runs(wanted, before, limit)
+    if wanted.queue is not None and not covers(tuple(queue_patterns), wanted.queue):
+        return Scanned([], None, 0)
+    scanned = _next_runs(wanted, queue_patterns, before, limit)
     ids = (
         select(scanned.c.id)
         .where(matching(scanned.c, queue_patterns, wanted))
@@ -183,7 +188,7 @@ SELECT r.id, r.workflow, r.queue, r."runState" AS run_state,
     return [RunLine(**row._mapping) for row in rows]  # noqa: SLF001
 
 
-def _next_runs(wanted: RunFilter, before: UUID, limit: int) -> CTE:
+def _next_runs(wanted: RunFilter, queue_patterns: Sequence[str], before: UUID, limit: int) -> CTE:
     """The next runs below an id, of those that an index gives one after another."""
     columns = workflow_runs.c
     states = wanted.states or ((RunState.WAITING,) if wanted.waiting_reason else ())
@@ -193,14 +198,23 @@ def _next_runs(wanted: RunFilter, before: UUID, limit: int) -> CTE:
         stretches = [_newest(before, limit, columns.id.in_(wanted.ids))]
     elif states and ATTENTION.issuperset(states):
         stretches = [_newest(before, limit, columns.run_state == _literal(s)) for s in states]
-    elif wanted.queue is not None:
-        stretches = [_newest(before, limit, columns.queue == wanted.queue)]
+    elif queues := _only_queues(wanted, queue_patterns):
+        stretches = [_newest(before, limit, columns.queue == queue) for queue in queues]
     else:
         stretches = [_newest(before, limit)]
     if states and INDEXED.issuperset(states) and not ATTENTION.issuperset(states):
         stretches = _few_or_else(states, before, limit, stretches)
     each = union_all(*stretches).subquery("stretches")
     return select(each).order_by(each.c.id.desc()).limit(limit).cte("scanned")
+
+
+def _only_queues(wanted: RunFilter, queue_patterns: Sequence[str]) -> Sequence[str]:
+    """The few queues that alone may have what is sought; none when they are not known by name."""
+    if wanted.queue is not None:
+        return [wanted.queue]
+    are_names = not any(each == EVERY_QUEUE or each.endswith(".*") for each in queue_patterns)
+    names = tuple(dict.fromkeys(queue_patterns))
+    return names if are_names and len(names) <= MOST_QUEUES else ()
 
 
 def _newest(before: UUID, limit: int, *conditions: ColumnElement[bool]) -> Select[tuple[UUID]]:

@@ -230,6 +230,23 @@ WHERE %(param_3)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LI
 FROM scanned ORDER BY scanned.id
  LIMIT %(param_5)s::INTEGER) AS reached, (SELECT count(*) AS count_1
 FROM scanned) AS looked_at;
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns".queue = %(queue_1)s::VARCHAR AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_1)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE "workflowRuns".queue = %(queue_2)s::VARCHAR AND "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
+ LIMIT %(param_2)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_3)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_4)s AND (scanned.queue = %(queue_3)s::VARCHAR OR scanned.queue = %(queue_4)s::VARCHAR) ORDER BY scanned.id DESC
+ LIMIT %(param_5)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_6)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
 
 -- run_search.find_by_word
 WITH RECURSIVE pairs AS (
@@ -1760,7 +1777,8 @@ WITH held AS MATERIALIZED (
        w.steps->r."stepName"->'next'->>0)) AS n(name)
      WHERE w.name = r.workflow AND w.version = r."workflowVersion") AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" = 'waiting'
-     AND r."waitingFor"->>'reason' = 'outcome-unknown' AND CASE
+     AND r."waitingFor"->>'reason' = 'outcome-unknown'
+     AND r.version = coalesce(CAST(%(seen_version)s AS bigint), r.version) AND CASE
        WHEN CAST(%(next_step)s AS text) IS NULL THEN jsonb_array_length(coalesce((
          SELECT w.steps->r."stepName"->'next' FROM workflows w
           WHERE w.name = r.workflow AND w.version = r."workflowVersion"), '[]')) <= 1
@@ -1816,6 +1834,7 @@ WITH held AS MATERIALIZED (
     FROM "workflowRuns" r LEFT JOIN LATERAL (SELECT) AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" = 'waiting'
      AND r."waitingFor"->>'reason' = 'outcome-unknown'
+     AND r.version = coalesce(CAST(%(seen_version)s AS bigint), r.version)
      AND NOT EXISTS (SELECT FROM "runEvents" e
        WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s
          AND e.detail->>'idempotencyKey' = CAST(%(idempotency_key)s AS text))
@@ -1850,6 +1869,7 @@ WITH held AS MATERIALIZED (
     FROM "workflowRuns" r LEFT JOIN LATERAL (SELECT) AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" = 'waiting'
      AND r."waitingFor"->>'reason' = 'outcome-unknown'
+     AND r.version = coalesce(CAST(%(seen_version)s AS bigint), r.version)
      AND NOT EXISTS (SELECT FROM "runEvents" e
        WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s
          AND e.detail->>'idempotencyKey' = CAST(%(idempotency_key)s AS text))
