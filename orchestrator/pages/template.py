@@ -23,6 +23,7 @@ from markupsafe import Markup, escape
 
 from orchestrator.api.answer import WholeAnswer, rfc3339
 from orchestrator.api.context import services
+from orchestrator.pages.asked import asked_address
 from orchestrator.pages.assets import asset_name
 from orchestrator.pages.blueprint import pages
 from orchestrator.pages.form import TOKEN_FIELD, form_token
@@ -70,7 +71,7 @@ def screen(
         "here": (request.endpoint or "").rpartition(".")[2],
         "pages": NAVIGATION if who else (),
         "now": datetime.now(UTC),
-        "looked_at": looked_at or services().settings.path_prefix + request.full_path.rstrip("?"),
+        "looked_at": looked_at or services().settings.path_prefix + asked_address(),
     }
     live = _live_part(template, values)
     tag = hashlib.sha256(live.encode()).hexdigest()[:_SHOWN_OF_A_HASH] if live else None

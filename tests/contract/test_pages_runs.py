@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import pytest
 
@@ -150,6 +150,31 @@ def test_what_cannot_be_seen_in_a_search_is_sought_and_acted_on_all_the_same(
     assert "Abort 1 run<" in bulk.text
     assert web.run(run_id)["runState"] == "aborted"
     assert web.run(other)["runState"] == "pending"
+
+
+def test_a_question_mark_is_sought_also_where_it_stands_last(
+    operator: Browser, nobody: Client, web: Client, queue: str
+) -> None:
+    web.create(queue, dedupKey=f"why-{queue}?")
+    where = f"/ui/runs?search=why-{queue}?"
+    looked_at = re.search(r'data-hx-get="([^"]*)"', operator.open(where).text)
+    way_in = forms_of(nobody.send("GET", where))["sign-in"].action
+
+    assert looked_at is not None
+    assert html.unescape(looked_at[1]) == where
+    assert unquote(way_in.partition("next=")[2]) == where
+
+
+def test_an_id_beside_other_terms_is_acted_on_alone(
+    operator: Browser, web: Client, queue: str
+) -> None:
+    run_id, other = web.create(queue), web.create(queue)
+    search = f"queue:{queue} id:{run_id}"
+    bulk = operator.open(address("/ui/runs/bulk", act="abort", search=search))
+    operator.send(forms_of(bulk)["bulk"], reason="")
+
+    assert "Abort 1 run<" in bulk.text
+    assert [web.run(one)["runState"] for one in (run_id, other)] == ["aborted", "pending"]
 
 
 @pytest.mark.parametrize(
