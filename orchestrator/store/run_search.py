@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Connection, Select, bindparam, func, select, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    func,
+    select,
+    tuple_,
+    union_all,
+)
 
 from orchestrator.lifecycle import EVERY_QUEUE, LEASED, OVER, RunState, covers
 from orchestrator.store.run_filter import FILTERED, RunFilter, matching
@@ -21,7 +31,7 @@ INDEXED = frozenset(RunState) - {RunState.FINISHED}
 # Before it are all runs.
 EVERY_RUN = UUID(int=2**128 - 1)
 # Who may see no more queues than these, each by its name, is spared the runs of all others.
-MOST_QUEUES = 8
+MOST_QUEUES = 3
 # So many pairs of a queue and a workflow are looked at for a dedupKey.
 MOST_PAIRS = 1_000
 
@@ -117,7 +127,8 @@ def find_by_word(connection: Connection, word: str, *, limit: int) -> list[UUID]
     What indexes know of a word: live runs with this dedupKey, runs whose holder has this
     name, and the newest of the queue; of each so many at most.
     """
-    # Pairs are found by jumping along the index from one to the next.
+    # Pairs are found by jumping along the index from one to the next. For the queue see
+    # `_newest_of_queue`.
     rows = connection.execute(
         text(f"""
 WITH RECURSIVE pairs AS (
@@ -136,9 +147,10 @@ WITH RECURSIVE pairs AS (
 UNION (SELECT r.id FROM "workflowRuns" r
         WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = :word LIMIT :limit)
 UNION (SELECT r.id FROM "workflowRuns" r
-        WHERE r.queue = :word ORDER BY r.queue DESC, r.id DESC LIMIT :limit)
+        WHERE (r.queue, r.id) <= (:word, CAST(:last AS uuid)) AND r.queue >= :word
+        ORDER BY r.queue DESC, r.id DESC LIMIT :limit)
 """),
-        {"word": word, "limit": limit},
+        {"word": word, "last": EVERY_RUN, "limit": limit},
     )
     return list(rows.scalars())
 
@@ -199,7 +211,7 @@ def _next_runs(wanted: RunFilter, queue_patterns: Sequence[str], before: UUID, l
     elif states and ATTENTION.issuperset(states):
         stretches = [_newest(before, limit, columns.run_state == _literal(s)) for s in states]
     elif queues := _only_queues(wanted, queue_patterns):
-        stretches = [_newest(before, limit, columns.queue == queue) for queue in queues]
+        stretches = [_newest_of_queue(queue, before, limit) for queue in queues]
     else:
         stretches = [_newest(before, limit)]
     if states and INDEXED.issuperset(states) and not ATTENTION.issuperset(states):
@@ -223,6 +235,21 @@ def _newest(before: UUID, limit: int, *conditions: ColumnElement[bool]) -> Selec
         select(*(columns[name].label(name) for name in FILTERED))
         .where(*conditions, columns.id < before)
         .order_by(columns.id.desc())
+        .limit(limit)
+    )
+
+
+def _newest_of_queue(queue: str, before: UUID, limit: int) -> Select[tuple[UUID]]:
+    # Of a queue that is a large part of all runs the planner expects some everywhere. Told
+    # `queue = …` it would walk along the ids, through as many newer runs of others as there are.
+    columns = workflow_runs.c
+    return (
+        select(*(columns[name].label(name) for name in FILTERED))
+        .where(
+            tuple_(columns.queue, columns.id) < tuple_(queue, before),
+            columns.queue >= queue,
+        )
+        .order_by(columns.queue.desc(), columns.id.desc())
         .limit(limit)
     )
 

@@ -137,15 +137,15 @@ WITH scanned AS
 (SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
 FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
-WHERE "workflowRuns".queue = %(queue_1)s::VARCHAR AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
- LIMIT %(param_1)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
- LIMIT %(param_2)s::INTEGER)
+WHERE ("workflowRuns".queue, "workflowRuns".id) < (%(param_1)s::VARCHAR, %(param_2)s::UUID) AND "workflowRuns".queue >= %(queue_1)s::VARCHAR ORDER BY "workflowRuns".queue DESC, "workflowRuns".id DESC
+ LIMIT %(param_3)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_4)s::INTEGER)
  SELECT array((SELECT scanned.id
 FROM scanned
-WHERE %(param_3)s AND (scanned.queue = %(queue_2)s::VARCHAR OR (scanned.queue LIKE %(queue_3)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR) AND scanned.queue = %(queue_4)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC
- LIMIT %(param_4)s::INTEGER)) AS run_ids, (SELECT scanned.id
+WHERE %(param_5)s AND (scanned.queue = %(queue_2)s::VARCHAR OR (scanned.queue LIKE %(queue_3)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR) AND scanned.queue = %(queue_4)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC
+ LIMIT %(param_6)s::INTEGER)) AS run_ids, (SELECT scanned.id
 FROM scanned ORDER BY scanned.id
- LIMIT %(param_5)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+ LIMIT %(param_7)s::INTEGER) AS reached, (SELECT count(*) AS count_1
 FROM scanned) AS looked_at;
 WITH scanned AS
 (SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
@@ -234,18 +234,18 @@ WITH scanned AS
 (SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
 FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
-WHERE "workflowRuns".queue = %(queue_1)s::VARCHAR AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
- LIMIT %(param_1)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+WHERE ("workflowRuns".queue, "workflowRuns".id) < (%(param_1)s::VARCHAR, %(param_2)s::UUID) AND "workflowRuns".queue >= %(queue_1)s::VARCHAR ORDER BY "workflowRuns".queue DESC, "workflowRuns".id DESC
+ LIMIT %(param_3)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
-WHERE "workflowRuns".queue = %(queue_2)s::VARCHAR AND "workflowRuns".id < %(id_2)s::UUID ORDER BY "workflowRuns".id DESC
- LIMIT %(param_2)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
- LIMIT %(param_3)s::INTEGER)
+WHERE ("workflowRuns".queue, "workflowRuns".id) < (%(param_4)s::VARCHAR, %(param_5)s::UUID) AND "workflowRuns".queue >= %(queue_2)s::VARCHAR ORDER BY "workflowRuns".queue DESC, "workflowRuns".id DESC
+ LIMIT %(param_6)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_7)s::INTEGER)
  SELECT array((SELECT scanned.id
 FROM scanned
-WHERE %(param_4)s AND (scanned.queue = %(queue_3)s::VARCHAR OR scanned.queue = %(queue_4)s::VARCHAR) ORDER BY scanned.id DESC
- LIMIT %(param_5)s::INTEGER)) AS run_ids, (SELECT scanned.id
+WHERE %(param_8)s AND (scanned.queue = %(queue_3)s::VARCHAR OR scanned.queue = %(queue_4)s::VARCHAR) ORDER BY scanned.id DESC
+ LIMIT %(param_9)s::INTEGER)) AS run_ids, (SELECT scanned.id
 FROM scanned ORDER BY scanned.id
- LIMIT %(param_6)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+ LIMIT %(param_10)s::INTEGER) AS reached, (SELECT count(*) AS count_1
 FROM scanned) AS looked_at;
 
 -- run_search.find_by_word
@@ -265,7 +265,8 @@ WITH RECURSIVE pairs AS (
 UNION (SELECT r.id FROM "workflowRuns" r
         WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = %(word)s LIMIT %(limit)s)
 UNION (SELECT r.id FROM "workflowRuns" r
-        WHERE r.queue = %(word)s ORDER BY r.queue DESC, r.id DESC LIMIT %(limit)s);
+        WHERE (r.queue, r.id) <= (%(word)s, CAST(%(last)s AS uuid)) AND r.queue >= %(word)s
+        ORDER BY r.queue DESC, r.id DESC LIMIT %(limit)s);
 
 -- run_search.find_in_states
 SELECT "some".id

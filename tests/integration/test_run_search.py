@@ -201,6 +201,24 @@ def test_what_whoever_sees_few_queues_is_shown_reads_no_more_than_its_reach(
     assert max(read) <= 3 * FAR + 100
 
 
+@pytest.mark.parametrize("wanted", [{"queue": "older"}, {"words": ("older", "none")}], ids=str)
+def test_a_large_queue_below_many_newer_runs_of_others_is_read_no_further(
+    full: Dibs, filled: psycopg.Connection, wanted: dict[str, Any]
+) -> None:
+    with captured(full.database.work) as statements:
+        sought(full, **wanted)
+
+    with filled.transaction(force_rollback=True):
+        filled.execute("SET LOCAL session_replication_role = replica")
+        # Half of all runs, and every one of the other half is newer.
+        filled.execute("""UPDATE "workflowRuns" SET queue = 'older' WHERE "runState" = 'pending'""")
+        filled.execute('ANALYZE "workflowRuns"')
+        filled.execute("SET LOCAL enable_bitmapscan = off")
+        filled.execute("SET LOCAL enable_seqscan = off")
+        read = [rows_read(filled, each.text, each.values) for each in statements]
+    assert max(read) <= 3 * FAR + 100
+
+
 SEARCHES: list[dict[str, Any]] = [
     {},
     {"states": ("pending",)},
