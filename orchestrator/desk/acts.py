@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -191,6 +192,7 @@ def resolve(
     as_: str,
     output_json: str,
     next_step: str | None,
+    seen_version: int | None = None,
 ) -> Run:
     """
     Say what became of a mutating step whose outcome is unknown.
@@ -198,27 +200,39 @@ def resolve(
     Args:
         as_: done (with this output), run-again (under a new idempotency key) or abort.
         next_step: With done: the step to go on with, when several are offered.
+        seen_version: The run's version when somebody was asked what became of it, if that is
+            known: at another one another step is meant, or the same once more.
 
     Raises:
         RunNotFound, RunOver, IdempotencyKeyReused.
-        StateConflict: Its outcome is not unknown, or its step does not offer that next one.
+        StateConflict: Its outcome is not unknown, is asked for anew by now, or its step does
+            not offer that next one.
     """
     changes: dict[str, Change] = {
         "done": lambda connection, act: acts.resolve_done(
-            connection, act, output_json=output_json, next_step=next_step
+            connection,
+            act,
+            output_json=output_json,
+            next_step=next_step,
+            seen_version=seen_version,
         ),
-        "run-again": acts.resolve_run_again,
-        "abort": acts.resolve_abort,
+        "run-again": partial(acts.resolve_run_again, seen_version=seen_version),
+        "abort": partial(acts.resolve_abort, seen_version=seen_version),
     }
 
     def refuse(run: Run) -> Run:
         if run.run_state in OVER:
             raise RunOver(run.id, run.run_state)
-        if run.waiting_reason == WaitingReason.OUTCOME_UNKNOWN and as_ == "done":
+        is_unknown = run.waiting_reason == WaitingReason.OUTCOME_UNKNOWN
+        if is_unknown and seen_version not in (None, run.version):
+            raise StateConflict(
+                run.id, run.run_state, "resolve", "this was said of what it waited for before."
+            )
+        if is_unknown and as_ == "done":
             raise StateConflict(
                 run.id, run.run_state, "resolve", "name one of the next steps that its step offers."
             )
-        if run.waiting_reason == WaitingReason.OUTCOME_UNKNOWN:
+        if is_unknown:
             raise _TryAgain
         raise StateConflict(run.id, run.run_state, "resolve", "its outcome is not unknown.")
 

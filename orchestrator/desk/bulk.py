@@ -65,6 +65,7 @@ class BulkWish:
 
     Attributes:
         line: What is noted of it, once, when it begins.
+        newest: What was created after this run is no part of it; None: after it begins.
     """
 
     key: BulkKey
@@ -73,6 +74,7 @@ class BulkWish:
     queue_patterns: tuple[str, ...]
     line: OperatorAct
     reason: str | None
+    newest: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +102,13 @@ def count(
     wanted: RunFilter,
     queue_patterns: tuple[str, ...],
     *,
+    newest: UUID | None = None,
     most_seconds: float = MOST_SECONDS,
 ) -> BulkAnswer:
     """How many runs a bulk act would pass now; `more`: it stopped counting."""
     until = time.monotonic() + most_seconds
     matched = 0
-    before: UUID | None = EVERY_RUN
+    before: UUID | None = EVERY_RUN if newest is None else _beyond(newest)
     while before is not None:
         scanned = _scan(database, wanted, queue_patterns, before)
         matched += len(scanned.run_ids)
@@ -156,10 +159,16 @@ def act_on_all(
 
 def _begun(connection: Connection, wish: BulkWish) -> Progress:
     newest = runs.newest_id(connection)
-    before = _NOTHING if newest is None else UUID(int=newest.int + 1)
+    before = _NOTHING if newest is None else _beyond(newest)
+    if wish.newest is not None:
+        before = min(before, _beyond(wish.newest))
     if bulk_acts.begin(connection, wish.key, body_hash=wish.body_hash, before=before):
         operator_acts.note(connection, wish.line)
     return _progress(connection, wish)
+
+
+def _beyond(run_id: UUID) -> UUID:
+    return UUID(int=min(run_id.int + 1, EVERY_RUN.int))
 
 
 def _after(connection: Connection, wish: BulkWish, *, passed: Scanned | None) -> Progress:

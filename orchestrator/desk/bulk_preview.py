@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from orchestrator.desk.bulk import count
 from orchestrator.lifecycle import OVER, ActKind, RunState, WaitingReason
+from orchestrator.store import runs
 from orchestrator.store.engine import Database
 from orchestrator.store.run_filter import RunFilter
+from orchestrator.store.transaction import transact
 
 FITS: dict[ActKind, frozenset[RunState]] = {
     ActKind.RETRY_RUNS: frozenset({RunState.FAILED, RunState.ABORTED}),
@@ -35,10 +38,13 @@ class Preview:
     Attributes:
         matched: Runs of the filter.
         fitting: Of them, those whose state allows the act.
+        newest: The newest run of all: what is created from now on is counted by nobody.
+            None when there is no run.
     """
 
     matched: Counted
     fitting: Counted
+    newest: UUID | None
 
 
 def fitting(kind: ActKind, wanted: RunFilter) -> RunFilter | None:
@@ -51,11 +57,12 @@ def preview(
     database: Database, kind: ActKind, wanted: RunFilter, queue_patterns: tuple[str, ...]
 ) -> Preview:
     """Count; nothing is changed."""
+    newest = transact(database.work, runs.newest_id)
 
     def counted(narrowed: RunFilter | None) -> Counted:
-        if narrowed is None:
+        if narrowed is None or newest is None:
             return Counted(0, are_more=False)
-        found = count(database, narrowed, queue_patterns, most_seconds=MOST_SECONDS)
+        found = count(database, narrowed, queue_patterns, newest=newest, most_seconds=MOST_SECONDS)
         return Counted(found.matched, found.more)
 
     able = fitting(kind, wanted)
@@ -64,8 +71,9 @@ def preview(
     if kind is ActKind.ABORT_RUNS and able is not None:
         # Only resolve moves these.
         unknown = counted(_unknown_of(able))
-        fits = Counted(fits.number - unknown.number, fits.are_more)
-    return Preview(matched, fits)
+        # These may have been counted further than the others.
+        fits = Counted(max(0, fits.number - unknown.number), fits.are_more or unknown.are_more)
+    return Preview(matched, fits, newest)
 
 
 def _unknown_of(able: RunFilter) -> RunFilter | None:

@@ -23,6 +23,12 @@ class PageQuery(BaseModel):
     model_config = Body.model_config
 
 
+def asked_address() -> str:
+    """The page that is asked for, and all that stands behind its question mark as it was sent."""
+    # A question mark at the end may be the last character of what is sought.
+    return request.full_path if request.query_string else request.path
+
+
 def asked_for(model: type[Asked]) -> Asked:
     """
     What stands behind the question mark; a field that is left empty is not asked for.

@@ -22,7 +22,7 @@ from orchestrator.lifecycle import ActKind
 from orchestrator.pages.asked import checked, key_of
 from orchestrator.pages.blueprint import form, page, pages
 from orchestrator.pages.form import Form
-from orchestrator.pages.run_query import RunQuery, read_query
+from orchestrator.pages.run_query import RunQuery, read_query, run_id_among
 from orchestrator.pages.template import LIVE_HEADER, screen
 from orchestrator.store.bulk_acts import BulkKey
 from orchestrator.store.run_filter import RunFilter
@@ -96,15 +96,16 @@ def act_in_bulk(sent: Form) -> Response:
     if wanted is None or query.mistake is not None:
         raise MalformedRequest("Send the form as its page does.")
     reason = checked(Abortion, {"reason": sent.get("reason", "").strip() or None}).reason
-    key = str(key_of(sent))
+    key, newest = str(key_of(sent)), run_id_among(sent.get("newest", ""))
     said = _said_of(wanted)
     wish = BulkWish(
         key=BulkKey(caller().name, key),
-        body_hash=body_hash("bulk of a page", asked.name, said, reason),
+        body_hash=body_hash("bulk of a page", asked.name, said, reason, str(newest)),
         wanted=wanted,
         queue_patterns=caller().queues,
         line=asked_act(asked.kind, key, queue=wanted.queue, filter=said, reason=reason),
         reason=reason,
+        newest=newest,
     )
     shared = services()
     done = act_on_all(

@@ -30,6 +30,7 @@ from orchestrator.store.transaction import transact
 
 QUEUES_SHOWN: Final = 200
 MINUTES_SHOWN: Final = 60
+MOST_DIGITS: Final = 18
 LIMITS: Final = ("maxConcurrency", "ratePerSecond", "maxConcurrencyPerKey")
 
 
@@ -143,8 +144,9 @@ def _shown(queue: str) -> Response:
 
 
 def _number(text: str) -> int | str | None:
-    # What is no number is left to the strict integer to refuse.
-    return int(text) if text.isascii() and text.isdigit() else text or None
+    # What is no number is left to the strict integer to refuse; and what is a very long one.
+    is_number = text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
+    return int(text) if is_number else text or None
 
 
 def _since(at: datetime, seconds: float | None) -> datetime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from flask import Response
@@ -60,6 +61,13 @@ class RefusedForm:
         return found
 
 
+def typed_into(refused: RefusedForm | None, act: str, name: str, otherwise: str = "") -> str:
+    """What was typed into a field of a form that was refused; of any other form `otherwise`."""
+    if refused is None or refused.act != act:
+        return otherwise
+    return refused.typed.get(name, otherwise)
+
+
 @pages.get("/runs/<run_id>")
 @page(WATCHERS)
 def show_run(run_id: str) -> Response:
@@ -100,6 +108,7 @@ def run_screen(run_id: str, *, refused: RefusedForm | None = None) -> Response:
         if who.role in OPERATORS
         else {},
         refused=refused,
+        typed=partial(typed_into, refused),
         refused_claims=refused_claims,
         stored_error=StoredError.of,
         curl=curl,

@@ -84,7 +84,7 @@ def resume(sent: Form, run_id: str) -> Response:
 @pages.post("/runs/<run_id>/resolve")
 @form(OPERATORS)
 def resolve(sent: Form, run_id: str) -> Response:
-    """Say what became of a step whose outcome is unknown, as the API does."""
+    """Say what became of the step that its form asked about, as the API does."""
 
     def do() -> Run:
         output = sent.get("output", "").strip()
@@ -101,6 +101,7 @@ def resolve(sent: Form, run_id: str) -> Response:
             as_=asked.as_,
             output_json=json_text(asked.output),
             next_step=asked.next,
+            seen_version=_seen_version(sent),
         )
 
     return _done(sent, run_id, f"resolve-{sent.get('as')}", do)

@@ -109,6 +109,14 @@ def _query(text: str, states: tuple[str, ...], chosen: tuple[UUID, ...]) -> RunQ
         states = _states(terms["state"]) if "state" in terms else states
     except MalformedRequest as refusal:
         raise _Mistake(refusal.message) from None
+    run_id = None
+    if "id" in terms:
+        run_id = _id_of(terms["id"])
+        if run_id is None:
+            raise _Mistake("An id is a whole UUID.")
+        chosen = (run_id,)
+    elif len(words) == 1 and not terms:
+        run_id = _id_of(words[0])
     wanted = RunFilter(
         states=states,
         queue=terms.get("queue"),
@@ -119,13 +127,6 @@ def _query(text: str, states: tuple[str, ...], chosen: tuple[UUID, ...]) -> RunQ
         words=tuple(words),
         ids=chosen,
     )
-    run_id = None
-    if "id" in terms:
-        run_id = _id_of(terms["id"])
-        if run_id is None:
-            raise _Mistake("An id is a whole UUID.")
-    elif len(words) == 1 and not terms:
-        run_id = _id_of(words[0])
     return RunQuery(kept, states, wanted, run_id)
 
 

@@ -57,7 +57,7 @@ def show_schedules() -> Response:
     def look(connection: Connection) -> list[Schedule]:
         return [each for each in list_schedules(connection) if covers(ours, each.queue)]
 
-    found = transact(services().database.work, look)
+    found, skipped = transact(services().database.work, look), request.args.get("skipped")
     return screen(
         "schedules.html",
         planned=[
@@ -66,7 +66,7 @@ def show_schedules() -> Response:
         ],
         is_cut=len(found) > SCHEDULES_SHOWN,
         schedules_shown=SCHEDULES_SHOWN,
-        skipped=request.args.get("skipped"),
+        skipped=next((each.name for each in found if each.name == skipped), None),
         may_act=caller().role in OPERATORS,
         key_of_run=lambda each: key_of_form("run-now", f"{each.name} {each.last_run_id}"),
     )

@@ -14,6 +14,7 @@ from orchestrator.api.authentication import authenticate
 from orchestrator.api.context import services
 from orchestrator.api.tokens import Caller
 from orchestrator.errors import InsufficientScope, Unauthenticated
+from orchestrator.pages.asked import asked_address
 from orchestrator.pages.blueprint import ROOT, form, page, pages
 from orchestrator.pages.form import Form
 from orchestrator.pages.origin import is_in_clear_text, needs_secure_cookie
@@ -95,7 +96,7 @@ def _wanted() -> str:
     if request.endpoint in (f"{pages.name}.show_sign_in", f"{pages.name}.sign_in"):
         asked = request.args.get("next", "")
     elif request.method == "GET":
-        asked = request.full_path.rstrip("?")
+        asked = asked_address()
     else:
         asked = ROOT
     path = unquote(asked.partition("?")[0])

@@ -1,6 +1,7 @@
 """Templates: every value is escaped, and every character of it can be seen.
 
-Both are the environment's doing, not the templates': none can forget them.
+Both are the environment's doing, not the templates': none can forget them. Only what a form
+sends back stands in it `exactly` as it was sent.
 
 What a page shows of the moment stands in a template of its own, of the same name below
 `live/`. The browser asks for it again and again (`static/live.js`): then it alone is
@@ -18,10 +19,11 @@ from uuid import UUID, uuid5
 
 from flask import Response, g, request, url_for
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from orchestrator.api.answer import WholeAnswer, rfc3339
 from orchestrator.api.context import services
+from orchestrator.pages.asked import asked_address
 from orchestrator.pages.assets import asset_name
 from orchestrator.pages.blueprint import pages
 from orchestrator.pages.form import TOKEN_FIELD, form_token
@@ -69,7 +71,7 @@ def screen(
         "here": (request.endpoint or "").rpartition(".")[2],
         "pages": NAVIGATION if who else (),
         "now": datetime.now(UTC),
-        "looked_at": looked_at or services().settings.path_prefix + request.full_path.rstrip("?"),
+        "looked_at": looked_at or services().settings.path_prefix + asked_address(),
     }
     live = _live_part(template, values)
     tag = hashlib.sha256(live.encode()).hexdigest()[:_SHOWN_OF_A_HASH] if live else None
@@ -114,6 +116,11 @@ def _shown(value: Any) -> Any:
     return value if isinstance(value, Markup) else visible(str(value), kept=_KEPT)
 
 
+def _exactly(value: str) -> Markup:
+    """A value that a form sends back: spelled out it would be another one. It is escaped."""
+    return escape(value)
+
+
 def _clock(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
@@ -132,4 +139,9 @@ _environment.globals |= {
     "asset_name": asset_name,
     "TOKEN_FIELD": TOKEN_FIELD,
 }
-_environment.filters |= {"rfc3339": rfc3339, "clock": _clock, "json": text_of}
+_environment.filters |= {
+    "rfc3339": rfc3339,
+    "clock": _clock,
+    "json": text_of,
+    "exactly": _exactly,
+}

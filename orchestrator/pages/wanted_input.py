@@ -135,17 +135,24 @@ def _field(member: str, said: Mapping[str, Any], required: bool) -> WantedField:
         options = tuple((json_text(one), _as_typed(one)) for one in said["enum"])
     elif said["type"] == "boolean":
         options = _YES_OR_NO
-    default = said.get("default")
     return WantedField(
         member=member,
         title=_text(said.get("title")) or member,
         description=_text(said.get("description")),
         kind=CHOICE if options else said["type"],
         required=required,
-        default="" if default is None else json_text(default) if options else _as_typed(default),
+        default=_default(said.get("default"), has_options=bool(options)),
         options=options,
         between=_between(said),
     )
+
+
+def _default(value: Any, *, has_options: bool) -> str:
+    """What stands in a field: nothing that could not be seen there, and be sent all the same."""
+    if value is None:
+        return ""
+    text = json_text(value) if has_options else _as_typed(value)
+    return text if text.isprintable() else ""
 
 
 def _between(said: Mapping[str, Any]) -> str | None:

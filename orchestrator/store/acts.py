@@ -154,17 +154,25 @@ _NEXT_IS_OFFERED = """CASE
           WHERE w.name = r.workflow AND w.version = r."workflowVersion"), false) END"""
 
 _OUTCOME_UNKNOWN = f"""r."runState" = '{RunState.WAITING}'
-     AND r."waitingFor"->>'reason' = '{WaitingReason.OUTCOME_UNKNOWN}'"""
+     AND r."waitingFor"->>'reason' = '{WaitingReason.OUTCOME_UNKNOWN}'
+     AND r.version = coalesce(CAST(:seen_version AS bigint), r.version)"""
 
 
 def resolve_done(
-    connection: Connection, act: Act, *, output_json: str, next_step: str | None
+    connection: Connection,
+    act: Act,
+    *,
+    output_json: str,
+    next_step: str | None,
+    seen_version: int | None = None,
 ) -> Run | None:
     """
     Say that a step of unknown outcome was done, with this output; the run goes on from there.
 
     Args:
         next_step: The next step, when the step offers several.
+        seen_version: The run's version when somebody was asked, if that is known; so with
+            the other two. At another one it is another step, or another time, that is unknown.
 
     Returns:
         None when its outcome is not unknown, or the step does not offer that one.
@@ -200,10 +208,13 @@ def resolve_done(
         ),
         output=output_json,
         next_step=next_step,
+        seen_version=seen_version,
     )
 
 
-def resolve_run_again(connection: Connection, act: Act) -> Run | None:
+def resolve_run_again(
+    connection: Connection, act: Act, *, seen_version: int | None = None
+) -> Run | None:
     """Run a step of unknown outcome again under the next stepIndex; None when it is not unknown."""
     return _changed(
         connection,
@@ -217,10 +228,13 @@ def resolve_run_again(connection: Connection, act: Act) -> Run | None:
       failures = 0, crashes = 0, releases = 0, error = NULL, "abortRequestedAt" = NULL,
       "availableAt" = clock_timestamp(), "claimKey" = {FRESH_CLAIM_KEY}""",
         ),
+        seen_version=seen_version,
     )
 
 
-def resolve_abort(connection: Connection, act: Act) -> Run | None:
+def resolve_abort(
+    connection: Connection, act: Act, *, seen_version: int | None = None
+) -> Run | None:
     """Give up a run whose outcome is unknown; None when it is not unknown."""
     return _changed(
         connection,
@@ -232,6 +246,7 @@ def resolve_abort(connection: Connection, act: Act) -> Run | None:
             change=f"""
       "runState" = '{RunState.ABORTED}', "waitingFor" = NULL, "finishedAt" = clock_timestamp()""",
         ),
+        seen_version=seen_version,
     )
 
 

@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Connection, Select, bindparam, func, select, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Select,
+    bindparam,
+    func,
+    select,
+    tuple_,
+    union_all,
+)
 
-from orchestrator.lifecycle import LEASED, OVER, RunState
+from orchestrator.lifecycle import EVERY_QUEUE, LEASED, OVER, RunState, covers
 from orchestrator.store.run_filter import FILTERED, RunFilter, matching
 from orchestrator.store.sql import text
 from orchestrator.store.tables import workflow_runs
@@ -20,6 +30,8 @@ ATTENTION = frozenset({RunState.WAITING, RunState.FAILED, RunState.ABORTED})
 INDEXED = frozenset(RunState) - {RunState.FINISHED}
 # Before it are all runs.
 EVERY_RUN = UUID(int=2**128 - 1)
+# Who may see no more queues than these, each by its name, is spared the runs of all others.
+MOST_QUEUES = 3
 # So many pairs of a queue and a workflow are looked at for a dedupKey.
 MOST_PAIRS = 1_000
 
@@ -84,12 +96,15 @@ def scan_runs(
 
     Reads a few times `limit` rows at most, however few of them match; a list may read the
     whole table before it finds the first. For transactions that walk indexes
-    (`census.walk_indexes`): a bitmap or a look through the table knows no limit.
+    (`census.walk_indexes`): a bitmap or a look through the table knows no limit. A queue that
+    is not covered is as one that is not there: nothing of it is looked at, nor said.
 
     Args:
         most_found: Of those that match, no more than the first so many are returned.
     """
-    scanned = _next_runs(wanted, before, limit)
+    if wanted.queue is not None and not covers(tuple(queue_patterns), wanted.queue):
+        return Scanned([], None, 0)
+    scanned = _next_runs(wanted, queue_patterns, before, limit)
     ids = (
         select(scanned.c.id)
         .where(matching(scanned.c, queue_patterns, wanted))
@@ -112,7 +127,8 @@ def find_by_word(connection: Connection, word: str, *, limit: int) -> list[UUID]
     What indexes know of a word: live runs with this dedupKey, runs whose holder has this
     name, and the newest of the queue; of each so many at most.
     """
-    # Pairs are found by jumping along the index from one to the next.
+    # Pairs are found by jumping along the index from one to the next. For the queue see
+    # `_newest_of_queue`.
     rows = connection.execute(
         text(f"""
 WITH RECURSIVE pairs AS (
@@ -131,9 +147,10 @@ WITH RECURSIVE pairs AS (
 UNION (SELECT r.id FROM "workflowRuns" r
         WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = :word LIMIT :limit)
 UNION (SELECT r.id FROM "workflowRuns" r
-        WHERE r.queue = :word ORDER BY r.queue DESC, r.id DESC LIMIT :limit)
+        WHERE (r.queue, r.id) <= (:word, CAST(:last AS uuid)) AND r.queue >= :word
+        ORDER BY r.queue DESC, r.id DESC LIMIT :limit)
 """),
-        {"word": word, "limit": limit},
+        {"word": word, "last": EVERY_RUN, "limit": limit},
     )
     return list(rows.scalars())
 
@@ -183,7 +200,7 @@ SELECT r.id, r.workflow, r.queue, r."runState" AS run_state,
     return [RunLine(**row._mapping) for row in rows]  # noqa: SLF001
 
 
-def _next_runs(wanted: RunFilter, before: UUID, limit: int) -> CTE:
+def _next_runs(wanted: RunFilter, queue_patterns: Sequence[str], before: UUID, limit: int) -> CTE:
     """The next runs below an id, of those that an index gives one after another."""
     columns = workflow_runs.c
     states = wanted.states or ((RunState.WAITING,) if wanted.waiting_reason else ())
@@ -193,8 +210,8 @@ def _next_runs(wanted: RunFilter, before: UUID, limit: int) -> CTE:
         stretches = [_newest(before, limit, columns.id.in_(wanted.ids))]
     elif states and ATTENTION.issuperset(states):
         stretches = [_newest(before, limit, columns.run_state == _literal(s)) for s in states]
-    elif wanted.queue is not None:
-        stretches = [_newest(before, limit, columns.queue == wanted.queue)]
+    elif queues := _only_queues(wanted, queue_patterns):
+        stretches = [_newest_of_queue(queue, before, limit) for queue in queues]
     else:
         stretches = [_newest(before, limit)]
     if states and INDEXED.issuperset(states) and not ATTENTION.issuperset(states):
@@ -203,12 +220,36 @@ def _next_runs(wanted: RunFilter, before: UUID, limit: int) -> CTE:
     return select(each).order_by(each.c.id.desc()).limit(limit).cte("scanned")
 
 
+def _only_queues(wanted: RunFilter, queue_patterns: Sequence[str]) -> Sequence[str]:
+    """The few queues that alone may have what is sought; none when they are not known by name."""
+    if wanted.queue is not None:
+        return [wanted.queue]
+    are_names = not any(each == EVERY_QUEUE or each.endswith(".*") for each in queue_patterns)
+    names = tuple(dict.fromkeys(queue_patterns))
+    return names if are_names and len(names) <= MOST_QUEUES else ()
+
+
 def _newest(before: UUID, limit: int, *conditions: ColumnElement[bool]) -> Select[tuple[UUID]]:
     columns = workflow_runs.c
     return (
         select(*(columns[name].label(name) for name in FILTERED))
         .where(*conditions, columns.id < before)
         .order_by(columns.id.desc())
+        .limit(limit)
+    )
+
+
+def _newest_of_queue(queue: str, before: UUID, limit: int) -> Select[tuple[UUID]]:
+    # Of a queue that is a large part of all runs the planner expects some everywhere. Told
+    # `queue = …` it would walk along the ids, through as many newer runs of others as there are.
+    columns = workflow_runs.c
+    return (
+        select(*(columns[name].label(name) for name in FILTERED))
+        .where(
+            tuple_(columns.queue, columns.id) < tuple_(queue, before),
+            columns.queue >= queue,
+        )
+        .order_by(columns.queue.desc(), columns.id.desc())
         .limit(limit)
     )
 

@@ -63,6 +63,25 @@ def state(page: Page) -> Any:
     return page.locator("#live .title .badge")
 
 
+def test_a_run_that_failed_again_is_retried_again_wherever_it_was_seen_before(
+    page: Page, holder: Client, failed: str, queue: str
+) -> None:
+    other = page.context.new_page()
+    for each in (page, other):
+        each.goto(f"/ui/runs/{failed}")
+    other.keyboard.press("p")
+    page.get_by_role("button", name="Retry this run").click()
+    expect(state(page)).to_have_text("pending")
+    [dispatch] = holder.claim(queue)
+    again = {"status": "error", "message": "no such order either", "retryable": False}
+    holder.report(outcome_of(dispatch, again))
+    other.keyboard.press("p")
+    expect(other.locator("#live")).to_contain_text("no such order either")
+    other.get_by_role("button", name="Retry this run").click()
+
+    expect(state(other)).to_have_text("pending")
+
+
 def test_its_life_grows_while_it_is_watched_and_what_is_being_typed_stays(
     page: Page, web: Client, holder: Client, queue: str
 ) -> None:

@@ -58,6 +58,22 @@ def test_failed_runs_are_retried_in_bulk(
     expect(page.locator("tbody tr")).to_have_count(4)
 
 
+def test_what_is_chosen_stays_chosen_however_many_come(page: Page, web: Client, queue: str) -> None:
+    chosen = web.create(queue, "refund")
+    page.goto(f"/ui/runs?search=queue:{queue}")
+    page.locator(f"#run-{chosen} input").check()
+    others = web.create_many(queue, 51)
+    for _ in range(2):
+        # When the second is asked for, the first has been heeded or not.
+        with page.expect_response(lambda answer: answer.status == 200):
+            pass
+
+    assert rows(page) == [chosen]
+    assert page.locator("tbody :checked").count() == 1
+    page.locator(f"#run-{chosen} input").uncheck()
+    expect(page.locator(f"#run-{others[-1]}")).to_be_visible()
+
+
 def test_chosen_runs_are_aborted_by_keys_alone(page: Page, web: Client, queue: str) -> None:
     oldest, middle, newest = (web.create(queue, "refund") for _ in range(3))
     page.goto("/ui/runs")

@@ -164,6 +164,32 @@ def test_a_field_that_is_wrong_is_named_and_what_was_typed_stays(
     assert operator.send(again, **{"number/amount": "5", "string/note": ""}).status_code == 303
 
 
+def test_what_was_chosen_and_typed_stands_there_again_as_it_was(
+    operator: Browser, ops: Client, holder: Client, run_id: str, queue: str
+) -> None:
+    family = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}"
+    members = {
+        "how": {"enum": ["by post", 'by "hand" & foot']},
+        "who": {"type": "string", "default": "a\N{RIGHT-TO-LEFT OVERRIDE}b"},
+        "amount": {"type": "number"},
+    }
+    ask_for_input(holder, queue, {"type": "object", "properties": members})
+    form = form_of(operator, run_id, "resume")
+    said = {"choice/how": '"by \\"hand\\" & foot"', "string/who": family}
+    refused = operator.send(form, **said | {"number/amount": "lots"})
+    again = forms_of(refused)["resume"]
+    operator.send(again, **{"number/amount": "1"})
+    [dispatch] = holder.claim(queue)
+
+    assert form.fields["string/who"] == ""
+    assert {name: again.fields[name] for name in said} == said
+    assert dispatch["step"]["input"] == {
+        "how": 'by "hand" & foot',
+        "who": family,
+        "amount": 1,
+    }
+
+
 def test_a_field_that_is_needed_and_was_left_empty_is_named(
     operator: Browser, ops: Client, holder: Client, run_id: str, queue: str
 ) -> None:
@@ -285,6 +311,26 @@ def test_only_one_of_them_counts(operator: Browser, ops: Client, unknown: str) -
 
     assert (late.status_code, "its outcome is not unknown" in late.text) == (409, True)
     assert ops.run(unknown)["runState"] == "pending"
+
+
+@pytest.mark.parametrize("as_", ["done", "run-again", "abort"])
+def test_what_is_said_of_one_step_is_not_taken_for_another(
+    operator: Browser, ops: Client, holder: Client, unknown: str, queue: str, as_: str
+) -> None:
+    form = form_of(operator, unknown, "resolve", as_)
+    ops.ask("POST", f"/v1/runs/{unknown}/resolve", {"as": "run-again"})
+    [dispatch] = holder.claim(queue)
+    begun = {"leaseId": dispatch["lease"]["id"], "session": SESSION}
+    holder.ask("POST", f"/v1/runs/{unknown}/steps/1/start", begun)
+    holder.report(outcome_of(dispatch, {"status": "unknown", "message": "once more"}))
+    late = operator.send(form, next="thank") if as_ == "done" else operator.send(form)
+    run = ops.run(unknown)
+
+    assert (late.status_code, "of what it waited for before" in late.text) == (409, True)
+    assert (run["runState"], run["stepIndex"]) == ("waiting", 1)
+    # The page that comes back asks about the step that is unknown now.
+    [now] = [one for one in all_forms_of(late) if one.fields.get("as") == "abort"]
+    assert operator.send(now).status_code == 303
 
 
 @pytest.mark.parametrize("as_", ["", "finished", "DONE"])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 import pytest
 
@@ -133,6 +133,50 @@ def test_a_mistake_is_said_and_nothing_is_listed(
     assert said in operator.open(address("/ui/runs/bulk", act="retry", search=search)).text
 
 
+def test_what_cannot_be_seen_in_a_search_is_sought_and_acted_on_all_the_same(
+    operator: Browser, web: Client, queue: str
+) -> None:
+    key = f"{queue}-\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}"
+    run_id, other = web.create(queue, dedupKey=key), web.create(queue)
+    search = f"dedupKey:{key}"
+    box = re.search(
+        r'<input id="search" .*?value="([^"]*)"', operator.open(address(search=search)).text
+    )
+    bulk = operator.open(address("/ui/runs/bulk", act="abort", search=search))
+    operator.send(forms_of(bulk)["bulk"], reason="\N{ZERO WIDTH SPACE}")
+
+    assert box is not None
+    assert listed(operator, search=html.unescape(box[1])) == [run_id]
+    assert "Abort 1 run<" in bulk.text
+    assert web.run(run_id)["runState"] == "aborted"
+    assert web.run(other)["runState"] == "pending"
+
+
+def test_a_question_mark_is_sought_also_where_it_stands_last(
+    operator: Browser, nobody: Client, web: Client, queue: str
+) -> None:
+    web.create(queue, dedupKey=f"why-{queue}?")
+    where = f"/ui/runs?search=why-{queue}?"
+    looked_at = re.search(r'data-hx-get="([^"]*)"', operator.open(where).text)
+    way_in = forms_of(nobody.send("GET", where))["sign-in"].action
+
+    assert looked_at is not None
+    assert html.unescape(looked_at[1]) == where
+    assert unquote(way_in.partition("next=")[2]) == where
+
+
+def test_an_id_beside_other_terms_is_acted_on_alone(
+    operator: Browser, web: Client, queue: str
+) -> None:
+    run_id, other = web.create(queue), web.create(queue)
+    search = f"queue:{queue} id:{run_id}"
+    bulk = operator.open(address("/ui/runs/bulk", act="abort", search=search))
+    operator.send(forms_of(bulk)["bulk"], reason="")
+
+    assert "Abort 1 run<" in bulk.text
+    assert [web.run(one)["runState"] for one in (run_id, other)] == ["aborted", "pending"]
+
+
 @pytest.mark.parametrize(
     ("said", "status"),
     [
@@ -201,6 +245,19 @@ def test_a_viewer_lists_and_is_offered_no_act(
     assert browser.open(bulk).status_code == 403
     assert browser.post("/ui/runs/bulk", fields | sent).status_code == 403
     assert web.run(run_id)["runState"] == "pending"
+
+
+def test_what_was_created_after_the_dry_run_is_no_part_of_the_act(
+    operator: Browser, web: Client, queue: str
+) -> None:
+    counted = web.create(queue)
+    bulk = operator.open(address("/ui/runs/bulk", act="abort", search=f"queue:{queue}"))
+    later = web.create(queue)
+    done = operator.send(forms_of(bulk)["bulk"], reason="")
+
+    assert "Abort 1 run<" in bulk.text
+    assert "<b>1</b> run was aborted" in done.text
+    assert [web.run(run_id)["runState"] for run_id in (counted, later)] == ["aborted", "pending"]
 
 
 def test_a_dry_run_says_what_matches_and_what_the_act_fits(

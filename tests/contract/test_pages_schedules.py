@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -102,6 +104,22 @@ def test_when_overlap_keeps_it_from_running_the_page_says_so(
 
     assert f"No run of {schedule} was created" in page.text
     assert len(runs_of(ops, queue)) == 1
+
+
+def test_of_what_is_no_schedule_the_page_says_nothing(operator: Browser) -> None:
+    page = operator.open(f"{PATH}?skipped=anything.+Call+this+number")
+
+    assert (page.status_code, "Call this number" in page.text) == (200, False)
+
+
+def test_every_way_from_a_schedule_leads_somewhere(operator: Browser, schedule: str) -> None:
+    found = {
+        html.unescape(way) for way in re.findall(r'href="([^"]+)"', row_of(operator, schedule))
+    }
+
+    # Nobody has defined the workflow.
+    assert len(found) == 2
+    assert {operator.open(way).status_code for way in found} == {200}
 
 
 def test_a_pause_by_form_is_the_apis(operator: Browser, ops: Client, schedule: str) -> None:

@@ -137,15 +137,15 @@ WITH scanned AS
 (SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
 FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
 FROM "workflowRuns"
-WHERE "workflowRuns".queue = %(queue_1)s::VARCHAR AND "workflowRuns".id < %(id_1)s::UUID ORDER BY "workflowRuns".id DESC
- LIMIT %(param_1)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
- LIMIT %(param_2)s::INTEGER)
+WHERE ("workflowRuns".queue, "workflowRuns".id) < (%(param_1)s::VARCHAR, %(param_2)s::UUID) AND "workflowRuns".queue >= %(queue_1)s::VARCHAR ORDER BY "workflowRuns".queue DESC, "workflowRuns".id DESC
+ LIMIT %(param_3)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_4)s::INTEGER)
  SELECT array((SELECT scanned.id
 FROM scanned
-WHERE %(param_3)s AND (scanned.queue = %(queue_2)s::VARCHAR OR (scanned.queue LIKE %(queue_3)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR) AND scanned.queue = %(queue_4)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC
- LIMIT %(param_4)s::INTEGER)) AS run_ids, (SELECT scanned.id
+WHERE %(param_5)s AND (scanned.queue = %(queue_2)s::VARCHAR OR (scanned.queue LIKE %(queue_3)s::VARCHAR || '%%' ESCAPE '/')) AND scanned.run_state IN (%(run_state_1_1)s::VARCHAR) AND scanned.queue = %(queue_4)s::VARCHAR AND scanned.workflow = %(workflow_1)s::VARCHAR AND scanned.created_at > %(created_at_1)s::TIMESTAMP WITH TIME ZONE ORDER BY scanned.id DESC
+ LIMIT %(param_6)s::INTEGER)) AS run_ids, (SELECT scanned.id
 FROM scanned ORDER BY scanned.id
- LIMIT %(param_5)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+ LIMIT %(param_7)s::INTEGER) AS reached, (SELECT count(*) AS count_1
 FROM scanned) AS looked_at;
 WITH scanned AS
 (SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
@@ -230,6 +230,23 @@ WHERE %(param_3)s AND (scanned.queue = %(queue_1)s::VARCHAR OR (scanned.queue LI
 FROM scanned ORDER BY scanned.id
  LIMIT %(param_5)s::INTEGER) AS reached, (SELECT count(*) AS count_1
 FROM scanned) AS looked_at;
+WITH scanned AS
+(SELECT stretches.id AS id, stretches.run_state AS run_state, stretches.queue AS queue, stretches.workflow AS workflow, stretches.locked_by AS locked_by, stretches.dedup_key AS dedup_key, stretches.waiting_for AS waiting_for, stretches.created_at AS created_at
+FROM ((SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE ("workflowRuns".queue, "workflowRuns".id) < (%(param_1)s::VARCHAR, %(param_2)s::UUID) AND "workflowRuns".queue >= %(queue_1)s::VARCHAR ORDER BY "workflowRuns".queue DESC, "workflowRuns".id DESC
+ LIMIT %(param_3)s::INTEGER) UNION ALL (SELECT "workflowRuns".id AS id, "workflowRuns"."runState" AS run_state, "workflowRuns".queue AS queue, "workflowRuns".workflow AS workflow, "workflowRuns"."lockedBy" AS locked_by, "workflowRuns"."dedupKey" AS dedup_key, "workflowRuns"."waitingFor" AS waiting_for, "workflowRuns"."createdAt" AS created_at
+FROM "workflowRuns"
+WHERE ("workflowRuns".queue, "workflowRuns".id) < (%(param_4)s::VARCHAR, %(param_5)s::UUID) AND "workflowRuns".queue >= %(queue_2)s::VARCHAR ORDER BY "workflowRuns".queue DESC, "workflowRuns".id DESC
+ LIMIT %(param_6)s::INTEGER)) AS stretches ORDER BY stretches.id DESC
+ LIMIT %(param_7)s::INTEGER)
+ SELECT array((SELECT scanned.id
+FROM scanned
+WHERE %(param_8)s AND (scanned.queue = %(queue_3)s::VARCHAR OR scanned.queue = %(queue_4)s::VARCHAR) ORDER BY scanned.id DESC
+ LIMIT %(param_9)s::INTEGER)) AS run_ids, (SELECT scanned.id
+FROM scanned ORDER BY scanned.id
+ LIMIT %(param_10)s::INTEGER) AS reached, (SELECT count(*) AS count_1
+FROM scanned) AS looked_at;
 
 -- run_search.find_by_word
 WITH RECURSIVE pairs AS (
@@ -248,7 +265,8 @@ WITH RECURSIVE pairs AS (
 UNION (SELECT r.id FROM "workflowRuns" r
         WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = %(word)s LIMIT %(limit)s)
 UNION (SELECT r.id FROM "workflowRuns" r
-        WHERE r.queue = %(word)s ORDER BY r.queue DESC, r.id DESC LIMIT %(limit)s);
+        WHERE (r.queue, r.id) <= (%(word)s, CAST(%(last)s AS uuid)) AND r.queue >= %(word)s
+        ORDER BY r.queue DESC, r.id DESC LIMIT %(limit)s);
 
 -- run_search.find_in_states
 SELECT "some".id
@@ -1760,7 +1778,8 @@ WITH held AS MATERIALIZED (
        w.steps->r."stepName"->'next'->>0)) AS n(name)
      WHERE w.name = r.workflow AND w.version = r."workflowVersion") AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" = 'waiting'
-     AND r."waitingFor"->>'reason' = 'outcome-unknown' AND CASE
+     AND r."waitingFor"->>'reason' = 'outcome-unknown'
+     AND r.version = coalesce(CAST(%(seen_version)s AS bigint), r.version) AND CASE
        WHEN CAST(%(next_step)s AS text) IS NULL THEN jsonb_array_length(coalesce((
          SELECT w.steps->r."stepName"->'next' FROM workflows w
           WHERE w.name = r.workflow AND w.version = r."workflowVersion"), '[]')) <= 1
@@ -1816,6 +1835,7 @@ WITH held AS MATERIALIZED (
     FROM "workflowRuns" r LEFT JOIN LATERAL (SELECT) AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" = 'waiting'
      AND r."waitingFor"->>'reason' = 'outcome-unknown'
+     AND r.version = coalesce(CAST(%(seen_version)s AS bigint), r.version)
      AND NOT EXISTS (SELECT FROM "runEvents" e
        WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s
          AND e.detail->>'idempotencyKey' = CAST(%(idempotency_key)s AS text))
@@ -1850,6 +1870,7 @@ WITH held AS MATERIALIZED (
     FROM "workflowRuns" r LEFT JOIN LATERAL (SELECT) AS beside ON true
    WHERE r.id = %(run_id)s AND r."runState" = 'waiting'
      AND r."waitingFor"->>'reason' = 'outcome-unknown'
+     AND r.version = coalesce(CAST(%(seen_version)s AS bigint), r.version)
      AND NOT EXISTS (SELECT FROM "runEvents" e
        WHERE e."runId" = %(run_id)s AND e.actor = %(actor)s
          AND e.detail->>'idempotencyKey' = CAST(%(idempotency_key)s AS text))

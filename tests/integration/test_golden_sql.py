@@ -113,18 +113,30 @@ CALLS: dict[str, Callable[[Connection], object]] = {
         c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, before=ID, limit=50
     ),
     "runs.newest_id": runs.newest_id,
-    "run_search.scan_runs": lambda c: [
-        run_search.scan_runs(
-            c,
-            queue_patterns=("billing", "refunds.*"),
-            wanted=wanted,
-            before=ID,
-            limit=50,
-            most_found=most_found,
-        )
-        for wanted in SOUGHT
-        for most_found in ((None, 10) if wanted is SOUGHT[0] else (10,))
-    ],
+    "run_search.scan_runs": lambda c: (
+        [
+            run_search.scan_runs(
+                c,
+                queue_patterns=("billing", "refunds.*"),
+                wanted=wanted,
+                before=ID,
+                limit=50,
+                most_found=most_found,
+            )
+            for wanted in SOUGHT
+            for most_found in ((None, 10) if wanted is SOUGHT[0] else (10,))
+        ]
+        + [
+            run_search.scan_runs(
+                c,
+                queue_patterns=("billing", "refunds"),
+                wanted=RunFilter(),
+                before=ID,
+                limit=50,
+                most_found=10,
+            )
+        ]
+    ),
     "run_search.find_by_word": lambda c: run_search.find_by_word(c, "refund", limit=50),
     "run_search.find_in_states": lambda c: run_search.find_in_states(
         c, queue_patterns=("billing", "refunds.*"), wanted=FILTER, reach=50, limit=10

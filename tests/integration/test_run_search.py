@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
+from orchestrator.desk import bulk_preview
+from orchestrator.desk.bulk import BulkAnswer, count
+from orchestrator.desk.bulk_preview import Counted
 from orchestrator.desk.run_search import FAR, Found, search
+from orchestrator.lifecycle import ActKind
 from orchestrator.store.run_filter import RunFilter
 from tests.database import Database
 from tests.integration.dibs import Dibs
@@ -125,6 +130,42 @@ def test_where_no_index_leads_the_newest_are_looked_at_and_what_else_is_known(
         assert found.next_before.int >> 80 == 1_000_000 + NEWER - FAR
 
 
+@pytest.mark.parametrize("queue", ["default", "no-such-queue"])
+@pytest.mark.parametrize("states", [(), ("pending",), ("scheduled", "pending"), ("failed",)])
+def test_a_queue_of_others_looks_like_one_that_is_not_there(
+    full: Dibs, queue: str, states: tuple[str, ...]
+) -> None:
+    wanted = RunFilter(queue=queue, states=states)
+    found = search(full.database, wanted, ("deep",), before=None, limit=LIMIT)
+
+    assert found == Found([], None)
+    assert count(full.database, wanted, ("deep",)) == BulkAnswer(0, 0, 0, more=False)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "number"),
+    [(("deep",), 6 * OF_EACH), (("no-such-queue", "deep"), 6 * OF_EACH), (("deep", "default"), 50)],
+)
+def test_whoever_sees_few_queues_is_shown_their_newest_however_many_others_are_newer(
+    full: Dibs, patterns: tuple[str, ...], number: int
+) -> None:
+    found = search(full.database, RunFilter(), patterns, before=None, limit=LIMIT)
+
+    assert len(found.lines) == number
+    assert found.looked_at is None
+    assert [line.id for line in found.lines] == sorted(line.id for line in found.lines)[::-1]
+
+
+def test_what_is_counted_in_a_moment_is_never_less_than_nothing(
+    full: Dibs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_preview, "MOST_SECONDS", 0)
+    every = RunFilter(created_after=datetime(2020, 1, 1, tzinfo=UTC))
+    told = bulk_preview.preview(full.database, ActKind.ABORT_RUNS, every, ("*",))
+
+    assert told.fitting == Counted(0, are_more=True)
+
+
 def test_pages_follow_each_other_without_a_gap(full: Dibs) -> None:
     first = sought(full)
     second = sought(full, first.next_before)
@@ -144,6 +185,38 @@ def test_of_many_pending_runs_below_many_others_some_are_shown_at_once(full: Dib
     assert first.looked_at == FAR
     assert steps == NEWER // FAR
     assert [line.id.int >> 80 for line in found.lines][:2] == [99 + PENDING, 98 + PENDING]
+
+
+def test_what_whoever_sees_few_queues_is_shown_reads_no_more_than_its_reach(
+    full: Dibs, filled: psycopg.Connection
+) -> None:
+    with captured(full.database.work) as statements:
+        search(
+            full.database, RunFilter(workflow="none"), ("deep", "default"), before=None, limit=LIMIT
+        )
+
+    with filled.transaction(force_rollback=True):
+        filled.execute("SET LOCAL random_page_cost = 1000")
+        read = [rows_read(filled, each.text, each.values) for each in statements]
+    assert max(read) <= 3 * FAR + 100
+
+
+@pytest.mark.parametrize("wanted", [{"queue": "older"}, {"words": ("older", "none")}], ids=str)
+def test_a_large_queue_below_many_newer_runs_of_others_is_read_no_further(
+    full: Dibs, filled: psycopg.Connection, wanted: dict[str, Any]
+) -> None:
+    with captured(full.database.work) as statements:
+        sought(full, **wanted)
+
+    with filled.transaction(force_rollback=True):
+        filled.execute("SET LOCAL session_replication_role = replica")
+        # Half of all runs, and every one of the other half is newer.
+        filled.execute("""UPDATE "workflowRuns" SET queue = 'older' WHERE "runState" = 'pending'""")
+        filled.execute('ANALYZE "workflowRuns"')
+        filled.execute("SET LOCAL enable_bitmapscan = off")
+        filled.execute("SET LOCAL enable_seqscan = off")
+        read = [rows_read(filled, each.text, each.values) for each in statements]
+    assert max(read) <= 3 * FAR + 100
 
 
 SEARCHES: list[dict[str, Any]] = [

@@ -23,6 +23,17 @@
     if (button) copy(button);
   });
 
+  // The list stands still while one that is chosen would leave it: it would be chosen no more,
+  // and when none is, an act is offered on all that match. It is asked for whole until then.
+  live.addEventListener("htmx:after:request", (event) => {
+    const { text, response } = event.detail.ctx;
+    if (event.target !== live || response.status !== 200) return;
+    const chosen = [...live.querySelectorAll("input[name='run']:checked")];
+    if (chosen.every((box) => text.includes(`id="run-${box.value}"`))) return;
+    event.preventDefault();
+    live.dataset.etag = "";
+  });
+
   live.addEventListener("change", (event) => {
     if (event.target.id !== "choose-all") return;
     for (const box of live.querySelectorAll("input[name='run']")) box.checked = event.target.checked;
