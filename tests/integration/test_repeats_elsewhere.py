@@ -109,9 +109,11 @@ def take_all_places(threads: ThreadPoolExecutor, at: Dibs) -> None:
 
 def drain(threads: ThreadPoolExecutor, at: Dibs) -> None:
     """Let the process end, until nobody parks there any more."""
-    park(threads, at, partial(at.claim, Executor("strangers:one"), wait_seconds=WAIT_SECONDS))
+    stranger = partial(at.claim, Executor("strangers:one"), wait_seconds=WAIT_SECONDS)
+    parked = park(threads, at, stranger)
     at.draining.set()
-    eventually(lambda: not at.desk.parked)
+    # Also its last look is over: it would take what comes now.
+    assert not parked.result().dispatches
 
 
 def got(answer: ClaimAnswer) -> tuple[bool, list[UUID]]:
