@@ -11,8 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestrator.lifecycle import Role
-from tests.acceptance.client import Client
+from tests.acceptance.callers import holder, ops, web  # noqa: F401 - fixtures
 from tests.acceptance.journal import Gates, Journal
 from tests.acceptance.relay import Relay, relay_to
 from tests.acceptance.stage import Fleet, Stage, check_all_ledgers, stage_on
@@ -62,27 +61,6 @@ def fleet(stage: Stage, queue: str, tmp_path: Path) -> Iterator[Fleet]:
     with closing(Fleet(stage, queue, tmp_path)) as fleet:
         yield fleet
     check_all_ledgers(stage.database)
-
-
-@pytest.fixture
-def web(stage: Stage) -> Iterator[Client]:
-    """A client of the orchestrator."""
-    with closing(stage.client()) as client:
-        yield client
-
-
-@pytest.fixture
-def ops(stage: Stage) -> Iterator[Client]:
-    """An operator."""
-    with closing(stage.client(Role.OPERATOR)) as client:
-        yield client
-
-
-@pytest.fixture
-def holder(stage: Stage) -> Iterator[Client]:
-    """Somebody with the executors' token, who speaks the wire by hand."""
-    with closing(stage.client(Role.EXECUTOR)) as client:
-        yield client
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from orchestrator.lifecycle import Role
-from tests.acceptance.client import Client
+from tests.acceptance.callers import holder, ops, web  # noqa: F401 - fixtures
 from tests.acceptance.stage import Fleet, Stage, check_all_ledgers, stage_on
 from tests.browser import chromium
 from tests.browser.signing_in import sign_in
@@ -91,27 +91,6 @@ def fleet(stage: Stage, queue: str, tmp_path: Path) -> Iterator[Fleet]:
     """Executors with the handlers of the acceptance tests, for the test's own queue."""
     with closing(Fleet(stage, queue, tmp_path)) as fleet:
         yield fleet
-
-
-@pytest.fixture
-def web(stage: Stage) -> Iterator[Client]:
-    """A client of the orchestrator."""
-    with closing(stage.client()) as client:
-        yield client
-
-
-@pytest.fixture
-def ops(stage: Stage) -> Iterator[Client]:
-    """An operator, over the API."""
-    with closing(stage.client(Role.OPERATOR)) as client:
-        yield client
-
-
-@pytest.fixture
-def holder(stage: Stage) -> Iterator[Client]:
-    """Somebody with the executors' token, who speaks the wire by hand."""
-    with closing(stage.client(Role.EXECUTOR)) as client:
-        yield client
 
 
 @pytest.fixture
