@@ -30,12 +30,6 @@ def markdown_places() -> str:
     ).markdown()
 
 
-def untested() -> list[str]:
-    """Rows that neither a test nor a command is about."""
-    told = markdown_places().splitlines()
-    return [line.split("|")[1].strip() for line in told if line.endswith("| – |")]
-
-
 def _cell(name: str, modules: Counter[str]) -> str:
     places = [
         f"`{module}`" + (f" ({times})" if times > 1 else "") for module, times in modules.items()

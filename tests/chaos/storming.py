@@ -23,12 +23,14 @@ class Pace:
         step_seconds: How long each step takes, so that there is somebody to strike.
         longest_rest_seconds: A blow falls so long after work has begun, at most.
         overlap: How many blows, from 0 to 1, do not wait for work to begin after the last.
+        settle_seconds: What is left to those who live, before the next blow is prepared.
     """
 
     runs: int
     step_seconds: float = 0.1
     longest_rest_seconds: float = 0.5
     overlap: float = 0.0
+    settle_seconds: float = 0.0
 
 
 def storm(site: Site, chance: random.Random, strikes: Sequence[Strike], pace: Pace) -> list[Struck]:
@@ -49,6 +51,7 @@ def storm(site: Site, chance: random.Random, strikes: Sequence[Strike], pace: Pa
             site.wait_for_work()
         site.rest(rest_seconds)
         struck.append(strike(site, chance))
+        site.rest(pace.settle_seconds)
     site.finish()
     return struck
 

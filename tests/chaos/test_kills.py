@@ -58,7 +58,9 @@ def test_the_runs_of_killed_executors_are_leased_again_within_a_lease_and_a_seco
 ) -> None:
     kills, runs = sized((8, 160), (200, 10_000))
     with build(executors=sized(6, 16), slots=8, lease_seconds=LEASE_SECONDS) as site:
-        struck = storm(site, chance, [kill_executor] * kills, Pace(runs, step_seconds=0.3))
+        # As many live at any time as it takes to hold what the dead have held.
+        pace = Pace(runs, step_seconds=0.3, settle_seconds=LEASE_SECONDS)
+        struck = storm(site, chance, [kill_executor] * kills, pace)
         again = taken_over(site.database, struck)
         write_down(site, struck, fault)
 

@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.fault import Fault
 from tests.chaos.outcomes import NONE, Outcome, bound_of, rows_of
 from tests.chaos.page import PAGE
-from tests.chaos.places import markdown_places, untested
+from tests.chaos.places import markdown_places
 from tests.chaos.record import Record, read_records
 from tests.chaos.table import lines_of, markdown_table
 
@@ -94,7 +94,3 @@ def test_of_sessions_put_together_the_last_one_counts(tmp_path: Path) -> None:
 
 def test_the_page_says_where_each_fault_is_tested() -> None:
     assert markdown_places() in PAGE.read_text(encoding="utf-8"), "run `python -m tests.chaos.page`"
-
-
-def test_every_fault_is_tested_somewhere() -> None:
-    assert untested() == []
