@@ -21,6 +21,7 @@ from tests.chaos.fault import Fault
 from tests.chaos.outcomes import Outcome
 from tests.chaos.record import write_record
 from tests.chaos.rows import ROWS
+from tests.chaos.size import IS_LONG, LONG, SIZE
 from tests.chaos.table import lines_of, shown_table
 
 SEED = "DIBS_CHAOS_SEED"
@@ -28,7 +29,10 @@ REPORT = "--chaos-report"
 ROWS_PROPERTY = "fault-rows"
 FIGURES_PROPERTY = "fault-figures"
 WORKER_SEED = "chaos_seed"
-MARKER = "fault(*rows): the rows of the list of faults that a test is about (tests/chaos/rows.py)"
+MARKERS = (
+    "fault(*rows): the rows of the list of faults that a test is about (tests/chaos/rows.py)",
+    f"only_long: left out unless {SIZE}={LONG}; something shorter is about the same",
+)
 
 seed_key = pytest.StashKey[int]()
 drawn_key = pytest.StashKey[bool]()
@@ -45,7 +49,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", MARKER)
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
     told = getattr(config, "workerinput", None)
     if told is not None:
         config.stash[seed_key] = told[WORKER_SEED]
@@ -74,6 +79,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         raise pytest.UsageError(f"{item.nodeid}: no such fault: {', '.join(sorted(unknown))}")
     if rows:
         item.user_properties.append((ROWS_PROPERTY, rows))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only a long session does."""
+    left_out = [] if IS_LONG else [one for one in items if one.get_closest_marker("only_long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [one for one in items if one not in left_out]
 
 
 @pytest.hookimpl(wrapper=True)

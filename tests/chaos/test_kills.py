@@ -1,4 +1,7 @@
-"""One kind of blow again and again, while runs are executed."""
+"""One kind of blow again and again, while runs are executed.
+
+In a short session the storm (`test_kill_storm.py`) stands for most of them.
+"""
 
 from __future__ import annotations
 
@@ -69,21 +72,23 @@ def test_the_runs_of_killed_executors_are_leased_again_within_a_lease_and_a_seco
     assert statistics.median(again) <= LEASE_SECONDS + 0.6
 
 
+@pytest.mark.only_long
 @pytest.mark.fault("F13")
 def test_a_killed_server_process_leaves_nothing_half_done_and_no_transaction_open(
     build: Build, chance: random.Random, fault: Fault
 ) -> None:
-    kills, runs = sized((6, 120), (200, 6_000))
+    kills, runs = 200, 6_000
     with build(workers=2, lease_seconds=LEASE_SECONDS) as site:
         struck = storm(site, chance, [looking_for_leftovers(kill_worker)] * kills, Pace(runs))
         write_down(site, struck, fault)
 
 
+@pytest.mark.only_long
 @pytest.mark.fault("F14")
 def test_when_all_orchestrators_were_killed_the_backlog_is_executed_all_the_same(
     build: Build, chance: random.Random, fault: Fault
 ) -> None:
-    kills, runs = sized((2, 80), (30, 3_000))
+    kills, runs = 30, 3_000
     with build(lease_seconds=LEASE_SECONDS) as site:
         struck = storm(site, chance, [kill_orchestrators] * kills, Pace(runs))
         write_down(site, struck, fault)
@@ -104,11 +109,12 @@ def test_a_rolling_restart_costs_nobody_more_than_a_repeat(
     assert executed == site.lengths
 
 
+@pytest.mark.only_long
 @pytest.mark.fault("F16")
 def test_after_a_crash_of_postgres_all_that_was_acknowledged_is_there(
     build: Build, chance: random.Random, fault: Fault
 ) -> None:
-    crashes, runs = sized((2, 100), (30, 6_000))
+    crashes, runs = 30, 6_000
     with build(lease_seconds=LEASE_SECONDS) as site:
         struck = storm(site, chance, [crash_postgres] * crashes, Pace(runs))
         write_down(site, struck, fault)
@@ -116,11 +122,12 @@ def test_after_a_crash_of_postgres_all_that_was_acknowledged_is_there(
     assert max(fault.figures["recovered"]) <= HEALTHY_SECONDS
 
 
+@pytest.mark.only_long
 @pytest.mark.fault("F17")
 def test_when_a_backend_was_killed_and_with_it_all_others_the_service_recovers(
     build: Build, chance: random.Random, fault: Fault
 ) -> None:
-    kills, runs = sized((2, 80), (20, 2_000))
+    kills, runs = 20, 2_000
     with build(lease_seconds=LEASE_SECONDS) as site:
         struck = storm(site, chance, [kill_backend] * kills, Pace(runs))
         write_down(site, struck, fault)
