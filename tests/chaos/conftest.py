@@ -17,7 +17,7 @@ from tests.database import Template, fresh_database, template_on
 FOLDER = Path(__file__).parent
 SHOWN_BYTES = 6_000
 # They start and end whole installations.
-TIMEOUT_SECONDS = sized(300, 1_800)
+TIMEOUT_SECONDS = sized(300, 3_600)
 
 
 @pytest.hookimpl(tryfirst=True)
