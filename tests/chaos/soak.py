@@ -3,8 +3,9 @@
     python -m tests.chaos.soak --minutes 60
 
 Prints a line for each sample, and at the end what memory, tables and p99 were at the
-start, in the middle and at the end. It ends by itself, with 1 when the ledger does not
-hold or a run was lost.
+start, in the middle and at the end. Servers are not killed, so that their memory can
+be compared; executors and backends are. It ends by itself, with 1 when the ledger
+does not hold or a run was lost.
 """
 
 from __future__ import annotations
@@ -29,17 +30,16 @@ from tests.chaos.judgement import judge
 from tests.chaos.plugin import SEED
 from tests.chaos.site import MOST_STEPS, Site
 from tests.chaos.soaking import Sample, Sampler
-from tests.chaos.strikes import Strike, kill_backend, kill_executor, kill_worker
+from tests.chaos.strikes import Strike, kill_backend, kill_executor
 from tests.database import template_on
 
 RUNS_PER_SECOND = 5
 STEP_SECONDS = 0.1
 LEASE_SECONDS = 5
 EXECUTORS = 4
-KILLS: tuple[Strike, ...] = (kill_executor, kill_worker, kill_backend)
+KILLS: tuple[Strike, ...] = (kill_executor, kill_backend)
 KILL_EVERY_SECONDS = 300.0
 SAMPLES = 24
-HEADINGS = ("", "start", "middle", "end")
 
 
 @dataclass
@@ -69,14 +69,26 @@ class Soak:
             if passed >= next_kill:
                 next_kill += kill_every
                 struck = self.chance.choice(KILLS)(self.site, self.chance)
-                self.messages.print(f"{passed / 60:6.1f} min  killed: {struck.kind} {struck.who}")
+                self._say(f"{passed / 60:6.1f} min  killed: {struck.kind} {struck.who}")
             if passed >= next_sample:
                 next_sample += sample_every
                 samples.append(sampler.take(passed))
-                self.messages.print(str(samples[-1]))
+                self._say(str(samples[-1]))
             self.site.rest(0.05)
         self.site.finish()
         return samples
+
+    def _say(self, line: str) -> None:
+        self.messages.print(line, soft_wrap=True)
+
+
+def table_of(samples: list[Sample]) -> Table:
+    """The first sample, the one in the middle and the last beside each other."""
+    figures = [one.figures() for one in (samples[0], samples[len(samples) // 2], samples[-1])]
+    return Table(
+        ("", "start", "middle", "end"),
+        [(name, *(each[name] for each in figures)) for name in figures[0]],
+    )
 
 
 @click.command()
@@ -103,10 +115,7 @@ def soak(minutes: float) -> None:
         )
         samples = Soak(site, random.Random(seed), minutes, messages).run()
         judge(site, fault)
-    shown = [samples[0], samples[len(samples) // 2], samples[-1]]
-    figures = [each.figures() for each in shown]
-    rows = [(name, *(each[name] for each in figures)) for name in figures[0]]
-    paper().print(Table(HEADINGS, rows).shown())
+    paper().print(table_of(samples).shown())
     core = fault.figures["core"]
     paper().print(", ".join(f"{name} {value}" for name, value in core.items()))
 

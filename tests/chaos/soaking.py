@@ -86,7 +86,7 @@ class Sampler:
     def _answered(self) -> dict[str, list[float]]:
         """How many milliseconds each answer took that was given since the last look."""
         took: dict[str, list[float]] = {CREATES: [], REPORTS: []}
-        for log in self._site.logs:
+        for log in filter(Path.exists, self._site.logs):
             with log.open("rb") as lines:
                 lines.seek(self._read.get(log, 0))
                 for line in lines:
