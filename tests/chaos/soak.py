@@ -56,6 +56,8 @@ class Soak:
         seconds = 60 * self.minutes
         kill_every = min(KILL_EVERY_SECONDS, seconds / 6)
         sample_every = seconds / SAMPLES
+        self._create()
+        self.site.wait_for_work()
         sampler = Sampler(self.site)
         began_at = time.monotonic()
         next_kill, next_sample = kill_every, sample_every
@@ -64,8 +66,7 @@ class Soak:
         while (passed := time.monotonic() - began_at) < seconds:
             if int(passed) > seconds_before:
                 seconds_before = int(passed)
-                lengths = [self.chance.randint(1, MOST_STEPS) for _ in range(RUNS_PER_SECOND)]
-                self.site.create(lengths, step_seconds=STEP_SECONDS)
+                self._create()
             if passed >= next_kill:
                 next_kill += kill_every
                 struck = self.chance.choice(KILLS)(self.site, self.chance)
@@ -77,6 +78,11 @@ class Soak:
             self.site.rest(0.05)
         self.site.finish()
         return samples
+
+    def _create(self) -> None:
+        """The runs of a second."""
+        lengths = [self.chance.randint(1, MOST_STEPS) for _ in range(RUNS_PER_SECOND)]
+        self.site.create(lengths, step_seconds=STEP_SECONDS)
 
     def _say(self, line: str) -> None:
         self.messages.print(line, soft_wrap=True)

@@ -62,7 +62,7 @@ def test_the_runs_of_killed_executors_are_leased_again_within_a_lease_and_a_seco
     kills, runs = sized((8, 160), (200, 10_000))
     with build(executors=sized(6, 16), slots=8, lease_seconds=LEASE_SECONDS) as site:
         # As many live at any time as it takes to hold what the dead have held.
-        pace = Pace(runs, step_seconds=0.3, settle_seconds=LEASE_SECONDS)
+        pace = Pace(runs, step_seconds=0.3, settle_seconds=sized(2, 1))
         struck = storm(site, chance, [kill_executor] * kills, pace)
         again = taken_over(site.database, struck)
         write_down(site, struck, fault)
