@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
@@ -34,15 +35,30 @@ def served_again(exchanges: Iterable[Exchange], struck: Sequence[Struck]) -> lis
     ]
 
 
-def taken_over(database: Database, struck: Sequence[Struck]) -> list[float]:
-    """Seconds from the death of an executor to the next lease of each run that it held."""
+@dataclass(frozen=True)
+class TakeOver:
+    """
+    A run that somebody held when he was killed, in seconds from his death.
+
+    Attributes:
+        taken_back: When its lease was taken back; it could be claimed from then on.
+        leased_again: When somebody claimed it: it stands behind what has waited already.
+    """
+
+    taken_back: float
+    leased_again: float
+
+
+def taken_over(database: Database, struck: Sequence[Struck]) -> list[TakeOver]:
+    """What became of the runs that dead executors held."""
     dead = [blow for blow in struck if blow.kind == EXECUTOR]
     with closing(psycopg.connect(database.owner_url)) as owner:
         rows = owner.execute(
             """
             WITH dead AS (
               SELECT * FROM unnest(%s::text[], %s::timestamptz[]) AS d (executor, at))
-            SELECT extract(epoch FROM again.at - d.at)::float
+            SELECT extract(epoch FROM expired.at - d.at)::float,
+                   extract(epoch FROM again.at - d.at)::float
               FROM dead d
               JOIN "runEvents" held ON held.kind = 'claimed'
                AND held.executor = d.executor AND held.at < d.at
@@ -59,7 +75,7 @@ def taken_over(database: Database, struck: Sequence[Struck]) -> list[float]:
             """,
             [[blow.who for blow in dead], [blow.at for blow in dead]],
         )
-        return [seconds for (seconds,) in rows]
+        return [TakeOver(*row) for row in rows]
 
 
 def _time(text: str | None) -> datetime:

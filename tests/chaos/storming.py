@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.fault import Fault
@@ -65,11 +66,16 @@ def write_down(site: Site, struck: Sequence[Struck], fault: Fault) -> None:
     """
     fault.injected(len(struck))
     fault.recovered(*served_again(site.exchanges(), struck))
-    leases = taken_over(site.database, struck)
-    if leases:
-        ordered = sorted(leases)
+    runs = taken_over(site.database, struck)
+    if runs:
         fault.note(
-            f"{len(leases)} runs of dead executors had their next lease after"
-            f" {ordered[len(ordered) // 2]:.2f} s (p50), {ordered[-1]:.2f} s at most"
+            f"{len(runs)} runs of dead executors: lease taken back after"
+            f" {_spread(one.taken_back for one in runs)},"
+            f" next lease after {_spread(one.leased_again for one in runs)}"
         )
     judge(site, fault)
+
+
+def _spread(seconds: Iterable[float]) -> str:
+    found = list(seconds)
+    return f"{statistics.median(found):.2f} s (p50) and {max(found):.2f} s (max)"

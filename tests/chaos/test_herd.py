@@ -13,6 +13,7 @@ from tests.acceptance.stage import Stage
 from tests.acceptance.waiting import eventually
 from tests.chaos.fault import Fault
 from tests.chaos.herd import herd_of
+from tests.chaos.promised_times import require_within
 from tests.chaos.size import sized
 
 QUEUE = "herd"
@@ -21,6 +22,7 @@ RUNS = 2 * POLLERS
 OUTAGES = sized(1, 5)
 OUTAGE_SECONDS = 3.0
 STEADY_SECONDS = 30.0
+GIVE_UP_SECONDS = 120.0
 LONGEST_ANSWER_SECONDS = 5.0
 
 
@@ -48,7 +50,7 @@ def test_a_herd_that_comes_back_after_an_outage_is_soon_served_as_before(
             back_at = time.monotonic()
             while herd.answered_since(back_at) < POLLERS:
                 asked_at = time.monotonic()
-                assert asked_at < back_at + 2 * STEADY_SECONDS, herd.statuses
+                assert asked_at < back_at + GIVE_UP_SECONDS, herd.statuses
                 web.ask("GET", "/v1/whoami")
                 slowest = max(slowest, time.monotonic() - asked_at)
                 time.sleep(0.02)
@@ -60,8 +62,6 @@ def test_a_herd_that_comes_back_after_an_outage_is_soon_served_as_before(
     assert sorted(herd.executed) == sorted(run_ids)
     assert set(herd.statuses) <= {0, 200, 503}
     fault.core(runs=RUNS, answered_500=herd.statuses[500])
-    fault.note(
-        f"{POLLERS} pollers; the slowest of all other answers meanwhile took {slowest:.2f} s"
-    )
-    assert max(fault.figures["recovered"]) <= STEADY_SECONDS
-    assert slowest <= LONGEST_ANSWER_SECONDS
+    fault.note(f"{POLLERS} pollers")
+    require_within(fault, "all served again", max(fault.figures["recovered"]), STEADY_SECONDS)
+    require_within(fault, "any other answer meanwhile", slowest, LONGEST_ANSWER_SECONDS)
