@@ -34,7 +34,6 @@ class Outcome:
         outcome: "passed", "failed" or "skipped".
         reason: Why it was skipped.
         figures: What it wrote down; None when it wrote nothing down.
-        seed: What its session's faults were drawn by.
         seconds: How long it took.
     """
 
@@ -43,7 +42,6 @@ class Outcome:
     outcome: str = "passed"
     reason: str = ""
     figures: Figures | None = None
-    seed: int | None = None
     seconds: float = 0.0
 
 

@@ -19,7 +19,7 @@ from xdist.workermanage import WorkerController
 
 from tests.chaos.fault import Fault
 from tests.chaos.outcomes import Outcome
-from tests.chaos.record import write_record
+from tests.chaos.record import session_of, write_session
 from tests.chaos.rows import ROWS
 from tests.chaos.size import IS_LONG, LONG, SIZE
 from tests.chaos.table import lines_of, shown_table
@@ -134,8 +134,7 @@ class Results:
         if ROWS_PROPERTY not in told:
             return
         outcome = self._outcomes.setdefault(
-            report.nodeid,
-            Outcome(report.nodeid, told[ROWS_PROPERTY], seed=self._config.stash[seed_key]),
+            report.nodeid, Outcome(report.nodeid, told[ROWS_PROPERTY])
         )
         outcome.figures = told.get(FIGURES_PROPERTY)
         outcome.seconds += report.duration
@@ -155,7 +154,8 @@ class Results:
         for line in lines_of(outcomes):
             terminalreporter.write_line(line)
         if file is not None:
-            write_record(file, outcomes, began_at=self._began_at)
+            seed = self._config.stash[seed_key]
+            write_session(file, session_of(outcomes, seed=seed, began_at=self._began_at))
             terminalreporter.write_line(f"written: {file}")
 
 

@@ -9,12 +9,12 @@ from tests.chaos.fault import Fault
 from tests.chaos.outcomes import NONE, Outcome, bound_of, rows_of
 from tests.chaos.page import PAGE
 from tests.chaos.places import markdown_places
-from tests.chaos.record import Record, read_records
+from tests.chaos.record import Session, markdown, read_sessions, write_session
 from tests.chaos.table import lines_of, markdown_table
 
 
 def outcome(test: str, *rows: str, how: str = "passed", fault: Fault | None = None) -> Outcome:
-    return Outcome(test, list(rows), how, figures=fault.figures if fault else None, seed=7)
+    return Outcome(test, list(rows), how, figures=fault.figures if fault else None)
 
 
 def a_fault() -> Fault:
@@ -71,25 +71,26 @@ def test_the_bound_is_what_none_of_so_many_allows() -> None:
 def test_of_sessions_put_together_the_last_one_counts(tmp_path: Path) -> None:
     files = []
     for day, how in ((1, "failed"), (2, "passed")):
-        record = Record(
+        session = Session(
             datetime(2026, 1, day, tzinfo=UTC),
             True,
             f"commit-{day}",
+            day,
             {"cpu": "c", "cores": 2, "kernel": "k", "python": "3"},
             [outcome("a", "F1", how=how), outcome(f"only-{day}", "F2")],
         )
         files.append(tmp_path / f"{day}.json")
-        files[-1].write_bytes(record.to_json())
+        write_session(files[-1], session)
 
-    together = read_records(files)
+    sessions = read_sessions(files)
 
-    assert {one.test: one.outcome for one in together.outcomes} == {
-        "a": "passed",
-        "only-1": "passed",
-        "only-2": "passed",
-    }
-    assert together.commit == "commit-2"
-    assert "2026-01-02" in together.markdown()
+    assert [[(one.test, one.outcome) for one in each.outcomes] for each in sessions] == [
+        [("only-1", "passed")],
+        [("a", "passed"), ("only-2", "passed")],
+    ]
+    assert "commit commit-1, long, 0 minutes, seed 1; c, 2 cores, k, Python 3: F2" in markdown(
+        sessions
+    )
 
 
 def test_the_page_says_where_each_fault_is_tested() -> None:
