@@ -27,6 +27,7 @@ def markdown_places() -> str:
     return Table(
         ("fault", "what", "tested by"),
         [(name, ROWS[name], _cell(name, found[name])) for name in ROWS],
+        words=3,
     ).markdown()
 
 

@@ -78,7 +78,8 @@ class Site:
     def client(self, number: int = 0, role: Role = Role.CLIENT) -> RepeatingClient:
         """Somebody who speaks to one of the orchestrators until he is answered."""
         url = self.nodes[number % len(self.nodes)].network.url
-        return RepeatingClient(url, self.fleet.stage.tokens[role], self.keep_up)
+        token = self.fleet.stage.tokens[role]
+        return RepeatingClient(url, token, self.keep_up, RECOVERY_SECONDS)
 
     def define(self) -> None:
         """Workflows of one to as many steps as any run has, each of which takes a moment."""

@@ -18,7 +18,7 @@ from tests.chaos.size import sized
 POISON = sized(4, 60)
 OTHERS = sized(20, 400)
 EXECUTORS = sized(2, 6)
-WITHIN_SECONDS = sized(60, 600)
+WITHIN_SECONDS = sized(120, 600)
 
 
 @pytest.mark.fault("F51")

@@ -19,9 +19,9 @@ from tests.chaos.size import sized
 from tests.chaos.three_steps import kinds
 from tests.ledger import check_ledgers
 
-LEASE_SECONDS = sized(3, 7)
+LEASE_SECONDS = sized(5, 7)
 # A heartbeat comes every third of a lease.
-SLOW = Rates(delayed=1.0, shortest_delay_seconds=0.2, longest_delay_seconds=sized(0.8, 2.0))
+SLOW = Rates(delayed=1.0, shortest_delay_seconds=0.2, longest_delay_seconds=sized(1.2, 2.0))
 EXECUTORS = ("one", "two")
 SLOTS = sized(10, 50)
 HELD_SECONDS = sized(3, 10) * LEASE_SECONDS

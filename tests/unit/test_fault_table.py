@@ -7,7 +7,7 @@ import pytest
 
 from tests.chaos.fault import Fault
 from tests.chaos.outcomes import NONE, Outcome, bound_of, rows_of
-from tests.chaos.page import PAGE
+from tests.chaos.page import PAGE, RECORD
 from tests.chaos.places import markdown_places
 from tests.chaos.record import Session, markdown, read_sessions, write_session
 from tests.chaos.table import lines_of, markdown_table
@@ -95,3 +95,9 @@ def test_of_sessions_put_together_the_last_one_counts(tmp_path: Path) -> None:
 
 def test_the_page_says_where_each_fault_is_tested() -> None:
     assert markdown_places() in PAGE.read_text(encoding="utf-8"), "run `python -m tests.chaos.page`"
+
+
+def test_the_page_shows_what_is_recorded() -> None:
+    assert markdown(read_sessions([RECORD])) in PAGE.read_text(encoding="utf-8"), (
+        "run `python -m tests.chaos.page`"
+    )
