@@ -7,8 +7,17 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 QUIET = "quiet"
-# They start processes and promise times, so never two of them at once.
-QUIET_PLACES = ("tests/acceptance/", "tests/chaos/", "tests/integration/test_bench.py")
+# They start processes and promise times, so never two of them at once. Of the tests of
+# faults only these do: the others wait for what they have done to be over.
+QUIET_PLACES = (
+    "tests/acceptance/",
+    "tests/chaos/test_kills.py",
+    "tests/chaos/test_lost_replies.py",
+    "tests/chaos/test_migration_under_load.py",
+    "tests/chaos/test_outage.py",
+    "tests/chaos/test_trickle.py",
+    "tests/integration/test_bench.py",
+)
 
 
 def unit_of(nodeid: str) -> str:

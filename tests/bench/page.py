@@ -19,17 +19,23 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows; the first column is text, the others are figures."""
+    """
+    Headings and rows.
+
+    Attributes:
+        words: How many columns are text; the others, behind them, are figures.
+    """
 
     headings: Row
     rows: Sequence[Row]
+    words: int = 1
 
     def shown(self) -> ShownTable:
         """For the terminal."""
         table = ShownTable(box=box.SIMPLE_HEAD, padding=(0, 1))
         for number, heading in enumerate(self.headings):
-            if number == 0:
-                table.add_column(heading, no_wrap=True)
+            if number < self.words:
+                table.add_column(heading, no_wrap=number == 0)
             else:
                 table.add_column(heading.replace(", ", "\n"), justify="right")
         for row in self.rows:
@@ -38,7 +44,7 @@ class Table:
 
     def markdown(self) -> str:
         """For the page."""
-        marks = ("---", *("---:" for _ in self.headings[1:]))
+        marks = ["---" if number < self.words else "---:" for number in range(len(self.headings))]
         return "\n".join(
             "| " + " | ".join(line) + " |" for line in (self.headings, marks, *self.rows)
         )
@@ -54,9 +60,9 @@ def yes(is_met: bool) -> str:
     return "yes" if is_met else "NO"
 
 
-def write_section(name: str, markdown: str) -> None:
+def write_section(name: str, markdown: str, page: Path = PAGE) -> None:
     """Put this between the marks of a section of the page; what stands around them stays."""
     begins, ends = f"<!-- {name} begins -->", f"<!-- {name} ends -->"
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begins)
+    before, _, rest = page.read_text(encoding="utf-8").partition(begins)
     _, _, after = rest.partition(ends)
-    PAGE.write_text(f"{before}{begins}\n{markdown}\n{ends}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begins}\n{markdown}\n{ends}{after}", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
@@ -17,8 +17,21 @@ LONGEST_PAUSE_SECONDS = 0.1
 class RepeatingClient:
     """Sends the same bytes under the same key until it hears what came of them."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        meanwhile: Callable[[], object] = lambda: None,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        """
+        Args:
+            meanwhile: Called before each repeat.
+            patience_seconds: After that it is an error that nobody answers.
+        """
         self._client = Client(url, token)
+        self._patience_seconds = patience_seconds
+        self._meanwhile = meanwhile
 
     def close(self) -> None:
         self._client.close()
@@ -27,7 +40,7 @@ class RepeatingClient:
         self, method: str, path: str, body: Any, headers: Mapping[str, str] | None = None
     ) -> Json:
         """Send a request that must succeed in the end, and return its answer."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience_seconds
         while True:
             answer = self._try(method, path, body, headers)
             if answer is not None:
@@ -35,6 +48,7 @@ class RepeatingClient:
                 parsed: Json = answer.json()
                 return parsed
             assert time.monotonic() < deadline, f"{method} {path} was never answered"
+            self._meanwhile()
             time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
 
     def _try(

@@ -1,0 +1,36 @@
+"""The table of faults, for the terminal and for the page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from itertools import chain
+
+from rich.console import Console
+
+from tests.bench.page import Table
+from tests.chaos.outcomes import HEADINGS, Outcome, rows_of
+
+# Where nobody looks at a terminal it is as wide as it has to be.
+WIDTH = 170
+
+
+def shown_table(outcomes: Iterable[Outcome]) -> str:
+    """For the terminal, each row with its end of line."""
+    text = io.StringIO()
+    Console(file=text, width=WIDTH, highlight=False, markup=False).print(_table(outcomes).shown())
+    return text.getvalue()
+
+
+def markdown_table(outcomes: Iterable[Outcome]) -> str:
+    """For the page."""
+    return _table(outcomes).markdown()
+
+
+def lines_of(outcomes: Iterable[Outcome]) -> list[str]:
+    """What the rows say besides, a line each."""
+    return list(chain.from_iterable(row.notes() for row in rows_of(outcomes)))
+
+
+def _table(outcomes: Iterable[Outcome]) -> Table:
+    return Table(HEADINGS, [row.line() for row in rows_of(outcomes)], words=2)
