@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-pgbouncer test-postgres test-api timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages
+.PHONY: help setup run test test-all test-pgbouncer test-postgres test-api chaos chaos-long soak timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -34,6 +34,16 @@ test-postgres: setup ## Run the integration tests on Debian's PostgreSQL of anot
 
 test-api: setup ## Send many random requests of the OpenAPI document (DIBS_TEST_EXAMPLES=200)
 	@DIBS_TEST_EXAMPLES=$${DIBS_TEST_EXAMPLES:-200} $(bin)/python -m pytest -n $(WORKERS) tests/contract/test_generated_requests.py $(ARGS)
+
+chaos: setup ## Put it under every fault that this machine can cause: a table (ARGS="-k storm")
+	@$(bin)/python -m pytest -n $(WORKERS) -m 'chaos or fault' $(ARGS)
+
+chaos-long: setup ## The same as often as docs/reliability.md says: hours; writes chaos.json and its tables
+	@DIBS_CHAOS=long $(bin)/python -m pytest -n 0 -m 'chaos or fault' --chaos-report chaos.json $(ARGS)
+	@$(bin)/python -m tests.chaos.page chaos.json
+
+soak: setup ## Load with a kill now and then: memory, table sizes, p99 (MINUTES=60)
+	@exec $(bin)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) $(ARGS)
 
 timing: setup ## Measure whether an unknown key id can be told from a wrong secret by time (some minutes)
 	@$(bin)/python -m pytest -n 0 -s tests/contract/timing_of_credentials.py $(ARGS)

@@ -20,6 +20,8 @@ from tests.database import (
 )
 from tests.workers import Units
 
+pytest_plugins = ("tests.chaos.plugin",)
+
 # Its assertions are written as tests' own, and should say as much when they fail.
 pytest.register_assert_rewrite("tests.hostile")
 

@@ -4,11 +4,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
+import pytest
 
 from tests.acceptance.client import Client, Json, outcome_of
 from tests.acceptance.journal import Gates, Journal
 from tests.acceptance.relay import Relay
 from tests.acceptance.stage import LEASE_SECONDS, Fleet
+from tests.acceptance.stored import stored
 from tests.acceptance.waiting import eventually
 
 
@@ -18,23 +20,6 @@ def now(owner: psycopg.Connection[Any]) -> datetime:
     assert row is not None
     moment: datetime = row[0]
     return moment
-
-
-def stored(owner: psycopg.Connection[Any], run_id: str) -> tuple[Any, ...]:
-    """Everything the database has of a run, its steps and its events, byte for byte."""
-    row = owner.execute(
-        """
-        SELECT r::text,
-               (SELECT string_agg(s::text, ',' ORDER BY s) FROM "workflowSteps" s
-                 WHERE s."runId" = r.id),
-               (SELECT string_agg(e::text, ',' ORDER BY e) FROM "runEvents" e
-                 WHERE e."runId" = r.id)
-          FROM "workflowRuns" r WHERE id = %s
-        """,
-        [run_id],
-    ).fetchone()
-    assert row is not None
-    return tuple(row)
 
 
 def leases_of(owner: psycopg.Connection[Any], run_id: str) -> list[str]:
@@ -52,6 +37,7 @@ def at(event: Json) -> datetime:
     return datetime.fromisoformat(event["at"])
 
 
+@pytest.mark.fault("F1")
 def test_the_runs_of_a_killed_executor_are_executed_by_the_other_within_lease_and_a_second(
     fleet: Fleet,
     web: Client,
@@ -77,6 +63,7 @@ def test_the_runs_of_a_killed_executor_are_executed_by_the_other_within_lease_an
     assert journal.executions() == dict.fromkeys(run_ids, 2)
 
 
+@pytest.mark.fault("F2")
 def test_a_paused_executor_that_comes_back_reports_nothing_and_changes_nothing(
     fleet: Fleet,
     relay: Relay,
@@ -105,6 +92,7 @@ def test_a_paused_executor_that_comes_back_reports_nothing_and_changes_nothing(
     assert relay.requests("/v1/reports") == []
 
 
+@pytest.mark.fault("F24")
 def test_an_executor_that_was_cut_off_reports_nothing_under_the_lease_that_it_lost(
     fleet: Fleet,
     relay: Relay,
@@ -133,6 +121,7 @@ def test_an_executor_that_was_cut_off_reports_nothing_under_the_lease_that_it_lo
     assert stored(owner, run_id) == before
 
 
+@pytest.mark.fault("F2")
 def test_a_late_report_under_a_lease_that_was_lost_is_refused_and_changes_nothing(
     fleet: Fleet,
     web: Client,
@@ -176,6 +165,7 @@ def test_a_fence_tells_downstream_which_executor_came_later(
     assert earlier.idempotency_key == later.idempotency_key == f"{run_id}:0"
 
 
+@pytest.mark.fault("F51")
 def test_a_poison_run_fails_after_its_crashes_and_the_others_go_on(
     fleet: Fleet, web: Client, owner: psycopg.Connection[Any], queue: str, journal: Journal
 ) -> None:

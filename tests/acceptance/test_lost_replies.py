@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+import pytest
+
 from tests.acceptance.client import Client
 from tests.acceptance.journal import Gates, Journal
 from tests.acceptance.relay import Relay
@@ -9,6 +11,7 @@ from tests.acceptance.stage import Fleet
 from tests.acceptance.waiting import eventually
 
 
+@pytest.mark.fault("F8")
 def test_a_claim_whose_reply_was_lost_is_repeated_under_its_request_id(
     fleet: Fleet, relay: Relay, web: Client, queue: str, journal: Journal
 ) -> None:
@@ -28,6 +31,7 @@ def test_a_claim_whose_reply_was_lost_is_repeated_under_its_request_id(
     assert (lost.answer["replayed"], repeated.answer["replayed"]) == (False, True)
 
 
+@pytest.mark.fault("F10")
 def test_a_report_whose_answer_was_lost_is_repeated_and_answered_from_the_ledger(
     fleet: Fleet, relay: Relay, web: Client, queue: str, journal: Journal
 ) -> None:
@@ -93,6 +97,7 @@ def test_a_run_whose_claim_is_still_being_answered_is_no_orphan(
     assert journal.executions() == {held: 1, run_id: 1}
 
 
+@pytest.mark.fault("F9")
 def test_the_orphan_of_a_claim_that_was_given_up_is_freed_by_the_heartbeat(
     fleet: Fleet, relay: Relay, web: Client, queue: str, journal: Journal
 ) -> None:

@@ -7,6 +7,8 @@ from contextlib import ExitStack, closing
 from functools import partial
 from urllib.parse import urlsplit
 
+import pytest
+
 from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client
 from tests.acceptance.journal import Gates, Journal
@@ -18,6 +20,7 @@ ROUNDS = 200
 REFUSED = {400, 404, 409, 410}
 
 
+@pytest.mark.fault("F6")
 def test_64_threads_trigger_a_pending_run_on_two_executors_and_it_is_executed_once_each_round(
     fleet: Fleet, web: Client, queue: str, journal: Journal
 ) -> None:
@@ -55,6 +58,7 @@ def test_64_threads_trigger_a_pending_run_on_two_executors_and_it_is_executed_on
     assert journal.executions() == dict.fromkeys(run_ids, 1)
 
 
+@pytest.mark.fault("F7")
 def test_a_started_run_triggered_64_times_at_once_is_executed_by_its_holder_alone(
     fleet: Fleet, web: Client, queue: str, journal: Journal, gates: Gates
 ) -> None:

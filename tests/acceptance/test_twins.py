@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+import pytest
+
 from tests.acceptance.client import Client
 from tests.acceptance.journal import Gates, Journal
 from tests.acceptance.relay import Relay
@@ -12,6 +14,7 @@ from tests.acceptance.waiting import eventually
 LONG_LEASE_SECONDS = 600
 
 
+@pytest.mark.fault("F48", "F49")
 def test_twins_keep_each_its_own_work(
     fleet: Fleet, relay: Relay, web: Client, queue: str, journal: Journal, gates: Gates
 ) -> None:
@@ -34,6 +37,7 @@ def test_twins_keep_each_its_own_work(
     assert journal.executions() == dict.fromkeys(run_ids, 1)
 
 
+@pytest.mark.fault("F48")
 def test_a_successor_that_replaces_the_others_gets_their_work_at_once(
     fleet: Fleet, web: Client, queue: str, journal: Journal, gates: Gates
 ) -> None:

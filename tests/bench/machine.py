@@ -14,12 +14,16 @@ PROCESSORS = Path("/proc/cpuinfo")
 def machine(owner: psycopg.Connection) -> dict[str, str | int | None]:
     """The machine and the versions."""
     row = owner.execute("SHOW server_version").fetchone()
+    return {**hardware(), "postgres": row[0] if row else None}
+
+
+def hardware() -> dict[str, str | int | None]:
+    """The machine, and what its programs run on."""
     return {
         "cpu": _line(PROCESSORS, "model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "memory": _line(MEMORY, "MemTotal"),
         "kernel": f"{platform.system()} {platform.release()}",
-        "postgres": row[0] if row else None,
         "python": platform.python_version(),
     }
 

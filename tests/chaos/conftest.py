@@ -1,9 +1,7 @@
-"""The stage of the chaos tests, and the seed of what goes wrong on it."""
+"""The stage of the chaos tests."""
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,14 +9,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from orchestrator.dev.embedded import EmbeddedPostgres
 from tests.acceptance.stage import Fleet, Stage, check_all_ledgers, stage_on
-from tests.database import Template, fresh_database
+from tests.chaos.size import sized
+from tests.database import Template, fresh_database, template_on
 
-SEED = "DIBS_CHAOS_SEED"
 FOLDER = Path(__file__).parent
 SHOWN_BYTES = 6_000
-
-seed_key = pytest.StashKey[int]()
+# They start and end whole installations.
+TIMEOUT_SECONDS = sized(300, 1_800)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -27,16 +26,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if FOLDER in item.path.parents:
             item.add_marker(pytest.mark.chaos)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show beside a failure how to play it again, and the ends of the processes' logs."""
+    """Show the ends of the processes' logs beside a failure."""
     report = yield
-    if report.failed and seed_key in item.stash:
-        report.sections.append(("to play it again", f"{SEED}={item.stash[seed_key]}"))
     directory = getattr(item, "funcargs", {}).get("tmp_path")
     if report.failed and directory is not None:
         for log in sorted(directory.glob("*.log")):
@@ -45,13 +44,17 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture
-def seed(request: pytest.FixtureRequest) -> int:
-    """What faults are drawn by: another one each time, unless `DIBS_CHAOS_SEED` says which."""
-    given = os.environ.get(SEED)
-    chosen = int(given) if given else secrets.randbits(32)
-    request.node.stash[seed_key] = chosen
-    return chosen
+@pytest.fixture(scope="session")
+def durable_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A server of these tests' own, whatever the others use; it keeps what it has acknowledged."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres")) as postgres:
+        yield postgres
+
+
+@pytest.fixture(scope="session")
+def durable_template(durable_postgres: EmbeddedPostgres) -> Iterator[Template]:
+    with template_on(durable_postgres.owner_url, shared=False) as template:
+        yield template
 
 
 @pytest.fixture

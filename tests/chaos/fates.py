@@ -21,7 +21,7 @@ class Rates:
         lost: Upstream answers, and nobody hears it: the connection closes.
         cut: The connection is reset in the middle of the request.
         doubled: The same bytes go upstream twice at once; one answer comes back.
-        delayed: Held back, for up to `longest_delay_seconds`.
+        delayed: Held back, for `shortest_delay_seconds` to `longest_delay_seconds`.
         overtaken: Held back until a few later requests have passed.
         abandoned: The client's side is reset when there is no answer after a while, of
             up to `longest_wait_seconds`; upstream goes on and notices nothing.
@@ -31,6 +31,7 @@ class Rates:
     cut: float = 0.0
     doubled: float = 0.0
     delayed: float = 0.0
+    shortest_delay_seconds: float = 0.0
     longest_delay_seconds: float = 0.2
     overtaken: float = 0.0
     abandoned: float = 0.0
@@ -80,7 +81,7 @@ class Fates:
         chance = random.Random(f"{self._seed}/{route}/{next(self._ordinals[route])}")
         # Always the same draws: a changed rate must not move the other faults.
         lost, cut, doubled, delayed, overtaken = (chance.random() for _ in range(5))
-        delay_seconds = chance.uniform(0, rates.longest_delay_seconds)
+        delay_seconds = chance.uniform(rates.shortest_delay_seconds, rates.longest_delay_seconds)
         overtaken_by = chance.randint(1, 4)
         second_answers = chance.random() < 0.5
         is_abandoned = chance.random() < rates.abandoned

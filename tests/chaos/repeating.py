@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
@@ -17,8 +17,15 @@ LONGEST_PAUSE_SECONDS = 0.1
 class RepeatingClient:
     """Sends the same bytes under the same key until it hears what came of them."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(
+        self, url: str, token: str, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
+        """
+        Args:
+            meanwhile: Called before each repeat.
+        """
         self._client = Client(url, token)
+        self._meanwhile = meanwhile
 
     def close(self) -> None:
         self._client.close()
@@ -35,6 +42,7 @@ class RepeatingClient:
                 parsed: Json = answer.json()
                 return parsed
             assert time.monotonic() < deadline, f"{method} {path} was never answered"
+            self._meanwhile()
             time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
 
     def _try(

@@ -1,4 +1,4 @@
-"""Two writers at one run at the same instant, 2,000 times: exactly one outcome each time."""
+"""Two writers at one run at the same instant, 2,000 times or 5,000: one outcome each time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from orchestrator.store import endings, leases, runs
 from orchestrator.store.records import Dispatch, Run
 from orchestrator.store.transaction import transact
 from orchestrator.store.verdict import EndedLease
+from tests.chaos.fault import Fault
 from tests.chaos.head_start import HeadStart
+from tests.chaos.size import sized
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor, new_run
 from tests.ledger import check_ledgers
 
-ROUNDS = 2_000
+ROUNDS = sized(2_000, 5_000)
 BATCH = 500
 LEASE_SECONDS = 600
 
@@ -88,8 +90,9 @@ def reap(dibs: Dibs) -> list[EndedLease]:
     )
 
 
+@pytest.mark.fault("F4", "F5")
 def test_a_report_and_the_keeper_never_both_end_a_lease(
-    dibs: Dibs, neighbour: Dibs, start: HeadStart
+    dibs: Dibs, neighbour: Dibs, start: HeadStart, fault: Fault
 ) -> None:
     for executor, dispatch in held_runs(dibs):
         let_expire(dibs, dispatch)
@@ -105,10 +108,13 @@ def test_a_report_and_the_keeper_never_both_end_a_lease(
         start.note(one_won=reported)
 
     start.check("report", "keeper")
+    fault.injected(ROUNDS)
+    fault.core(runs=ROUNDS)
 
 
+@pytest.mark.fault("F4")
 def test_a_renewal_and_the_keeper_never_both_get_a_lease(
-    dibs: Dibs, neighbour: Dibs, start: HeadStart
+    dibs: Dibs, neighbour: Dibs, start: HeadStart, fault: Fault
 ) -> None:
     for executor, dispatch in held_runs(dibs):
         let_expire(dibs, dispatch)
@@ -123,10 +129,13 @@ def test_a_renewal_and_the_keeper_never_both_get_a_lease(
         start.note(one_won=renewed)
 
     start.check("renewal", "keeper")
+    fault.injected(ROUNDS)
+    fault.core(runs=ROUNDS)
 
 
+@pytest.mark.fault("F52")
 def test_an_abort_and_a_report_agree_how_the_run_ended(
-    dibs: Dibs, neighbour: Dibs, start: HeadStart
+    dibs: Dibs, neighbour: Dibs, start: HeadStart, fault: Fault
 ) -> None:
     def abort(dispatch: Dispatch) -> bool:
         try:
@@ -147,10 +156,13 @@ def test_an_abort_and_a_report_agree_how_the_run_ended(
         start.note(one_won=not aborted)
 
     start.check("report", "abort")
+    fault.injected(ROUNDS)
+    fault.core(runs=ROUNDS)
 
 
+@pytest.mark.fault("F8")
 def test_two_copies_of_a_claim_get_the_same_run_and_no_second_one(
-    dibs: Dibs, neighbour: Dibs, start: HeadStart
+    dibs: Dibs, neighbour: Dibs, start: HeadStart, fault: Fault
 ) -> None:
     executor = Executor("fleet:one")
     claimed = set()
@@ -175,10 +187,13 @@ def test_two_copies_of_a_claim_get_the_same_run_and_no_second_one(
     assert {row["id"] for row in leased} == claimed
     assert len(claimed) == ROUNDS
     start.check("one copy", "the other")
+    fault.injected(ROUNDS)
+    fault.core(runs=ROUNDS)
 
 
+@pytest.mark.fault("F11")
 def test_two_copies_of_a_report_are_stored_once_and_answered_alike(
-    dibs: Dibs, neighbour: Dibs, start: HeadStart
+    dibs: Dibs, neighbour: Dibs, start: HeadStart, fault: Fault
 ) -> None:
     for executor, dispatch in held_runs(dibs):
         first, second = start.both(
@@ -193,3 +208,5 @@ def test_two_copies_of_a_report_are_stored_once_and_answered_alike(
         start.note(one_won=second.replayed)
 
     start.check("one copy", "the other")
+    fault.injected(ROUNDS)
+    fault.core(runs=ROUNDS)

@@ -92,6 +92,7 @@ class Air:
         return self._face.ask(Role.EXECUTOR, "POST", request.path, request.body)
 
 
+@pytest.mark.fault("F9", "F12")
 def test_heartbeats_in_any_order_free_every_orphan_and_nothing_that_is_executed(
     face: Face, seed: int
 ) -> None:

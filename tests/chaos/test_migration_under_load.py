@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from orchestrator import schema
 from orchestrator.lifecycle import Role
@@ -30,6 +31,7 @@ MIGRATION_SECONDS = 90.0
 WARM_UP_CLAIMS = 100
 
 
+@pytest.mark.fault("F53", "F55")
 def test_a_schema_goes_up_and_down_under_claims_and_past_a_reader(
     stage: Stage, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def cramped(stage: Stage, tmp_path: Path) -> Iterator[Orchestrator]:
         orchestrator.end()
 
 
+@pytest.mark.fault("F9", "F30")
 def test_a_run_is_soon_executed_although_abandoned_claims_are_granted_it(
     cramped: Orchestrator, seed: int, fleet: Fleet, owner: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_run_is_soon_executed_although_abandoned_claims_are_granted_it(
     assert any(claim.status is None and claim.unheard for claim in claims)
 
 
+@pytest.mark.fault("F8", "F30")
 def test_a_repeat_gets_at_once_what_the_abandoned_claim_beside_it_was_granted(
     stage: Stage, seed: int, fleet: Fleet, owner: psycopg.Connection[Any], tmp_path: Path
 ) -> None:

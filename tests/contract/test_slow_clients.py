@@ -209,6 +209,7 @@ def stalled(one: Orchestrator, stage: Stage, count: int) -> Iterator[list[socket
         yield connections
 
 
+@pytest.mark.fault("F29")
 def test_slow_bodies_never_hold_all_threads(stage: Stage, tmp_path: Path) -> None:
     with (
         serving(stage, tmp_path, DIBS_THREADS="8", DIBS_PARKED_CLAIMS="4") as (one, client),
@@ -222,6 +223,7 @@ def test_slow_bodies_never_hold_all_threads(stage: Stage, tmp_path: Path) -> Non
         assert time.monotonic() - began_at < BODY_WITHIN_SECONDS * 0.8
 
 
+@pytest.mark.fault("F29")
 def test_hundreds_of_stalled_bodies_leave_nothing_behind(stage: Stage, tmp_path: Path) -> None:
     with serving(stage, tmp_path, DIBS_WORKERS="2") as (one, client):
         client.create("before-slow-ones")
@@ -270,6 +272,7 @@ def test_a_slow_body_does_not_keep_a_server_from_ending(stage: Stage, tmp_path: 
     assert [answer.status for answer in told.answers] == [100, 408]
 
 
+@pytest.mark.fault("F58")
 def test_an_endless_body_is_not_read_to_its_end(stage: Stage) -> None:
     chunk = b"%x\r\n%s\r\n" % (MIB, b" " * MIB)
     ended = until_closed(stage.orchestrator.url, chain([head(stage, CHUNKED)], repeat(chunk, 1024)))

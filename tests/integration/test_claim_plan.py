@@ -80,6 +80,7 @@ def generic(request: pytest.FixtureRequest) -> bool:
     return bool(request.param == "generic")
 
 
+@pytest.mark.fault("F43")
 def test_the_claim_walks_its_index_and_sorts_nothing(
     filled: psycopg.Connection, sent: dict[str, Statement], generic: bool
 ) -> None:

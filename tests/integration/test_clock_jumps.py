@@ -71,6 +71,7 @@ def test_whoever_renews_keeps_what_he_holds_and_nothing_is_taken_meanwhile(
         assert (row["leaseId"], row["crashes"]) == (dispatch.lease.id, 0)
 
 
+@pytest.mark.fault("F33")
 def test_forward_the_dead_lose_their_runs_one_lease_after_the_jump_and_not_before(
     dibs: Dibs, executor: Executor
 ) -> None:
@@ -86,6 +87,7 @@ def test_forward_the_dead_lose_their_runs_one_lease_after_the_jump_and_not_befor
     assert dibs.state(dead.run.id) == "pending"
 
 
+@pytest.mark.fault("F34")
 def test_back_the_dead_lose_their_runs_two_leases_after_the_jump(
     dibs: Dibs, executor: Executor
 ) -> None:
@@ -143,6 +145,7 @@ def test_a_lease_that_was_locked_when_the_jump_was_noticed_is_capped_at_the_next
     assert seconds_left(dibs, locked.run.id) <= 2 * LEASE_SECONDS
 
 
+@pytest.mark.fault("F33")
 def test_forward_nothing_is_taken_between_the_jump_and_the_tick_that_notices_it(
     dibs: Dibs, executor: Executor
 ) -> None:

@@ -156,6 +156,7 @@ def done_once(scene: Scene, request: KeyedRequest) -> None:
 
 @pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize("name", REQUESTS)
+@pytest.mark.fault("F47")
 def test_what_a_statement_ends_with_every_time_is_no_effect_and_a_503(
     scene: Scene, name: str, said: str
 ) -> None:
@@ -170,6 +171,7 @@ def test_what_a_statement_ends_with_every_time_is_no_effect_and_a_503(
 
 @pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize("name", REQUESTS)
+@pytest.mark.fault("F47")
 def test_what_a_statement_ends_with_once_is_done_once(scene: Scene, name: str, said: str) -> None:
     request = scene.request(name)
     with trouble(scene, request.kind, said, at_commit=False, times=1):
@@ -184,6 +186,7 @@ def test_what_a_statement_ends_with_once_is_done_once(scene: Scene, name: str, s
 
 @pytest.mark.parametrize("said", SAID)
 @pytest.mark.parametrize("name", REQUESTS)
+@pytest.mark.fault("F47")
 def test_what_a_commit_ends_with_once_is_done_once(scene: Scene, name: str, said: str) -> None:
     """It is looked up; nobody is told anything but what became of it."""
     request = scene.request(name)
@@ -195,6 +198,7 @@ def test_what_a_commit_ends_with_once_is_done_once(scene: Scene, name: str, said
 
 
 @pytest.mark.parametrize(("said", "code"), [("40001", AWAY), ("53100", UNKNOWN), (KILLED, UNKNOWN)])
+@pytest.mark.fault("F47")
 def test_what_a_commit_ends_with_every_time_is_a_503(scene: Scene, said: str, code: str) -> None:
     request = scene.request("create")
     with trouble(scene, request.kind, said, at_commit=True, times=ALWAYS):
@@ -259,6 +263,7 @@ def test_who_is_turned_away_when_connecting_is_told_to_come_again(scene: Scene, 
 
 
 @pytest.mark.parametrize("how", ["shut", "hang_up"])
+@pytest.mark.fault("F26")
 def test_whom_nobody_answers_is_told_to_come_again(scene: Scene, how: str) -> None:
     requests = [scene.request(name) for name in REQUESTS]
     with away(scene):
@@ -290,6 +295,7 @@ def test_a_database_that_lets_nobody_more_in_is_busy(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
+@pytest.mark.fault("F19")
 def test_a_database_that_became_read_only_is_left_for_one_that_writes(
     scene: Scene, name: str
 ) -> None:
@@ -307,6 +313,7 @@ def test_a_database_that_became_read_only_is_left_for_one_that_writes(
     done_once(scene, request)
 
 
+@pytest.mark.fault("F17")
 def test_when_every_backend_was_killed_nobody_hears_of_it(scene: Scene) -> None:
     """Fifty at once, on pools all of whose connections are dead."""
     fill_pools(scene)

@@ -323,6 +323,7 @@ def test_two_bodies_of_one_request_that_come_together_one_is_refused(
     assert len(held(dibs)) == 4
 
 
+@pytest.mark.fault("F40")
 def test_a_run_that_somebody_holds_locked_is_skipped_for_all(dibs: Dibs, answers: Answers) -> None:
     locked, *free = create(dibs, 4)
     with dibs.owner.transaction():

@@ -204,6 +204,7 @@ def test_a_database_that_is_slow_is_not_away(
     assert len(beats) >= 4
 
 
+@pytest.mark.fault("F40")
 def test_a_row_that_somebody_holds_locked_keeps_no_other_duty_waiting(
     dibs: Dibs, executor: Executor, database: Database
 ) -> None:

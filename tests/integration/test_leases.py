@@ -77,6 +77,7 @@ def test_a_lease_that_is_not_the_callers_now_is_lost(
     assert dibs.row(theirs.run.id)["leaseExpiresAt"] == theirs.lease.expires_at
 
 
+@pytest.mark.fault("F12", "F49")
 def test_a_lease_that_another_of_the_same_fleet_has_followed_is_lost_for_good(
     dibs: Dibs, executor: Executor, other: Executor
 ) -> None:

@@ -53,6 +53,7 @@ def invalid_indexes(url: str) -> int:
     return int(row[0])
 
 
+@pytest.mark.fault("F53")
 def test_claims_go_on_while_a_migration_waits_for_a_reader(
     database: Database, dibs: Dibs, tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_claims_go_on_while_a_migration_waits_for_a_reader(
     assert report.lines[-1] == f"up to {newer.head}: {newer.head}"
 
 
+@pytest.mark.fault("F53")
 def test_an_index_whose_build_gave_up_waiting_is_dropped_and_built_again(
     database: Database, tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_each_migration_that_ran_is_told_once(empty_url: str) -> None:
     assert second == []
 
 
+@pytest.mark.fault("F55")
 def test_two_migrations_at_once_both_succeed(empty_url: str) -> None:
     """One builds an index concurrently, which waits for every other session's snapshot."""
     both = [

@@ -170,6 +170,7 @@ def test_a_transaction_that_wrote_and_is_idle_holds_one_too(
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.fault("F42")
 def test_a_prepared_transaction_is_named_by_its_gid(
     engine: Engine, owner: psycopg.Connection
 ) -> None:
@@ -187,6 +188,7 @@ def test_a_prepared_transaction_is_named_by_its_gid(
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.fault("F42")
 def test_a_replication_slot_that_nobody_uses_any_more_is_named(
     database: Database, engine: Engine, owner: psycopg.Connection
 ) -> None:

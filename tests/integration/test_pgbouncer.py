@@ -62,6 +62,7 @@ def test_a_pooler_is_noticed_and_nothing_is_prepared(pooled: Database) -> None:
         assert transact(opened.work, prepared) == 0
 
 
+@pytest.mark.fault("F45")
 def test_every_kind_of_request_is_served_through_it(pooled: Database, tmp_path: Path) -> None:
     with (
         stage_on(pooled, tmp_path) as stage,

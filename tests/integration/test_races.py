@@ -30,6 +30,7 @@ def crowded(database: Database, owner: psycopg.Connection, dibs: Dibs) -> Iterat
         yield crowded
 
 
+@pytest.mark.fault("F6")
 def test_of_64_claims_at_once_by_poll_and_by_id_one_gets_the_run(crowded: Dibs) -> None:
     executors = [Executor(f"fleet:{number}") for number in range(THREADS)]
 
@@ -56,6 +57,7 @@ def test_of_64_claims_at_once_by_poll_and_by_id_one_gets_the_run(crowded: Dibs) 
         assert [name for name in answers if name] == [crowded.row(run.id)["lockedBy"]]
 
 
+@pytest.mark.fault("F7")
 def test_of_64_resumes_with_input_at_once_one_gets_the_run(
     crowded: Dibs, executor: Executor
 ) -> None:
@@ -78,6 +80,7 @@ def test_of_64_resumes_with_input_at_once_one_gets_the_run(
         assert row["lockedBy"] == f"fleet:{won.index(True)}"
 
 
+@pytest.mark.fault("F5")
 def test_a_report_and_an_expiry_at_the_same_instant_have_one_effect(
     dibs: Dibs, executor: Executor
 ) -> None:
@@ -108,6 +111,7 @@ def test_a_report_and_an_expiry_at_the_same_instant_have_one_effect(
     assert 0 < reported < 200, "one side always won: this was no race"
 
 
+@pytest.mark.fault("F52")
 def test_an_abort_and_a_report_at_the_same_instant_agree(dibs: Dibs, executor: Executor) -> None:
     aborted_first = 0
     for _ in range(200):
@@ -131,6 +135,7 @@ def test_an_abort_and_a_report_at_the_same_instant_agree(dibs: Dibs, executor: E
     assert 0 < aborted_first < 200, "one side always won: this was no race"
 
 
+@pytest.mark.fault("F46")
 def test_batches_in_opposite_order_do_not_deadlock(dibs: Dibs, executor: Executor) -> None:
     failures: list[str] = []
 

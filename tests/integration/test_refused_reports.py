@@ -88,6 +88,7 @@ def test_a_stored_outcome_is_not_told_to_another_token(
     assert isinstance(answer.problem, LeaseLost)
 
 
+@pytest.mark.fault("F12")
 def test_a_paused_executor_cannot_report_a_run_that_was_leased_again(
     dibs: Dibs, executor: Executor, other: Executor
 ) -> None:

@@ -97,6 +97,7 @@ def granted(owner_url: str, template: Template) -> Database:
 
 
 @pytest.mark.parametrize("how", ["copy", "pg_dump"])
+@pytest.mark.fault("F56")
 def test_after_a_restore_no_lease_of_before_writes_and_every_fence_is_higher(
     how: str,
     database: Database,

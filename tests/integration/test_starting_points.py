@@ -126,6 +126,7 @@ def test_a_claim_that_began_before_a_look_does_not_undo_it(watchful: Dibs) -> No
     assert watchful.points.of(queue) == lowered
 
 
+@pytest.mark.fault("F41")
 def test_when_the_snapshot_is_gone_claims_look_from_the_front_again(
     watchful: Dibs, holder: psycopg.Connection
 ) -> None:

@@ -32,6 +32,7 @@ def database_of_one(database: Database, owner: psycopg.Connection) -> Iterator[D
         yield dibs
 
 
+@pytest.mark.fault("F46")
 def test_two_transactions_that_deadlock_both_end(dibs: Dibs) -> None:
     first, second = dibs.pending(), dibs.pending()
     met = threading.Barrier(2)
@@ -122,6 +123,7 @@ def test_a_database_that_is_away_is_unavailable(dibs: Dibs) -> None:
     assert "127.0.0.1" not in refused.value.message
 
 
+@pytest.mark.fault("F37")
 def test_no_request_waits_for_a_connection_for_ever(database_of_one: Dibs) -> None:
     def work(_: Connection) -> None:
         transact(database_of_one.database.work, lambda connection: None)
@@ -158,6 +160,7 @@ def test_what_the_database_refuses_is_named_and_leaves_nothing(dibs: Dibs) -> No
     assert dibs.row(run.id)["priority"] == 0
 
 
+@pytest.mark.fault("F39")
 def test_a_statement_that_takes_too_long_is_cut_off(dibs: Dibs) -> None:
     def work(connection: Connection) -> None:
         connection.execute(text("SET LOCAL statement_timeout = '20ms'"))
@@ -167,6 +170,7 @@ def test_a_statement_that_takes_too_long_is_cut_off(dibs: Dibs) -> None:
         transact(dibs.database.work, work)
 
 
+@pytest.mark.fault("F26")
 def test_hosts_that_accept_and_stay_silent_hold_nobody_longer_than_five_seconds() -> None:
     """However many the URL names, as it does where a standby may take over."""
     with ExitStack() as sockets:

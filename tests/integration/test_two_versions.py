@@ -121,6 +121,7 @@ def assert_each_executed_once(fleet: Fleet, web: Client, run_ids: list[str]) -> 
     assert fleet.journal.executions() == dict.fromkeys(run_ids, 1)
 
 
+@pytest.mark.fault("F54")
 def test_a_rolling_upgrade_executes_every_run_once(
     stage: Stage,
     fleet: Fleet,

@@ -246,6 +246,7 @@ def changes(dibs: Dibs) -> int:
 
 
 @pytest.mark.usefixtures("little_patience")
+@pytest.mark.fault("F21")
 def test_a_cancelled_wait_for_the_standby_is_no_answer(
     dibs: Dibs, repeatable: Callable[[], Any], threads: ThreadPoolExecutor
 ) -> None:
@@ -260,6 +261,7 @@ def test_a_cancelled_wait_for_the_standby_is_no_answer(
     assert repeatable()
 
 
+@pytest.mark.fault("F21")
 def test_a_cancelled_wait_is_answered_once_the_standby_has_it_all(
     dibs: Dibs, asked: Callable[[], Any], threads: ThreadPoolExecutor
 ) -> None:
@@ -336,6 +338,7 @@ def cut(link: psycopg.Connection[Any]) -> None:
         end.shutdown(socket.SHUT_RD)
 
 
+@pytest.mark.fault("F20")
 def test_a_look_up_that_only_reads_waits_for_the_standby_too(
     dibs: Dibs, threads: ThreadPoolExecutor
 ) -> None:
@@ -359,6 +362,7 @@ def test_a_look_up_that_only_reads_waits_for_the_standby_too(
 
 
 @pytest.mark.usefixtures("little_patience")
+@pytest.mark.fault("F20")
 def test_a_repeat_is_not_answered_before_the_standby_has_what_it_repeats(
     dibs: Dibs, repeatable: Callable[[], Any], threads: ThreadPoolExecutor
 ) -> None:
@@ -407,6 +411,7 @@ def test_a_commit_that_cannot_be_looked_up_is_told_as_unknown(dibs: Dibs) -> Non
         transact(dibs.database.work, work)
 
 
+@pytest.mark.fault("F18")
 def test_a_server_that_hangs_holds_no_request_longer_than_five_seconds(
     dibs: Dibs, executor: Executor, threads: ThreadPoolExecutor
 ) -> None:
