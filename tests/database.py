@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import docker
 import psycopg
+import pytest
 from docker.errors import DockerException, ImageNotFound
 from psycopg import sql
 from testcontainers.community.postgres import PostgresContainer
@@ -126,6 +127,12 @@ def _first_source() -> Source:
     if lacking is None:
         return Source("container", f"a container of {IMAGE}")
     return Source("embedded", f"embedded ({lacking})")
+
+
+def needs_a_session(what: str) -> None:
+    """Skip a test behind a PgBouncer: what it is about no pooler in transaction mode can give."""
+    if os.environ.get(ASKED) == POOLED:
+        pytest.skip(f"no pooler in transaction mode gives {what}")
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 FOLDERS = ("/usr/lib", "/usr/local/lib")
+SLEEPS = Path(__file__).with_name("sleeps")
 RIGHT = "+0"
 
 
@@ -40,6 +42,9 @@ class WrongClock:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DISABLE_SHM": "1",
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(SLEEPS), os.environ.get("PYTHONPATH")])
+            ),
         }
 
 
