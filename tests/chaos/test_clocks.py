@@ -20,7 +20,7 @@ from tests.acceptance.stage import LEASE_SECONDS, Fleet, Stage, check_all_ledger
 from tests.acceptance.waiting import eventually
 from tests.chaos.fault import Fault
 from tests.chaos.size import sized
-from tests.chaos.wrong_clock import WrongClock
+from tests.chaos.wrong_clock import WrongClock, left_behind
 from tests.database import Template, fresh_database, template_on
 
 HOUR = {"ahead": "+3600", "behind": "-3600"}
@@ -30,6 +30,15 @@ PAUSE_SECONDS = (0.1, 0.6)
 RUNS = sized(60, 2_000)
 HELD = 8
 SLOTS = 8
+
+
+@pytest.fixture(autouse=True)
+def swept() -> Iterator[None]:
+    """What a process that is killed leaves of the library's shared memory goes."""
+    before = left_behind()
+    yield
+    for file in left_behind() - before:
+        file.unlink(missing_ok=True)
 
 
 @pytest.fixture

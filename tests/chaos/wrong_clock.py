@@ -41,7 +41,6 @@ class WrongClock:
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_DISABLE_SHM": "1",
             "PYTHONPATH": os.pathsep.join(
                 filter(None, [str(SLEEPS), os.environ.get("PYTHONPATH")])
             ),
@@ -54,3 +53,8 @@ def library() -> str:
         for found in Path(folder).glob("*/faketime/libfaketimeMT.so.1"):
             return str(found)
     pytest.skip("install libfaketime")
+
+
+def left_behind() -> set[Path]:
+    """The library's files in shared memory, of whichever process."""
+    return set(Path("/dev/shm").glob("*faketime_*"))
