@@ -34,7 +34,7 @@ class Timeline:
     number: int
 
 
-def timeline_of(connection: psycopg.Connection[Any]) -> Timeline | None:
+def timeline_of(link: psycopg.Connection[Any]) -> Timeline | None:
     """
     The timeline on which this server writes, in a transaction of its own.
 
@@ -43,13 +43,13 @@ def timeline_of(connection: psycopg.Connection[Any]) -> Timeline | None:
         compatible with Postgres have no such thing, or keep it to themselves.
     """
     try:
-        system, file_name = connection.execute(_TIMELINE).fetchone() or (0, None)
-        connection.commit()
+        system, file_name = link.execute(_TIMELINE).fetchone() or (0, None)
+        link.commit()
     except (
         psycopg.errors.InsufficientPrivilege,
         psycopg.errors.FeatureNotSupported,
         psycopg.errors.UndefinedFunction,
     ):
-        connection.rollback()
+        link.rollback()
         return None
     return None if file_name is None else Timeline(system, int(file_name[:8], 16))

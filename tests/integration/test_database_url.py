@@ -23,7 +23,7 @@ from orchestrator.store.transaction import transact, words_of
 from tests.acceptance.processes import Orchestrator
 from tests.acceptance.waiting import eventually
 from tests.command_line import CommandLine
-from tests.database import Database
+from tests.database import Database, needs_a_session
 from tests.integration.certificates import Certificate, self_signed
 from tests.integration.encrypted import encrypted
 
@@ -60,6 +60,7 @@ def used_by(connection: BoundedConnection) -> dict[str, str]:
 
 
 def test_every_parameter_of_the_url_wins(database: Database) -> None:
+    needs_a_session("options")
     url = database_url(with_parameters(database.service_url, **GIVEN))
 
     with closing(open_connection(url, name="ours")) as connection:
