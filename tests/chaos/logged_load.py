@@ -109,14 +109,15 @@ class LoggedLoad:
         """Whether everybody was answered something that he sent after this moment."""
         return len(self._served) > CLAIMERS and min(self._served.values()) >= moment
 
-    def go_on(self) -> None:
-        """Wait until everybody has been answered once more."""
-        since = time.monotonic()
-        eventually(
-            lambda: self.serves_all_since(since),
-            within_seconds=GIVE_UP_SECONDS,
-            what="everybody is served",
-        )
+    def go_on(self, times: int = 1) -> None:
+        """Wait until everybody has been answered once more, or so many times."""
+        for _ in range(times):
+            since = time.monotonic()
+            eventually(
+                lambda since=since: self.serves_all_since(since),
+                within_seconds=GIVE_UP_SECONDS,
+                what="everybody is served",
+            )
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -25,6 +25,7 @@ from tests.database import fresh_database, template_on
 DISK_MEGABYTES = 192
 FULL_SECONDS = sized(3.0, 20.0)
 TIMES = sized(1, 5)
+ROUNDS = sized(5, 50)
 HEALS_WITHIN_SECONDS = 30.0
 CHUNK_BYTES = 1 << 20
 
@@ -61,7 +62,7 @@ def test_a_full_disk_acknowledges_nothing_that_is_not_stored_and_heals_when_ther
         load = two.load("full")
         with load.running():
             for _ in range(TIMES):
-                load.go_on()
+                load.go_on(ROUNDS)
                 with full(disk):
                     full_since = datetime.now(UTC)
                     refused_since(load, full_since)

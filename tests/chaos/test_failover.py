@@ -28,7 +28,8 @@ from tests.server_pair import ServerPair, end, freeze, server_pair
 
 PROMOTIONS = sized(2, 10)
 LOSSES = sized(1, 10)
-LATE_RUNS = 100
+LATE_RUNS = sized(30, 200)
+ROUNDS = sized(5, 50)
 ASKED = sized(2, 10)
 AWAY_SECONDS = 10.0
 """The longest that a failover may keep anybody from being served."""
@@ -73,7 +74,7 @@ def test_nothing_acknowledged_is_missing_after_failovers_to_a_synchronous_standb
     with load.running():
         for number in range(PROMOTIONS):
             servers.synchronous()
-            load.go_on()
+            load.go_on(ROUNDS)
             fault.recovered(fail_over(servers, load, fences[number % len(fences)]))
             fault.injected()
             servers.follow()
@@ -90,7 +91,7 @@ def test_while_the_synchronous_standby_cannot_be_reached_nothing_is_acknowledged
     load = two.load("unreachable")
     with load.running():
         servers.synchronous()
-        load.go_on()
+        load.go_on(ROUNDS)
         cut_since = cut_off(servers)
         time.sleep(CUT_SECONDS)
         fault.injected()
@@ -108,7 +109,7 @@ def test_a_wait_for_the_standby_that_somebody_cancels_is_no_acknowledgement(
     load = two.load("cancelled")
     with load.running():
         servers.synchronous()
-        load.go_on()
+        load.go_on(ROUNDS)
         cut_since = cut_off(servers)
         with cancelling(servers) as cancelled:
             time.sleep(CUT_SECONDS)
@@ -133,7 +134,7 @@ def test_when_the_last_transactions_are_lost_no_lease_and_no_fence_comes_again(
                 servers.follow()
             # They are known to the standby, and claimed when nothing reaches it any more.
             run_ids = load.create("late", LATE_RUNS)
-            load.go_on()
+            load.go_on(ROUNDS)
             servers.wait_until_followed()
             cut_since = time.monotonic()
             cut_off(servers)
@@ -176,7 +177,7 @@ def test_who_still_reaches_the_old_primary_acknowledges_nothing(
         left_behind.start()
         with load.running():
             servers.synchronous()
-            load.go_on()
+            load.go_on(ROUNDS)
             cut_off(servers)
             promoted_at = time.monotonic()
             servers.promote()

@@ -17,6 +17,7 @@ from tests.integration.door import door_to
 
 APART_SECONDS = sized(6.0, 30.0)
 TIMES = sized(1, 5)
+ROUNDS = sized(5, 50)
 LONGEST_ANSWER_SECONDS = 7.0
 """Five that a request may wait for the database, and what a busy machine adds."""
 HEALS_WITHIN_SECONDS = 10.0
@@ -37,7 +38,7 @@ def test_what_is_sent_while_nothing_gets_through_is_refused_in_time_and_done_onc
             load = two.load("apart")
             with load.running():
                 for _ in range(TIMES):
-                    load.go_on()
+                    load.go_on(ROUNDS)
                     door.hold_back()
                     apart_since = datetime.now(UTC)
                     time.sleep(APART_SECONDS)
