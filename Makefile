@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-api chaos chaos-long soak timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages
+.PHONY: help setup run test test-all test-pgbouncer test-postgres test-api chaos chaos-long soak timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -22,6 +22,15 @@ test: lint ## Check the code and run every test that this machine can run (ARGS=
 
 test-all: lint ## The same, docker-compose.yml and chaos (DIBS_TEST_REQUIRE=all: nothing may be missing)
 	@$(bin)/python -m pytest -n $(WORKERS) $(ARGS)
+
+TESTS ?= tests/integration
+VERSION ?= 15
+
+test-pgbouncer: setup ## Run the integration tests with the service behind PgBouncer in transaction mode
+	@DIBS_TEST_DATABASE=pgbouncer $(bin)/python -m pytest -n $(WORKERS) $(TESTS) $(ARGS)
+
+test-postgres: setup ## Run the integration tests on Debian's PostgreSQL of another version (VERSION=15)
+	@DIBS_TEST_DATABASE=$(VERSION) $(bin)/python -m pytest -n $(WORKERS) $(TESTS) $(ARGS)
 
 test-api: setup ## Send many random requests of the OpenAPI document (DIBS_TEST_EXAMPLES=200)
 	@DIBS_TEST_EXAMPLES=$${DIBS_TEST_EXAMPLES:-200} $(bin)/python -m pytest -n $(WORKERS) tests/contract/test_generated_requests.py $(ARGS)

@@ -171,7 +171,7 @@ def _services(
         activity=Activity(database, census),
         signs=signs,
         keeper=Keeper(database, signs, points, retention_days=settings.retention_days),
-        readiness=Readiness(settings.postgres_url, draining),
+        readiness=Readiness(settings.postgres_url, draining, database.primary),
         draining=draining,
         bell=bell,
         outcomes=kept_outcomes(database),

@@ -23,6 +23,7 @@ from orchestrator.store.engine import (
     LOCK_TIMEOUT_MS,
     STATEMENT_TIMEOUT_MS,
 )
+from orchestrator.store.timeline import Timeline, timeline_of
 
 # What serving needs, and no more: the ledger is append-only, tokens are read,
 # runs are deleted by nobody (the keeper calls dibs_prune_page).
@@ -70,12 +71,14 @@ class Status:
             it does not know is a newer one's: migrations are safe for the version
             before, so the older code goes on serving.
         is_read_only: The server is a standby, or its transactions write nothing unless told to.
+        timeline: On which the server writes; None of a standby, or when it does not tell.
     """
 
     current: str | None
     head: str
     is_behind: bool
     is_read_only: bool
+    timeline: Timeline | None
 
     @property
     def at_head(self) -> bool:
@@ -116,12 +119,14 @@ def status(url: str) -> Status:
         if is_known:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             current = str(row[0]) if row else None
+        timeline = timeline_of(connection)
     newest, *older = known_revisions()
     return Status(
         current=current,
         head=newest,
         is_behind=current is None or current in older,
         is_read_only=is_read_only,
+        timeline=timeline,
     )
 
 

@@ -28,6 +28,7 @@ from orchestrator.api.levels import start_publishing
 from orchestrator.api.slow_bodies import SlowBodies
 from orchestrator.app import create_app
 from orchestrator.collector import open_collector
+from orchestrator.desk.server_watch import watch_servers
 from orchestrator.edge import Edge
 from orchestrator.logs import configure_logs
 from orchestrator.metrics.meter import Meter
@@ -169,6 +170,7 @@ def _start_worker(settings: Settings, server_pid: int, rows: Rows, number: int) 
     bell.start()
     services_of(app).activity.start()
     threading.Thread(target=services_of(app).readiness.warn, name="role-watch", daemon=True).start()
+    watch_servers(settings.postgres_url, services_of(app).database.primary, draining=draining)
     bodies.start()
     start_publishing(services_of(app))
     # What is there now stays: it need not be looked at again and again.

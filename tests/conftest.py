@@ -15,6 +15,7 @@ from tests.database import (
     Template,
     choose_source,
     fresh_database,
+    pooled,
     template_on,
 )
 from tests.workers import Units
@@ -77,7 +78,11 @@ def template(pytestconfig: pytest.Config) -> Iterator[Template]:
     """The database that each test's own is copied from."""
     source = _source(pytestconfig)
     with source.run() as owner_url, template_on(owner_url, shared=source.shared) as template:
-        yield template
+        if not source.pooled:
+            yield template
+            return
+        with pooled(template) as behind_pooler:
+            yield behind_pooler
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 In this order, and never none: `TEST_DATABASE_URL`; a container when a Docker
 engine answers and can give `postgres:18` within a minute; the embedded one.
+`DIBS_TEST_DATABASE=15` asks for Debian's server of that version instead, and
+`DIBS_TEST_DATABASE=pgbouncer` lets the service come through a PgBouncer.
 """
 
 import gc
@@ -12,11 +14,13 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import docker
 import psycopg
+import pytest
 from docker.errors import DockerException, ImageNotFound
 from psycopg import sql
 from testcontainers.community.postgres import PostgresContainer
@@ -25,8 +29,13 @@ from orchestrator import schema
 from orchestrator.dev.embedded import NOT_DURABLE, EmbeddedPostgres
 from orchestrator.dev.provision import as_user, create_database, ensure_role, provision
 from orchestrator.settings import database_url
+from tests.debian_postgres import debian_postgres, is_installed
+from tests.integration.pgbouncer import pgbouncer
 
 GIVEN = "TEST_DATABASE_URL"
+ASKED = "DIBS_TEST_DATABASE"
+POOLED = "pgbouncer"
+POOLED_CONNECTIONS = 40
 IMAGE = "postgres:18"
 IMAGE_SECONDS = 60
 SERVICE_ROLE = "dibs_service"
@@ -40,10 +49,14 @@ class Source:
     Attributes:
         kind: A key of `WAYS`, so that who chose can tell other processes.
         description: In a few words, and why it is no better one.
+        version: Of a server of Debian's.
+        pooled: Whether the service comes through a PgBouncer.
     """
 
     kind: str
     description: str
+    version: str = ""
+    pooled: bool = False
 
     @property
     def shared(self) -> bool:
@@ -52,17 +65,32 @@ class Source:
 
     def run(self) -> AbstractContextManager[str]:
         """Entering it gives the owner's URL."""
-        return WAYS[self.kind]()
+        return _debian(self.version) if self.version else WAYS[self.kind]()
 
 
 @dataclass(frozen=True)
 class Template:
-    """A database at head that nobody is connected to, and the login that serves its copies."""
+    """
+    A database at head that nobody is connected to, and the login that serves its copies.
+
+    Attributes:
+        pooler: Host and port that the service comes through; None: it connects itself.
+    """
 
     owner_url: str
     name: str
     service_role: str
     service_password: str
+    pooler: str | None = None
+
+    def service_url(self, owner_url: str) -> str:
+        """The service's way to the database that this owner's URL leads to."""
+        url = as_user(owner_url, self.service_role, self.service_password)
+        if self.pooler is None:
+            return url
+        parts = urlsplit(url)
+        login = parts.netloc.rpartition("@")[0]
+        return parts._replace(netloc=f"{login}@{self.pooler}").geturl()
 
 
 @dataclass(frozen=True)
@@ -75,13 +103,36 @@ class Database:
 
 
 def choose_source() -> Source:
-    """The first of the three that this machine can give."""
+    """
+    What is asked for, else the first of the three that this machine can give.
+
+    Raises:
+        ValueError: What is asked for cannot be had here.
+    """
+    asked = os.environ.get(ASKED, "")
+    if asked in ("", POOLED):
+        source = _first_source()
+        if not asked:
+            return source
+        return replace(source, description=f"{source.description}, by PgBouncer", pooled=True)
+    if not is_installed(asked):
+        raise ValueError(f"{ASKED}={asked}: no such server; install postgresql-{asked}")
+    return Source("debian", f"Debian's PostgreSQL {asked}", version=asked)
+
+
+def _first_source() -> Source:
     if os.environ.get(GIVEN):
         return Source("given", GIVEN)
     lacking = _why_no_container()
     if lacking is None:
         return Source("container", f"a container of {IMAGE}")
     return Source("embedded", f"embedded ({lacking})")
+
+
+def needs_a_session(what: str) -> None:
+    """Skip a test behind a PgBouncer: what it is about no pooler in transaction mode can give."""
+    if os.environ.get(ASKED) == POOLED:
+        pytest.skip(f"no pooler in transaction mode gives {what}")
 
 
 @contextmanager
@@ -109,6 +160,20 @@ def template_on(owner_url: str, *, shared: bool) -> Iterator[Template]:
 
 
 @contextmanager
+def pooled(template: Template) -> Iterator[Template]:
+    """The same, but that the service comes through a PgBouncer in transaction mode."""
+    with (
+        tempfile.TemporaryDirectory(prefix="dibs-test-") as directory,
+        pgbouncer(
+            template.service_url(template.owner_url),
+            Path(directory),
+            server_connections=POOLED_CONNECTIONS,
+        ) as through,
+    ):
+        yield replace(template, pooler=urlsplit(through).netloc.rpartition("@")[2])
+
+
+@contextmanager
 def fresh_database(template: Template) -> Iterator[Database]:
     """A copy of the template, dropped at the end."""
     name = f"dibs_test_{secrets.token_hex(6)}"
@@ -118,7 +183,7 @@ def fresh_database(template: Template) -> Iterator[Database]:
     try:
         yield Database(
             owner_url=owner_url,
-            service_url=as_user(owner_url, template.service_role, template.service_password),
+            service_url=template.service_url(owner_url),
             service_role=template.service_role,
         )
     finally:
@@ -155,6 +220,15 @@ def _embedded() -> Iterator[str]:
         EmbeddedPostgres(Path(directory), durable=False) as postgres,
     ):
         yield postgres.owner_url
+
+
+@contextmanager
+def _debian(version: str) -> Iterator[str]:
+    with (
+        tempfile.TemporaryDirectory(prefix="dibs-test-") as directory,
+        debian_postgres(version, Path(directory)) as owner_url,
+    ):
+        yield owner_url
 
 
 WAYS: dict[str, Callable[[], AbstractContextManager[str]]] = {

@@ -15,10 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator import schema
 from orchestrator.desk.snapshot_watch import OldSnapshot, SnapshotWatch
 from orchestrator.errors import DibsError
-from orchestrator.store.engine import open_engine
+from orchestrator.store.engine import open_connection, open_engine
+from orchestrator.store.known_primary import KnownPrimary
 from orchestrator.store.serving_role import Excess, excess
 from orchestrator.store.transaction import transact
 
+_NAME: Final = "dibs-readiness"
 _KEPT_SECONDS: Final = 1.0
 _LOOK_KEPT_SECONDS: Final = 5.0
 
@@ -27,6 +29,7 @@ log = structlog.get_logger(__name__)
 DRAINING: Final = "draining"
 NO_DATABASE: Final = "database-unavailable"
 READ_ONLY: Final = "database-read-only"
+SUPERSEDED: Final = "database-superseded"
 SCHEMA_BEHIND: Final = "schema-behind"
 
 
@@ -38,13 +41,18 @@ class Readiness:
     connection of its own: a busy pool is no reason to be taken out of service.
     """
 
-    def __init__(self, url: str, draining: threading.Event):
+    def __init__(self, url: str, draining: threading.Event, primary: KnownPrimary | None = None):
+        """
+        Args:
+            primary: What the process has seen of the database's servers.
+        """
         self._url = url
+        self._primary = primary or KnownPrimary()
         self._draining = draining
         self._lock = threading.Lock()
         self._asked_at = -_KEPT_SECONDS
         self._answer: list[str] = []
-        self._engine = open_engine(url, connections=1, name="dibs-readiness")
+        self._engine = open_engine(url, connections=1, name=_NAME, primary=self._primary)
         self._watch = SnapshotWatch()
         self._looked_at = -_LOOK_KEPT_SECONDS
         self._old_snapshots: Sequence[OldSnapshot] = ()
@@ -102,7 +110,17 @@ class Readiness:
             return [NO_DATABASE]
         if stands.is_read_only:
             return [READ_ONLY]
+        if not self._primary.see(stands.timeline) and not self._reaches_newest():
+            return [SUPERSEDED]
         return [SCHEMA_BEHIND] if stands.is_behind else []
+
+    def _reaches_newest(self) -> bool:
+        """Whether one of the servers in the URL is the one that took over."""
+        try:
+            open_connection(self._url, name=_NAME, primary=self._primary).close()
+        except psycopg.Error:
+            return False
+        return True
 
     def _look_again(self) -> None:
         """Look, unless that was a few seconds ago; what cannot be seen now is not there."""

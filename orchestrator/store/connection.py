@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.errors import Diagnostic
 
+from orchestrator.store.known_primary import KnownPrimary
 from orchestrator.store.patience import seconds_left
+from orchestrator.store.timeline import Timeline
 
 Answer = TypeVar("Answer")
 
@@ -27,10 +29,22 @@ class BoundedConnection(psycopg.Connection[Any]):
         warned: Whether the server has sent a warning since this was last set to False.
         pooled: Whether a pooler stands between: the next transaction may reach
             another server.
+        server: Host and port that this leads to; None before it was found fit to serve from.
+        timeline: Of the server, when this was opened; None: it does not tell.
+        known_primary: What its process has seen by now.
     """
 
     warned: bool = False
     pooled: bool = False
+    server: tuple[str, int] | None = None
+    timeline: Timeline | None = None
+    known_primary: KnownPrimary | None = None
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether another server has taken over from this one, as far as the process knows."""
+        known = self.known_primary
+        return known is not None and known.has_superseded(self.timeline)
 
     @classmethod
     def _connect_gen(cls, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:

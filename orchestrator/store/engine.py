@@ -7,6 +7,7 @@ lease alive never waits behind claims and lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +21,14 @@ from orchestrator.metrics.catalogue import Metrics, Pool
 from orchestrator.metrics.meter import Meter
 from orchestrator.store.activity import Counted
 from orchestrator.store.connection import BoundedConnection
-from orchestrator.store.conninfo import unless_given
+from orchestrator.store.conninfo import beginning_with, each_server, unless_given
 from orchestrator.store.counted import CountedTransactions
 from orchestrator.store.known_limits import KnownLimits
+from orchestrator.store.known_primary import KnownPrimary
 from orchestrator.store.known_slots import KnownSlots
-from orchestrator.store.pool import PatientPool
+from orchestrator.store.pool import PatientPool, end_together
 from orchestrator.store.tally import Tally
+from orchestrator.store.timeline import timeline_of
 
 STATEMENT_TIMEOUT_MS = 5_000
 LOCK_TIMEOUT_MS = 4_000
@@ -87,6 +90,7 @@ class Database:
         slots: What it knows of what executors may still be given.
         metrics: What it counts.
         tally: What has happened here that is not written down yet.
+        primary: What it has seen of the database's servers.
     """
 
     work: Engine
@@ -97,6 +101,7 @@ class Database:
     slots: KnownSlots = field(default_factory=KnownSlots)
     metrics: Metrics = field(default_factory=lambda: Metrics(Meter()))
     tally: Tally = field(default_factory=Tally)
+    primary: KnownPrimary = field(default_factory=KnownPrimary)
 
     @property
     def pools(self) -> Mapping[Pool, Engine]:
@@ -127,28 +132,45 @@ def open_database(
         metrics: Where this process counts; nobody is told of it unless they are given.
     """
     metrics = metrics or Metrics(Meter())
+    primary = KnownPrimary()
 
     def pool(of: Pool, connections: int, name: str) -> Engine:
         counted = CountedTransactions.of_pool(metrics, of)
-        return open_engine(url, connections=connections, name=name, counted=counted)
+        return open_engine(
+            url, connections=connections, name=name, counted=counted, primary=primary
+        )
 
-    return Database(
+    database = Database(
         work=pool(Pool.WORK, work_connections, name),
         leases=pool(Pool.LEASES, lease_connections, f"{name}-leases"),
         access=pool(Pool.ACCESS, ACCESS_CONNECTIONS, f"{name}-access"),
         arrived=arrived,
         metrics=metrics,
         tally=Tally({counted: metrics.happened[counted] for counted in _COUNTED}),
+        primary=primary,
     )
+    end_together(list(database.pools.values()))
+    return database
 
 
 def open_engine(
-    url: str, *, connections: int, name: str, counted: CountedTransactions | None = None
+    url: str,
+    *,
+    connections: int,
+    name: str,
+    counted: CountedTransactions | None = None,
+    primary: KnownPrimary | None = None,
 ) -> Engine:
-    """One pool of at most this many connections, each with bounded waits."""
+    """
+    One pool of at most this many connections, each with bounded waits.
+
+    Args:
+        primary: What the process has seen; what this pool sees is told to it.
+    """
+    known = primary or KnownPrimary()
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: _connect(url, name),
+        creator=lambda: _connect(url, name, known),
         poolclass=PatientPool,
         pool_size=connections,
         max_overflow=0,
@@ -161,23 +183,49 @@ def open_engine(
         execution_options=counted.carried() if counted else {},
     )
     event.listen(engine, "connect", _prepare)
+    event.listen(engine, "invalidate", _forget_server)
     return engine
 
 
-def open_connection(url: str, *, name: str) -> BoundedConnection:
+def open_connection(
+    url: str, *, name: str, primary: KnownPrimary | None = None
+) -> BoundedConnection:
     """
     One connection outside of any pool, with the same bounds.
 
     Raises:
         psycopg.Error: The server cannot be reached, or is a standby.
     """
-    connection = _connect(url, name)
-    _bound(connection)
+    return _connect(url, name, primary or KnownPrimary())
+
+
+class ServesNothing(psycopg.OperationalError):
+    """A server that answers, and must not be served from."""
+
+
+def _connect(url: str, name: str, known: KnownPrimary) -> BoundedConnection:
+    """Connect to a server of the URL that may be served from; the last one is asked first."""
+    try:
+        return _connect_serving(beginning_with(url, known.server), name, known)
+    except ServesNothing:
+        # libpq is content with it. Of several another may be the one that took over.
+        servers = each_server(url)
+        for server in servers if len(servers) > 1 else ():
+            with suppress(psycopg.OperationalError):
+                return _connect_serving(server, name, known)
+        raise
+
+
+def _connect_serving(url: str, name: str, known: KnownPrimary) -> BoundedConnection:
+    connection = BoundedConnection.connect(
+        url, **unless_given(url, application_name=name, **_SOCKET)
+    )
+    try:
+        _bound(connection, known)
+    except BaseException:
+        connection.close()
+        raise
     return connection
-
-
-def _connect(url: str, name: str) -> BoundedConnection:
-    return BoundedConnection.connect(url, **unless_given(url, application_name=name, **_SOCKET))
 
 
 def _raw(text: bytes | str) -> orjson.Fragment:
@@ -193,16 +241,24 @@ def _raw(text: bytes | str) -> orjson.Fragment:
 def _prepare(connection: BoundedConnection, _entry: ConnectionPoolEntry) -> None:
     # SQLAlchemy has set the loads for jsonb; json alone would still be parsed.
     set_json_loads(_raw, connection)
-    _bound(connection)
     connection.listen_for_warnings()
 
 
-def _bound(connection: BoundedConnection) -> None:
+def _forget_server(connection: BoundedConnection, *_: object) -> None:
+    """Ask the servers in the URL's order again: the one that served last has failed somebody."""
+    if connection.known_primary is not None:
+        connection.known_primary.forget(connection.server)
+
+
+def _bound(connection: BoundedConnection, known: KnownPrimary) -> None:
     backend_pid, in_recovery, *_ = connection.execute(_ON_CONNECT).fetchone() or (0, True)
     connection.rollback() if in_recovery else connection.commit()
     if in_recovery:
-        connection.close()
-        raise psycopg.OperationalError("the server is in recovery: a standby serves nothing")
+        raise ServesNothing("the server is in recovery: a standby serves nothing")
+    connection.timeline, connection.known_primary = timeline_of(connection), known
+    if not known.see(connection.timeline):
+        raise ServesNothing("another server has taken over from this one: it serves nothing")
+    connection.server = known.server = connection.info.host, connection.info.port
     if backend_pid != connection.info.backend_pid:
         # A pooler stands between: the next transaction may run on another
         # backend, which knows nothing of what this one prepared.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.util.queue import Queue
 
@@ -50,3 +52,22 @@ def give_up(failed: Connection, error: BaseException) -> None:
     if not failed.invalidated:
         failed.engine.pool._invalidate(failed.connection, error)  # noqa: SLF001
         failed.invalidate(error)
+
+
+def end_together(engines: Sequence[Engine]) -> None:
+    """
+    Let a connection that turned out dead end all of these pools that are as old.
+
+    Each pool by itself finds out only when one of its own is used, and a server that
+    hangs costs a request all its patience each time.
+    """
+
+    def end_others(_connection: object, entry: ConnectionPoolEntry, _error: object) -> None:
+        opened_at = entry.starttime  # type: ignore[attr-defined]
+        for engine in engines:
+            pool = engine.pool
+            if pool._invalidate_time < opened_at:  # noqa: SLF001
+                pool._invalidate_time = time.time()  # noqa: SLF001
+
+    for engine in engines:
+        event.listen(engine, "invalidate", end_others)

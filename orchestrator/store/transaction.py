@@ -154,6 +154,7 @@ def _once(
             if sqlstate_of(error) == _READ_ONLY:
                 give_up(connection, error)
             raise _refusal(error) from error
+        _require_newest_server(connection)
         committing()
         has_something = connection.in_transaction()
         try:
@@ -165,6 +166,15 @@ def _once(
         if has_something and (counted := counted_by(engine)):
             counted.committed.add()
         return result
+
+
+def _require_newest_server(connection: Connection) -> None:
+    """Commit nothing, and tell nothing, where another server has taken over meanwhile."""
+    if _link(connection).is_superseded:
+        log.warning("database_superseded")
+        refusal = Unavailable("Another database server has taken over.", retry_after_seconds=1)
+        give_up(connection, refusal)
+        raise _Again(refusal)
 
 
 def _commit(connection: Connection) -> None:

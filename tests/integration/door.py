@@ -38,6 +38,8 @@ class Door:
         self._refusal: bytes | None = None
         self._marks: tuple[bytes, ...] = ()
         self._commit_arrives = False
+        self._passing = threading.Event()
+        self._passing.set()
         self.lost_commits = 0
 
     def url(self, upstream_url: str) -> str:
@@ -73,6 +75,7 @@ class Door:
 
     def shut(self) -> None:
         """Let nobody in, as if nobody listened, and throw out who is inside."""
+        self._passing.set()
         server, self._server = self._server, None
         if server is not None:
             server.shutdown()
@@ -90,6 +93,14 @@ class Door:
         """Close on whoever comes from now on without a word, and throw out the rest."""
         self._refusal = b""
         self.throw_out()
+
+    def hold_back(self) -> None:
+        """Pass nothing on in either direction, and close nothing, as a network that drops all."""
+        self._passing.clear()
+
+    def pass_on(self) -> None:
+        """Pass on again, also what was held back."""
+        self._passing.set()
 
     def throw_out(self) -> None:
         """Cut every connection that is through."""
@@ -115,10 +126,13 @@ class Door:
         if self._refusal is not None:
             guest.sendall(self._refusal)
             return
+        self._passing.wait()
         with socket.create_connection(self._upstream) as host, self._counted(guest, host):
             host.sendall(greeting)
             lost = threading.Event()
-            back = threading.Thread(target=_pump, args=(host, guest, lost), daemon=True)
+            back = threading.Thread(
+                target=_pump, args=(host, guest, lost, self._passing), daemon=True
+            )
             back.start()
             self._listen(guest, host, lost)
             back.join()
@@ -136,6 +150,7 @@ class Door:
                         break
                     # The server's answer ends both, unheard.
                     lost.set()
+                self._passing.wait()
                 host.sendall(said)
                 if lost.is_set():
                     return
@@ -183,10 +198,13 @@ def _exactly(guest: socket.socket, count: int) -> bytes:
     return read
 
 
-def _pump(host: socket.socket, guest: socket.socket, lost: threading.Event) -> None:
+def _pump(
+    host: socket.socket, guest: socket.socket, lost: threading.Event, passing: threading.Event
+) -> None:
     """Pass on what the server says, until it is to be lost or either has gone."""
     with suppress(OSError):
         while (said := host.recv(CHUNK_BYTES)) and not lost.is_set():
+            passing.wait()
             guest.sendall(said)
     _hang_up(host, guest)
 

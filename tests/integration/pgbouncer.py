@@ -39,8 +39,15 @@ SERVER_CONNECTIONS = 3
 
 
 @contextmanager
-def pgbouncer(url: str, directory: Path) -> Iterator[str]:
-    """The way to the same database through a PgBouncer, for this login."""
+def pgbouncer(
+    url: str, directory: Path, *, server_connections: int = SERVER_CONNECTIONS
+) -> Iterator[str]:
+    """
+    The way to the same database through a PgBouncer, for this login.
+
+    Args:
+        server_connections: How many it keeps of each database.
+    """
     program = shutil.which(PROGRAM)
     if program is None:
         pytest.skip(f"install {PROGRAM}")
@@ -56,7 +63,7 @@ def pgbouncer(url: str, directory: Path) -> Iterator[str]:
             loopback=LOOPBACK,
             own_port=own_port,
             users=users,
-            connections=SERVER_CONNECTIONS,
+            connections=server_connections,
         )
     )
     identity = choose_identity(directory)

@@ -23,7 +23,7 @@ from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import Wanted
 from orchestrator.store.bell_line import BellLine
 from tests.acceptance.waiting import eventually
-from tests.database import Database, Template
+from tests.database import Database, Template, needs_a_session
 from tests.integration.dibs import Dibs
 from tests.integration.face import Face, fresh_name, step
 from tests.integration.statements import Statement, captured
@@ -65,6 +65,7 @@ def neighbour(database: Database, owner: psycopg.Connection) -> Iterator[Dibs]:
 @contextmanager
 def listening(dibs: Dibs) -> Iterator[None]:
     """Start the bell of a process, as the server does."""
+    needs_a_session("LISTEN")
     dibs.desk = ClaimDesk(
         dibs.database,
         dibs.signs,
@@ -338,6 +339,7 @@ def test_a_burst_is_told_in_few_messages_that_say_it_all(hearing: Dibs, database
 
 def test_what_comes_while_telling_is_heard(database: Database) -> None:
     """The answer to a NOTIFY brings what others told meanwhile: nothing more arrives to wake."""
+    needs_a_session("LISTEN")
     with BellLine(database.service_url) as line, BellLine(database.service_url) as others:
         others.tell({"theirs": 1})
         line.tell({"ours": 1})

@@ -21,7 +21,7 @@ from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client
 from tests.acceptance.stage import Stage, check_all_ledgers, stage_on
 from tests.acceptance.waiting import eventually
-from tests.database import Template, fresh_database
+from tests.database import Template, fresh_database, needs_a_session
 from tests.integration.door import Door, door_to
 from tests.integration.keyed_requests import REQUESTS, KeyedRequest, is_refused, problem_of
 
@@ -277,6 +277,7 @@ def test_whom_nobody_answers_is_told_to_come_again(scene: Scene, how: str) -> No
 
 def test_a_database_that_lets_nobody_more_in_is_busy(scene: Scene) -> None:
     """The words are those of this Postgres."""
+    needs_a_session("backends that come and go with their clients")
     request = scene.request("create")
     with away(scene):
         scene.sql(
@@ -300,6 +301,7 @@ def test_a_database_that_became_read_only_is_left_for_one_that_writes(
     scene: Scene, name: str
 ) -> None:
     """A connection that was opened while it was read-only would stay so for half an hour."""
+    needs_a_session("backends that come and go with their clients")
     request = scene.request(name)
     set_default = "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only"
     with away(scene):

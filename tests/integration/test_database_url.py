@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
 from orchestrator import schema
+from orchestrator.dev.ports import LOOPBACK
 from orchestrator.errors import Unavailable
 from orchestrator.settings import database_url
 from orchestrator.store.connection import BoundedConnection
@@ -21,7 +23,7 @@ from orchestrator.store.transaction import transact, words_of
 from tests.acceptance.processes import Orchestrator
 from tests.acceptance.waiting import eventually
 from tests.command_line import CommandLine
-from tests.database import Database
+from tests.database import Database, needs_a_session
 from tests.integration.certificates import Certificate, self_signed
 from tests.integration.encrypted import encrypted
 
@@ -58,6 +60,7 @@ def used_by(connection: BoundedConnection) -> dict[str, str]:
 
 
 def test_every_parameter_of_the_url_wins(database: Database) -> None:
+    needs_a_session("options")
     url = database_url(with_parameters(database.service_url, **GIVEN))
 
     with closing(open_connection(url, name="ours")) as connection:
@@ -102,6 +105,26 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 def tls_url(database: Database, certificate: Certificate) -> Iterator[str]:
     with encrypted(database.service_url, certificate) as url:
         yield url
+
+
+def test_a_server_that_does_not_answer_is_not_asked_again_before_the_one_that_served(
+    database: Database,
+) -> None:
+    place = urlsplit(database.service_url)
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        silent.setblocking(False)
+        hosts = f"{LOOPBACK}:{silent.getsockname()[1]},{place.hostname}:{place.port}"
+        login = place.netloc.rpartition("@")[0]
+        url = with_parameters(
+            place._replace(netloc=f"{login}@{hosts}").geturl(), connect_timeout="1"
+        )
+        with closing(open_database(url)) as opened:
+            for pool in opened.pools.values():
+                transact(pool, lambda connection: connection.execute(text("SELECT 1")))
+
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 def is_encrypted(url: str) -> bool:

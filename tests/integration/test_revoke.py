@@ -15,7 +15,7 @@ import pytest
 
 from orchestrator import schema
 from orchestrator.dev.binaries import BinariesMissingError, find_binaries
-from orchestrator.dev.provision import as_user, create_database
+from orchestrator.dev.provision import create_database
 from orchestrator.errors import LeaseLost
 from orchestrator.store import endings
 from orchestrator.store.records import Dispatch
@@ -93,8 +93,7 @@ def granted(owner_url: str, template: Template) -> Database:
     """As the runbook has it: up and grants, whatever the backup holds."""
     schema.upgrade(owner_url)
     schema.grant(owner_url, template.service_role)
-    service_url = as_user(owner_url, template.service_role, template.service_password)
-    return Database(owner_url, service_url, template.service_role)
+    return Database(owner_url, template.service_url(owner_url), template.service_role)
 
 
 @pytest.mark.parametrize("how", ["copy", "pg_dump"])

@@ -4,8 +4,9 @@ import sqlite3
 import threading
 
 import pytest
+from sqlalchemy import create_engine
 
-from orchestrator.store.pool import PatientPool
+from orchestrator.store.pool import PatientPool, end_together
 from tests.acceptance.waiting import PATIENCE_SECONDS, eventually
 
 WAITING = 3
@@ -40,3 +41,25 @@ def test_who_waits_for_a_connection_is_seen_until_it_has_one(pool):
         thread.join(PATIENCE_SECONDS)
 
     assert (nobody, pool.waiting) == (0, 0)
+
+
+def test_a_connection_that_is_dead_ends_those_of_the_other_pools_that_are_as_old():
+    pools = [create_engine("sqlite://", poolclass=PatientPool) for _ in range(2)]
+    end_together(pools)
+    one, other = pools
+
+    def link(engine):
+        with engine.connect() as connection:
+            return connection.connection.dbapi_connection
+
+    old = link(other)
+    with one.connect() as dead:
+        dead.invalidate()
+    new = link(other)
+
+    again = link(other)
+    for engine in pools:
+        engine.dispose()
+
+    assert new is not old
+    assert again is new
