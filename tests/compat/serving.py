@@ -1,0 +1,46 @@
+"""An orchestrator that serves that executor too: its settings, secrets, numbers and leases."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import psycopg
+
+from tests.acceptance.client import Client
+from tests.compat.doubles import USER_ID
+from tests.compat.workflows import Step
+
+# By when a lease was granted so long ago that no request of before can be on its way.
+LONG_AGO = "20 s"
+
+
+def put(ops: Client, name: str, steps: list[Step]) -> None:
+    """Make these steps the workflow of this name."""
+    ops.ask("PUT", f"/v1/workflows/{name}", {"steps": steps})
+
+
+def number_of(owner: psycopg.Connection, run_id: str) -> int:
+    """What that executor knows a run by."""
+    (number,) = owner.execute(
+        'SELECT number FROM "compatRuns" WHERE "runId" = %s', [UUID(run_id)]
+    ).fetchone() or (0,)
+    assert number, f"{run_id} was never handed to that executor"
+    return int(number)
+
+
+def age_lease(owner: psycopg.Connection, run_id: str) -> None:
+    """Let a lease have been granted long ago."""
+    owner.execute(
+        'UPDATE "workflowRuns" SET "lockedAt" = "lockedAt" - CAST(%s AS interval)'
+        ' WHERE id = %s AND "leaseId" IS NOT NULL',
+        [LONG_AGO, UUID(run_id)],
+    )
+
+
+def take_lease(owner: psycopg.Connection, run_id: str) -> None:
+    """Let a lease be over: the keeper takes it away."""
+    owner.execute(
+        """UPDATE "workflowRuns" SET "leaseExpiresAt" = clock_timestamp() - interval '1 s'"""
+        ' WHERE id = %s AND "leaseId" IS NOT NULL',
+        [UUID(run_id)],
+    )
