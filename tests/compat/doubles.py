@@ -55,11 +55,11 @@ class Double(Program):
         finally:
             client.close()
 
-    def trigger(self, number: int, given: Json | None = None) -> int:
-        """Trigger a run by its number, with what it waits for; the status of the answer."""
+    def trigger(self, run: int | str, given: Json | None = None) -> int:
+        """Trigger a run by number or id, with what it waits for; the status of the answer."""
         with self.user() as user:
             body = None if given is None else {"pendingData": given}
-            return user.trigger(str(number), body).status_code
+            return user.trigger(str(run), body).status_code
 
     def asked(self, to: str = "orchestrator", path: str = "") -> list[Json]:
         """What it asked and was answered, in the order of sending."""

@@ -61,7 +61,10 @@ def test_killed_inside_a_mutating_step_its_run_is_parked_until_an_operator_says_
     run_id = web.create(queue, queue)
     double = doubles.start(
         # What outlives it says that the step was cut off, under the index that it had.
-        secret_of("one"), poll_seconds=POLL_SECONDS, hold_at=["before-agent"], store=str(store)
+        secret_of("one"),
+        poll_seconds=POLL_SECONDS,
+        hold_at=["before-agent"],
+        store=str(store),
     )
     at = double.wait_at("before-agent")
 

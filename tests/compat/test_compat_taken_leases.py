@@ -1,4 +1,4 @@
-"""A lease that is taken away: who had it writes nothing more, and its late report changes nothing."""
+"""A lease that is taken away: its holder writes nothing more, and its late report is refused."""
 
 from __future__ import annotations
 
