@@ -61,7 +61,7 @@ class Agent:
     def writes(self, run_id: str | None = None) -> list[Call]:
         """Of one run, if it is given."""
         writes = [call for call in self.calls() if call.is_write]
-        return [call for call in writes if run_id in (None, call.run_id)]
+        return writes if run_id is None else [call for call in writes if call.run_id == run_id]
 
     def writes_by_key(self) -> Counter[str | None]:
         return Counter(call.key for call in self.writes())

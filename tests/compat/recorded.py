@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,9 +39,10 @@ class Exchange:
 
     @property
     def runs(self) -> list[Json]:
-        """The runs that the answer hands out."""
+        """The runs that the answer hands out, for the caller to change."""
         answers = self.answer if isinstance(self.answer, list) else [self.answer]
-        return [one for one in answers if isinstance(one, dict) and "workflowHistory" in one]
+        runs = [one for one in answers if isinstance(one, dict) and "workflowHistory" in one]
+        return copy.deepcopy(runs)
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,11 @@ class Orchestrator:
         What is to be done; never asked twice.
 
         Raises:
-            Unanswered: Not 200.
+            Unanswered: Refused, or not answered.
             Malformed: Not a list.
         """
         answer = self._ask("GET", f"{ROUTES}/pending-run")
-        if answer.status != 200:
+        if not answer.is_success:
             raise Unanswered(f"pending-run: {answer.status}")
         runs = _json(answer, "pending-run")
         if not isinstance(runs, list):
@@ -69,7 +69,7 @@ class Orchestrator:
         The run, or None when it is not available; never asked twice.
 
         Raises:
-            Unanswered: Not 200.
+            Unanswered: Refused, or not answered.
             Malformed: No JSON.
         """
         answer = self._ask("GET", f"{ROUTES}/available-run/{run_id}")
