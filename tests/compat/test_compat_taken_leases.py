@@ -14,7 +14,7 @@ from tests.compat.conftest import MakeSecret
 from tests.compat.double.chain import CHAIN_ENDED
 from tests.compat.doubles import Double, Doubles
 from tests.compat.serving import number_of, put, take_lease
-from tests.compat.workflows import read, write
+from tests.compat.workflows import Step, native, read, write
 
 LOG = "/api/activity-logs-requests"
 UPDATE = "/api/workflow-orchestrator/update-step"
@@ -66,7 +66,7 @@ def test_taken_during_a_write_that_may_come_twice_both_come_with_one_key_and_two
     owner: psycopg.Connection,
     queue: str,
 ) -> None:
-    put(ops, queue, [write("pay", mutating=False)])
+    put(ops, queue, [native("book", mutating=False)])
     run_id = web.create(queue, queue)
     let_go = agent.hold_back_answer()
     stale = doubles.start(secret_of("stale"), poll_seconds=0.1)
@@ -87,7 +87,9 @@ def test_taken_during_a_write_that_may_come_twice_both_come_with_one_key_and_two
     assert web.events(run_id) == before
 
 
+@pytest.mark.parametrize("step", [write("pay"), native("pay", mutating=True)])
 def test_taken_during_a_write_that_must_not_come_twice_the_run_is_parked(
+    step: Step,
     doubles: Doubles,
     secret_of: MakeSecret,
     agent: Agent,
@@ -96,7 +98,7 @@ def test_taken_during_a_write_that_must_not_come_twice_the_run_is_parked(
     owner: psycopg.Connection,
     queue: str,
 ) -> None:
-    put(ops, queue, [write("pay")])
+    put(ops, queue, [step])
     run_id = web.create(queue, queue)
     let_go = agent.hold_back_answer()
     stale = doubles.start(secret_of("stale"), poll_seconds=0.1)
@@ -140,6 +142,7 @@ def test_a_report_whose_answer_was_lost_is_replayed_and_the_next_step_follows(
     assert (run["runState"], run["attempt"]) == ("finished", 1)
     repeated = [report["body"] for report in double.reports()][: times + 1]
     assert repeated == [repeated[0]] * (times + 1)
+    eventually(lambda: len(double.reports()) == times + 3, what="all was answered")
     assert statuses(double, UPDATE) == [503] * times + [200, 200, 200]
     assert web.kinds(run_id).count("reported") == 3
     assert sorted(agent.writes_by_key().values()) == [1, 1]

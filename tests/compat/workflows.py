@@ -1,4 +1,4 @@
-"""Steps of definitions that say themselves what that executor is to do: its own kinds, verbatim."""
+"""Steps that say themselves what that executor is to do, in its own words; and native ones."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def read(name: str, *following: str) -> Step:
     return _step(name, following, _task("get-data", fieldNames=["status"]))
 
 
-def write(name: str, *following: str, mutating: bool = True) -> Step:
+def write(name: str, *following: str) -> Step:
     """One change of the record, without a question."""
     task = _task("update-data", fieldName="status", value="paid")
-    return _step(name, following, task, mutating=mutating)
+    return _step(name, following, task, mutating=True)
 
 
 def confirmed_write(name: str, *following: str) -> Step:
@@ -40,6 +40,11 @@ def confirmed_write(name: str, *following: str) -> Step:
 def action(name: str, *following: str) -> Step:
     """One action of the agent."""
     return _step(name, following, _task("trigger-action", actionName="Refund"), mutating=True)
+
+
+def native(name: str, *following: str, mutating: bool) -> Step:
+    """A step that knows nothing of that executor, and runs there as a handler over HTTP."""
+    return _step(name, following, {}, mutating=mutating)
 
 
 def _task(kind: str, **arguments: Any) -> dict[str, Any]:
