@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+import pytest
 
 from tests.acceptance.client import Client
 from tests.acceptance.processes import Orchestrator
@@ -18,6 +19,7 @@ POLL = "/api/workflow-orchestrator/pending-run"
 POLL_SECONDS = 0.05
 
 
+@pytest.mark.chaos
 def test_200_runs_of_two_steps_polled_by_two_executors_are_200_writes(
     doubles: Doubles,
     second: Orchestrator,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.acceptance.racing import at_once
 from tests.acceptance.waiting import eventually
 from tests.compat.agent import Agent, agent_of
 from tests.compat.double.chain import CHAIN_ENDED
@@ -176,22 +178,22 @@ def test_a_poll_answered_without_a_list_is_skipped_and_the_next_one_goes_on(star
     assert len(double.said(POLL_SKIPPED)) == 1
 
 
-@pytest.mark.parametrize(
-    ("answer", "status"),
-    [
+def test_a_run_that_is_not_handed_out_is_asked_for_once_and_not_reported(start: Start) -> None:
+    told = [
         (Reply.json(None), 404),
         (Reply(204), 500),
         (Reply.json({}), 500),
         *((Reply.json({}, status), 503) for status in (403, 404, 409, 410, 423, 429, 500, 503)),
-    ],
-)
-def test_a_run_that_is_not_handed_out_is_asked_for_once_and_not_reported(
-    start: Start, answer: Reply, status: int
-) -> None:
-    double = start(answering(available=answer))
+    ]
+    answers: dict[str, Reply] = {}
+    double = start(lambda asked: answering(**answers)(asked))
 
-    assert triggered(double) == status
-    assert len(double.asked(path=f"{ROUTES}/available-run")) == 1
+    for answer, status in told:
+        answers["available"] = answer
+        assert triggered(double) == status, answer
+
+    assert len(double.asked(path=f"{ROUTES}/available-run")) == len(told)
+    assert len(double.stumbled()) == 2
     assert double.reports() == []
 
 
@@ -228,7 +230,7 @@ def test_a_refused_report_ends_the_chain_at_once(start: Start, status: int) -> N
     assert double.stumbled() == []
 
 
-@pytest.mark.parametrize("status", [403, 404, 409])
+@pytest.mark.parametrize("status", [403, 409])
 def test_what_the_activity_log_refuses_is_not_done_and_reported_as_an_error(
     start: Start, agent: Agent, status: int
 ) -> None:
@@ -241,6 +243,18 @@ def test_what_the_activity_log_refuses_is_not_done_and_reported_as_an_error(
     assert report["body"]["executionStatus"]["message"]
     assert len(double.asked(path="/api/activity-logs-requests")) == 1
     assert agent.calls() == []
+
+
+def test_a_run_that_it_is_handed_twice_at_once_is_executed_twice(
+    start: Start, agent: Agent
+) -> None:
+    double = start(answering(), latency_seconds=0.05)
+
+    assert at_once([partial(triggered, double)] * 2) == [200, 200]
+    wait_for_reports(double, 2)
+
+    # The races would show it: whatever keeps a run from that is the orchestrator's.
+    assert len(agent.writes()) == 2
 
 
 @pytest.mark.parametrize("following", [1, 0])
