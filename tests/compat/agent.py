@@ -51,6 +51,7 @@ class Agent:
     url: str = ""
     _calls: list[Call] = field(default_factory=list)
     _held: threading.Event | None = None
+    _refusals: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def calls(self) -> list[Call]:
@@ -66,21 +67,24 @@ class Agent:
     def writes_by_key(self) -> Counter[str | None]:
         return Counter(call.key for call in self.writes())
 
-    def wait_for_writes(self, run_id: str, count: int = 1) -> list[Call]:
-        """Wait until so many have arrived for a run."""
-
-        def look() -> list[Call] | None:
-            writes = self.writes(run_id)
-            return writes if len(writes) >= count else None
-
-        return eventually(look, what=f"{count} writes of {run_id}")
+    def wait_for_calls(self, run_id: str) -> None:
+        """Wait until one has arrived for a run."""
+        eventually(
+            lambda: [call for call in self.calls() if call.run_id == run_id],
+            what=f"a call for {run_id}",
+        )
 
     def hold_back_answer(self) -> threading.Event:
-        """Hold back the answer to the next write until the event is set."""
+        """Hold back the answer to the next call until the event is set."""
         let_go = threading.Event()
         with self._lock:
             self._held = let_go
         return let_go
+
+    def refuse_next_write(self) -> None:
+        """Answer the next write that it failed; it counts all the same."""
+        with self._lock:
+            self._refusals = 1
 
     def answer(self, asked: Asked) -> Reply:
         """Note a call, hold it back if it is to be, and do what it asks for."""
@@ -95,7 +99,11 @@ class Agent:
         call = Call(asked.method, path, asked.body, tags.get("fence"), tags.get("key"))
         with self._lock:
             self._calls.append(call)
-            let_go, self._held = (self._held, None) if call.is_write else (None, self._held)
+            let_go, self._held = self._held, None
+            is_refused = call.is_write and self._refusals > 0
+            self._refusals -= is_refused
+        if is_refused:
+            return Reply(500)
         if let_go is not None:
             let_go.wait(PATIENCE_SECONDS)
         return Reply.json(_said(call))

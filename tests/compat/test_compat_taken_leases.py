@@ -57,7 +57,7 @@ def test_taken_before_the_write_there_is_one_write_by_who_has_the_run_now(
     assert web.events(run_id) == before
 
 
-def test_taken_during_a_write_that_may_come_twice_both_come_with_one_key_and_two_fences(
+def test_taken_during_a_read_both_read_with_one_key_and_two_fences(
     doubles: Doubles,
     secret_of: MakeSecret,
     agent: Agent,
@@ -66,11 +66,11 @@ def test_taken_during_a_write_that_may_come_twice_both_come_with_one_key_and_two
     owner: psycopg.Connection,
     queue: str,
 ) -> None:
-    put(ops, queue, [native("book", mutating=False)])
+    put(ops, queue, [read("look")])
     run_id = web.create(queue, queue)
     let_go = agent.hold_back_answer()
     stale = doubles.start(secret_of("stale"), poll_seconds=0.1)
-    agent.wait_for_writes(run_id)
+    agent.wait_for_calls(run_id)
 
     take_lease(owner, run_id)
     doubles.start(secret_of("next"), poll_seconds=0.1)
@@ -80,15 +80,15 @@ def test_taken_during_a_write_that_may_come_twice_both_come_with_one_key_and_two
     ended(stale)
 
     assert (run["runState"], run["attempt"]) == ("finished", 2)
-    first, last = agent.writes(run_id)
+    first, last = agent.calls()
     assert first.key == last.key == f"{run_id}:0"
     assert int(first.fence or 0) < int(last.fence or 0)
     assert statuses(stale, UPDATE) == [409]
     assert web.events(run_id) == before
 
 
-@pytest.mark.parametrize("step", [write("pay"), native("pay", mutating=True)])
-def test_taken_during_a_write_that_must_not_come_twice_the_run_is_parked(
+@pytest.mark.parametrize("step", [write("pay"), native("pay", mutating=False)])
+def test_taken_during_a_write_the_run_is_parked_and_written_again_only_under_another_key(
     step: Step,
     doubles: Doubles,
     secret_of: MakeSecret,
@@ -102,7 +102,7 @@ def test_taken_during_a_write_that_must_not_come_twice_the_run_is_parked(
     run_id = web.create(queue, queue)
     let_go = agent.hold_back_answer()
     stale = doubles.start(secret_of("stale"), poll_seconds=0.1)
-    agent.wait_for_writes(run_id)
+    agent.wait_for_calls(run_id)
 
     take_lease(owner, run_id)
     parked = web.wait_for(run_id, "waiting")

@@ -24,10 +24,10 @@ def read(name: str, *following: str) -> Step:
     return _step(name, following, _task("get-data", fieldNames=["status"]))
 
 
-def write(name: str, *following: str) -> Step:
+def write(name: str, *following: str, mutating: bool = True) -> Step:
     """One change of the record, without a question."""
     task = _task("update-data", fieldName="status", value="paid")
-    return _step(name, following, task, mutating=True)
+    return _step(name, following, task, mutating=mutating)
 
 
 def confirmed_write(name: str, *following: str) -> Step:
