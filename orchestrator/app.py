@@ -13,6 +13,7 @@ from orchestrator.api.audit import audit
 from orchestrator.api.authentication import failed_credentials
 from orchestrator.api.bulk import bulk
 from orchestrator.api.claims import claims
+from orchestrator.api.compat.site import register_compat
 from orchestrator.api.context import EXTENSION, Services
 from orchestrator.api.docs import docs
 from orchestrator.api.executors import executors
@@ -113,6 +114,8 @@ def create_app(
     register_openapi(app)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
+    if settings.compat:
+        register_compat(app)
     register_pages(app)
     require_declarations(app)
     app.traffic = Traffic(app, meter)

@@ -210,6 +210,16 @@ class LeaseLost(Conflict):
         super().__init__(f"This lease of run {run_id} is not yours now.", runId=str(run_id))
 
 
+class DispatchOver(Forbidden):
+    """What was handed over is no longer this executor's."""
+
+    code = "dispatch-over"
+
+    def __init__(self, number: int):
+        # One sentence for whatever became of it, as of a lost lease.
+        super().__init__(f"This step of run {number} is not yours to execute now.")
+
+
 class OutcomeConflict(Conflict):
     """Another outcome is stored for this step under this lease."""
 

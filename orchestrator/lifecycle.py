@@ -67,6 +67,10 @@ class Failure(StrEnum):
     INPUT_TIMED_OUT = "input-timed-out"
 
 
+# As what a retry goes on that takes the next stepIndex though its step may not have begun.
+NEXT_STEP = "next-step"
+
+
 class ActKind(StrEnum):
     """What the ledger of operators' acts knows: acts on runs, queues, executors, and access."""
 

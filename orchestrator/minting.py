@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,6 +14,10 @@ from orchestrator.lifecycle import Role
 from orchestrator.store import tokens
 
 ALL_QUEUES = ("*",)
+
+_KEY_ID_BYTES = 8
+_COMPAT_SECRET_BYTES = 24
+_OF_THE_ADAPTER = re.compile(r"[0-9a-f]{64}")
 
 
 class TokenNameTaken(Conflict):
@@ -29,9 +34,10 @@ def mint(
     queues: Sequence[str] = ALL_QUEUES,
     lasts: timedelta | None = None,
     development: bool = False,
+    compat: bool = False,
 ) -> str:
     """
-    Make a token of 256 random bits and write its hash down.
+    Make a token of 256 random bits (192 for the adapter) and write its hash down.
 
     Two tokens of a name may be active at once, so that one can replace the
     other. A name keeps its role for good, also when its tokens are revoked.
@@ -40,9 +46,11 @@ def mint(
         queues: Exact names, prefixes like `billing.*`, or `*`.
         lasts: How long it is good for; None for ever.
         development: Good only where an orchestrator listens on a loopback address.
+        compat: For the adapter, and good there alone: in its other form nobody gets it.
 
     Returns:
-        The token, `dibs_<keyId>_<secret>`; nobody can show it again.
+        The token, `dibs_<keyId>_<secret>`, for the adapter 64 hexadecimal digits of which
+        the first 16 are the key id; nobody can show it again.
 
     Raises:
         TokenNameTaken: The name has another role, or two active tokens already.
@@ -55,8 +63,8 @@ def mint(
         raise TokenNameTaken(
             f"{name} has {tokens.ACTIVE_PER_NAME} active tokens already: revoke one first."
         )
-    key_id = secrets.token_hex(8)
-    secret = secrets.token_urlsafe(32)
+    key_id = secrets.token_hex(_KEY_ID_BYTES)
+    secret, compat_secret = secrets.token_urlsafe(32), secrets.token_hex(_COMPAT_SECRET_BYTES)
     tokens.create(
         connection,
         key_id=key_id,
@@ -66,24 +74,33 @@ def mint(
         queues=queues,
         lasts=lasts,
         development=development,
+        compat_hash=hash_of(compat_secret) if compat else None,
     )
-    return f"dibs_{key_id}_{secret}"
+    return f"{key_id}{compat_secret}" if compat else f"dibs_{key_id}_{secret}"
 
 
 def key_id_of(token: str) -> str:
     """The public half of a token, which it is known by; empty when it has none."""
+    if is_of_the_adapter(token):
+        return token[: 2 * _KEY_ID_BYTES]
     return [*token.split("_", 2), ""][1]
+
+
+def is_of_the_adapter(token: str) -> bool:
+    """Whether this is a token in the form that the adapter takes."""
+    return _OF_THE_ADAPTER.fullmatch(token) is not None
 
 
 def is_active(connection: Connection, token: str) -> bool:
     """Whether this very token is good now."""
     known = tokens.find(connection, key_id_of(token))
-    secret = [*token.split("_", 2), "", ""][2]
-    return (
-        known is not None
-        and known.active
-        and hmac.compare_digest(known.secret_hash, hash_of(secret))
-    )
+    if known is None or not known.active:
+        return False
+    if is_of_the_adapter(token):
+        kept, secret = known.compat_hash or b"", token[2 * _KEY_ID_BYTES :]
+    else:
+        kept, secret = known.secret_hash, [*token.split("_", 2), "", ""][2]
+    return hmac.compare_digest(kept, hash_of(secret))
 
 
 def hash_of(secret: str) -> bytes:

@@ -38,6 +38,8 @@ GRANTS = {
     "activity": "SELECT, INSERT, UPDATE, DELETE",
     "refusedClaims": "SELECT, INSERT, UPDATE",
     "executors": "SELECT, INSERT, UPDATE, DELETE",
+    "compatRuns": "SELECT, INSERT, UPDATE",
+    "compatExecutors": "SELECT, INSERT, UPDATE",
     "queues": "SELECT, INSERT, UPDATE",
     "accessTokens": "SELECT",
     "keeper": "SELECT, UPDATE",

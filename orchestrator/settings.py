@@ -33,11 +33,16 @@ _SECRETS = ("database_url", "secret_key")
 # Segments in which no dot-segment can hide; a prefix must not be taken for a path of ours.
 _PATH_PREFIX = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 _OWN_PATHS = frozenset({"v1", "ui", "docs", "healthz", "readyz", "metrics", "openapi.json"})
+_HANDLER_PATH = re.compile(r"/[A-Za-z0-9/._~-]*\{type\}[A-Za-z0-9/._~-]*")
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 _SHORTEST_KEY = 16
 # Room for 500 executors that wait for runs. A thread is made when it is needed for the
 # first time, and takes 0.1 MB from then on.
 _THREADS = 700
+# The greatest integer below which every other one is exact in any language.
+_GREATEST_EXACT = 2**53 - 1
+# What the adapter serves stands below it.
+_COMPAT_ROOT = "api"
 
 
 class SettingsError(Exception):
@@ -88,6 +93,28 @@ class Settings(BaseModel):
         30, ge=0, description="days that over runs and acts are kept; 0 keeps all"
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    compat: bool = Field(
+        False,
+        description="serve executors of another orchestrator; there, and only there, GETs claim",
+    )
+    compat_handler_path: str = Field(
+        "/handlers/{type}", description="where those find the HTTP handler of a step type"
+    )
+    compat_runs_per_poll: int = Field(
+        10, ge=1, le=500, description="how many runs one poll of those gets at most"
+    )
+    compat_user_id: int = Field(
+        1,
+        ge=0,
+        le=_GREATEST_EXACT,
+        description="the user they act as, unless `input.userId` names one",
+    )
+    compat_user_email: str = Field(
+        "dibs@localhost", min_length=1, max_length=254, description="and that user's address"
+    )
+    compat_rendering_id: int = Field(
+        1, ge=0, le=_GREATEST_EXACT, description="and what they take for his rendering"
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -134,6 +161,19 @@ class Settings(BaseModel):
         if value and value.split("/")[1] in _OWN_PATHS:
             raise ValueError("must not begin with a path of the service's own, like /v1 or /ui")
         return value
+
+    @field_validator("compat_handler_path")
+    @classmethod
+    def _path_with_a_type(cls, value: str) -> str:
+        if not _HANDLER_PATH.fullmatch(value):
+            raise ValueError("must look like /handlers/{type}: a path with {type} in it once")
+        return value
+
+    @model_validator(mode="after")
+    def _prefix_beside_the_adapter(self) -> Self:
+        if self.compat and self.path_prefix.split("/")[1:2] == [_COMPAT_ROOT]:
+            raise ValueError("DIBS_PATH_PREFIX: must not begin with /api beside DIBS_COMPAT")
+        return self
 
     @model_validator(mode="after")
     def _some_threads_never_wait(self) -> Self:

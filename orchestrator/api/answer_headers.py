@@ -12,8 +12,9 @@ Headers = list[tuple[str, str]]
 # What a run holds is never to be taken for a page, and no address of ours goes elsewhere. (With
 # `no-referrer` browsers would send `Origin: null` with our own forms.)
 _OF_ALL: Final = [("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "same-origin")]
-# What the API answers is one caller's and of one moment.
+# What the API answers is one caller's and of one moment, and a GET of the adapter claims.
 _OF_THE_API: Final = [*_OF_ALL, ("Cache-Control", "no-store")]
+_API_PATHS: Final = ("/v1/", "/api/")
 _CLOSE: Final = ("Connection", "close")
 
 
@@ -25,7 +26,7 @@ def complete(headers: Headers, path: str, *, close: bool) -> Headers:
         path: What was asked for.
         close: Whether this is the last answer on its connection.
     """
-    whole = headers + (_OF_THE_API if path.startswith("/v1/") else _OF_ALL)
+    whole = headers + (_OF_THE_API if path.startswith(_API_PATHS) else _OF_ALL)
     if close:
         whole.append(_CLOSE)
     return whole

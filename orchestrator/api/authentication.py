@@ -7,12 +7,14 @@ Only a token that was made within the last second may be taken for a bad one the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.api.client_address import client_address
 from orchestrator.api.context import services
 from orchestrator.api.request_budgets import RequestBudgets
-from orchestrator.api.tokens import Caller
+from orchestrator.api.tokens import Caller, Form
 from orchestrator.errors import Overloaded, RateLimited, Unauthenticated
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ def failed_credentials() -> RequestBudgets:
     return RequestBudgets(FAILURES_PER_SECOND, burst=FAILURES_AT_ONCE)
 
 
-def authenticate(environ: WSGIEnvironment, credential: str | None) -> Caller:
+def authenticate(
+    environ: WSGIEnvironment, credential: str | None, form: Form = Form.BEARER
+) -> Caller:
     """
     Who sent this request, by the credential that it brought, wherever in it that stood.
 
@@ -39,15 +43,28 @@ def authenticate(environ: WSGIEnvironment, credential: str | None) -> Caller:
         Overloaded: It is not known to be good, and too many like it are looked up.
         RateLimited: Nor is it, and too many bad ones came from its address.
     """
-    return services().tokens.known_caller(credential) or identify(environ, credential)
+    known = services().tokens.known_caller(credential, form)
+    return known or identify(environ, credential, form)
 
 
-def identify(environ: WSGIEnvironment, credential: str | None) -> Caller:
+def identify(environ: WSGIEnvironment, credential: str | None, form: Form = Form.BEARER) -> Caller:
     """
     Whose credential this is, when it is not known to be good; a bad one counts.
 
     Raises:
         Unauthenticated, Overloaded, RateLimited: As `authenticate`.
+    """
+    with counted_when_bad(environ):
+        return services().tokens.caller(credential, form)
+
+
+@contextmanager
+def counted_when_bad(environ: WSGIEnvironment) -> Iterator[None]:
+    """
+    Judge a credential inside: a bad one counts for the address that it came from.
+
+    Raises:
+        RateLimited: Too many bad ones came from there, so that this one is not looked at.
     """
     failed = services().failed_credentials
     address = client_address(environ, services().settings.trusted_proxies)
@@ -58,7 +75,7 @@ def identify(environ: WSGIEnvironment, credential: str | None) -> Caller:
             per_second=failed.per_second,
         )
     try:
-        return services().tokens.caller(credential)
+        yield
     except (Unauthenticated, Overloaded):
         failed.take(address)
         raise

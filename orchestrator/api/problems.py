@@ -78,10 +78,9 @@ def problem_answer(error: DibsError) -> Response:
         "instance": quote(request.path),
         "requestId": g.get("request_id"),
     }
-    request.environ[CODE] = error.code
+    note_code(error)
     answered = WholeAnswer(to_json(document), document["status"], content_type=MEDIA_TYPE)
-    if error.retry_after_seconds is not None:
-        retry_after = str(max(1, math.ceil(error.retry_after_seconds)))
+    if (retry_after := retry_after_of(error)) is not None:
         answered.headers["Retry-After"] = retry_after
         if isinstance(error, errors.RateLimited) and error.per_second is not None:
             answered.headers["RateLimit-Limit"] = str(error.per_second)
@@ -92,6 +91,18 @@ def problem_answer(error: DibsError) -> Response:
     if isinstance(error, refusals.MethodNotAllowed):
         answered.headers["Allow"] = ", ".join(error.members["allow"])
     return answered
+
+
+def note_code(error: DibsError) -> None:
+    """Let the present request count as one that was answered with this error."""
+    request.environ[CODE] = error.code
+
+
+def retry_after_of(error: DibsError) -> str | None:
+    """What the header says of when asking again may help; None when nothing is known of that."""
+    if error.retry_after_seconds is None:
+        return None
+    return str(max(1, math.ceil(error.retry_after_seconds)))
 
 
 def register_problems(app: Flask) -> None:

@@ -48,6 +48,7 @@ class StoredTokens:
             one.key_id: StoredToken(
                 Caller(one.key_id, one.name, Role(one.role), one.queues, one.expires_at),
                 one.secret_hash,
+                one.compat_hash,
             )
             for one in tokens.list_active(connection, development=self._development)
             # A role of a version to come is nobody's business here, and nobody's failure.

@@ -1,4 +1,4 @@
-"""Bearer tokens: `dibs_<keyId>_<secret>` to who is calling.
+"""Tokens: `dibs_<keyId>_<secret>`, or 64 hexadecimal digits at the adapter, to who is calling.
 
 What is stored of a secret is its SHA-256. All valid tokens stand in memory, and are read
 anew each second while requests come: a revocation is felt within it everywhere, and
@@ -20,7 +20,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from enum import Enum
+from typing import Final, NamedTuple
 
 from orchestrator.errors import Overloaded, Unauthenticated, Unavailable
 from orchestrator.lifecycle import Role
@@ -34,9 +35,21 @@ STRANGERS_EVERY_SECONDS: Final = 0.05
 STRANGERS_SHARE: Final = 0.1
 MOST_STRANGERS_WAITING: Final = 16
 
-_BEARER: Final = re.compile(
-    r"Bearer +dibs_([A-Za-z0-9]{1,64})_([A-Za-z0-9_-]{1,128})", re.IGNORECASE | re.ASCII
-)
+
+class Form(Enum):
+    """How a credential is written, and where it is good."""
+
+    BEARER = re.compile(
+        r"Bearer +dibs_([A-Za-z0-9]{1,64})_([A-Za-z0-9_-]{1,128})", re.IGNORECASE | re.ASCII
+    )
+    # Key id and secret without anything between: the adapter's executors take nothing else.
+    COMPAT = re.compile(r"([0-9a-f]{16})([0-9a-f]{48})")
+
+
+_ASK_FOR: Final = {
+    Form.BEARER: "Send one valid token: Authorization: Bearer dibs_<keyId>_<secret>.",
+    Form.COMPAT: "Send one valid secret of 64 hexadecimal digits: forest-secret-key.",
+}
 _NOBODYS_HASH: Final = hashlib.sha256(b"no secret has this hash").digest()
 
 
@@ -53,14 +66,32 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class StoredToken:
-    """A token that is neither revoked nor expired, as the database has it."""
+    """
+    A token that is neither revoked nor expired, as the database has it.
+
+    Attributes:
+        compat_hash: Of its secret at the adapter; None when it has none.
+    """
 
     caller: Caller
     secret_hash: bytes
+    compat_hash: bytes | None = None
+
+    def hash_in(self, form: Form) -> bytes | None:
+        """What is kept of the secret that is good in this form."""
+        return self.secret_hash if form is Form.BEARER else self.compat_hash
 
 
-# A well-formed credential: its key id, and the hash of its secret.
-_Presented = tuple[str, bytes]
+# Stands for a key id that there is not.
+_NOBODYS: Final = StoredToken(Caller("", "", Role.VIEWER, (), None), _NOBODYS_HASH)
+
+
+class _Presented(NamedTuple):
+    """A well-formed credential: its key id, and the hash of its secret."""
+
+    key_id: str
+    secret_hash: bytes
+    form: Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +103,10 @@ class _Reading:
 
     def caller(self, presented: _Presented) -> Caller | None:
         """Who it is; the same work whether the id is unknown or the secret wrong."""
-        key_id, secret_hash = presented
-        token = self.tokens.get(key_id)
-        known_hash = token.secret_hash if token else _NOBODYS_HASH
-        matches = hmac.compare_digest(secret_hash, known_hash)
-        return token.caller if token and matches else None
+        token = self.tokens.get(presented.key_id, _NOBODYS)
+        known_hash = token.hash_in(presented.form) or _NOBODYS_HASH
+        matches = hmac.compare_digest(presented.secret_hash, known_hash)
+        return token.caller if matches and token is not _NOBODYS else None
 
 
 class Tokens:
@@ -102,45 +132,46 @@ class Tokens:
         self._reading = threading.Lock()
         self._strangers = threading.BoundedSemaphore(MOST_STRANGERS_WAITING)
 
-    def known_caller(self, credential: str | None) -> Caller | None:
+    def known_caller(self, credential: str | None, form: Form = Form.BEARER) -> Caller | None:
         """
         Who presents this credential, by what is known by now.
 
         Args:
-            credential: The value of an `Authorization` header, if there is one.
+            credential: The value of an `Authorization` header, if there is one; of
+                `forest-secret-key` in the form of the adapter.
 
         Returns:
             None when it is not known to be good: `caller` decides.
         """
-        presented = _read_bearer(credential)
+        presented = _read(credential, form)
         if presented is None:
             return None
         return self._since(self._clock() - BELIEVED_SECONDS).caller(presented)
 
     def last_known_caller(self, credential: str | None) -> Caller | None:
         """Who presents this credential, by the last reading, however old that is."""
-        presented = _read_bearer(credential)
+        presented = _read(credential, Form.BEARER)
         return None if presented is None else self._known.caller(presented)
 
-    def caller(self, credential: str | None) -> Caller:
+    def caller(self, credential: str | None, form: Form = Form.BEARER) -> Caller:
         """
         Who presents this credential, also when its token was made a moment ago.
 
         Raises:
-            Unauthenticated: There is none, or it is not exactly one good bearer
-                token. One sentence for every reason.
+            Unauthenticated: There is none, or it is not exactly one good token of
+                this form. One sentence for every reason.
             Overloaded: Too many that are not known wait to be looked up; of this one
                 nothing is said.
         """
-        presented = _read_bearer(credential)
+        presented = _read(credential, form)
         if presented is None:
-            raise _unauthenticated()
+            raise _unauthenticated(form)
         now = self._clock()
         who = self._since(now - BELIEVED_SECONDS).caller(presented)
         if who is None:
             who = self._judge_again(presented, came_at=now)
         if who is None:
-            raise _unauthenticated()
+            raise _unauthenticated(form)
         return who
 
     def holder(self, key_id: str) -> Caller | None:
@@ -180,13 +211,13 @@ class Tokens:
             self._reading.release()
 
 
-def _read_bearer(credential: str | None) -> _Presented | None:
-    found = _BEARER.fullmatch(credential) if credential else None
+def _read(credential: str | None, form: Form) -> _Presented | None:
+    found = form.value.fullmatch(credential) if credential else None
     if found is None:
         return None
     key_id, secret = found.groups()
-    return key_id, hashlib.sha256(secret.encode()).digest()
+    return _Presented(key_id, hashlib.sha256(secret.encode()).digest(), form)
 
 
-def _unauthenticated() -> Unauthenticated:
-    return Unauthenticated("Send one valid token: Authorization: Bearer dibs_<keyId>_<secret>.")
+def _unauthenticated(form: Form) -> Unauthenticated:
+    return Unauthenticated(_ASK_FOR[form])

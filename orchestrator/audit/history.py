@@ -61,7 +61,8 @@ class Event:
         granted: Of a claim whose request is still remembered: whether the request
             says that it got this lease.
         step_index, outcome, outcome_hash, next_step: From its detail.
-        as_: What a `resolve` said, from its detail; None: it was not kept yet.
+        as_: What a `resolve` said, from its detail; None: it was not kept yet. Of a retry:
+            whether it says that it goes on under the next number.
     """
 
     seq: int

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.audit.finding import Finding, Rule
 from orchestrator.audit.history import Event, History, Kind
-from orchestrator.lifecycle import RunState
+from orchestrator.lifecycle import NEXT_STEP, RunState
 
 SUCCESS = "success"
 DONE = "done"
@@ -63,8 +63,9 @@ def _following(event: Event, index: int, begun: set[int]) -> set[int]:
         case Kind.REPORTED:
             return {index + 1 if event.next_step is not None else index}
         case Kind.RETRIED:
-            # A mutating step that had begun is executed again under the next number.
-            return {index + 1 if index in begun else index}
+            # A mutating step that had begun is executed again under the next number, and so
+            # is any step that the adapter has handed out.
+            return {index + 1 if index in begun or event.as_ == NEXT_STEP else index}
         case Kind.TIMED_OUT | Kind.RESOLVED if event.to_state == RunState.PENDING:
             return {index + 1}
         case Kind.RESOLVED if event.to_state == RunState.ABORTED and event.as_ == DONE:

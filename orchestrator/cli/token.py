@@ -16,7 +16,14 @@ from orchestrator.cli.output import say
 from orchestrator.cli.token_list import list_tokens
 from orchestrator.cli.token_options import Lasting, QueuePattern, TokenName
 from orchestrator.lifecycle import ActKind, Role
-from orchestrator.minting import ALL_QUEUES, TokenNameTaken, is_active, key_id_of, mint
+from orchestrator.minting import (
+    ALL_QUEUES,
+    TokenNameTaken,
+    is_active,
+    is_of_the_adapter,
+    key_id_of,
+    mint,
+)
 from orchestrator.store import operator_acts, tokens
 from orchestrator.store.operator_acts import OperatorAct
 
@@ -58,6 +65,11 @@ token.add_command(list_tokens)
     "--to", "file", type=click.Path(path_type=Path), help="Write it to a file only you can read."
 )
 @click.option("--if-missing", is_flag=True, help="Do nothing when that file holds a good token.")
+@click.option(
+    "--compat",
+    is_flag=True,
+    help="64 hexadecimal digits, for an executor of the adapter (DIBS_COMPAT); good there alone.",
+)
 def create(
     name: str,
     role: str,
@@ -65,6 +77,7 @@ def create(
     expires: timedelta | None,
     file: Path | None,
     if_missing: bool,
+    compat: bool,
 ) -> None:
     """
     Make a token; it is shown this once.
@@ -72,7 +85,10 @@ def create(
     \b
     dibs token create --name web --role client --queue 'billing.*'
     dibs token create --name fleet --role executor --expires 30d --to token --if-missing
+    dibs token create --name forest-1 --role executor --compat
     """
+    if compat and role != Role.EXECUTOR:
+        raise click.UsageError("--compat is for --role executor.")
     if if_missing and file is None:
         raise click.UsageError("--if-missing needs --to.")
     with ExitStack() as undo:
@@ -87,6 +103,7 @@ def create(
                     role=Role(role),
                     queues=queues or ALL_QUEUES,
                     lasts=expires,
+                    compat=compat,
                 )
             except TokenNameTaken as error:
                 raise Failure(error.message, REFUSED) from error
@@ -112,6 +129,7 @@ def _creation(
         role=role,
         queues=queues or ALL_QUEUES,
         lastsSeconds=None if expires is None else round(expires.total_seconds()),
+        compat=is_of_the_adapter(made) or None,
     )
 
 
@@ -147,7 +165,7 @@ def _holds_a_good_one(connection: Connection, file: Path) -> bool:
         return False
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(f"Cannot read {file}: {error}.", CANNOT_CREATE) from error
-    if held and not held.startswith(TOKEN_PREFIX):
+    if held and not held.startswith(TOKEN_PREFIX) and not is_of_the_adapter(held):
         raise Failure(f"{file} exists, and holds something else than a token.", CANNOT_CREATE)
     return is_active(connection, held)
 

@@ -49,7 +49,7 @@ def list_tokens(*, as_json: bool) -> None:
                 _state(one),
                 f"{one.created_at:%Y-%m-%d %H:%M}",
                 f"{one.expires_at:%Y-%m-%d %H:%M}" if one.expires_at else "never",
-                "development" if one.development else "",
+                "development" if one.development else "adapter" if one.compat_hash else "",
             )
             for one in known
         ),
@@ -71,6 +71,7 @@ def _shown(one: AccessToken) -> dict[str, Any]:
         "expiresAt": _time(one.expires_at),
         "revokedAt": _time(one.revoked_at),
         "development": one.development,
+        "compat": one.compat_hash is not None,
     }
 
 

@@ -13,6 +13,7 @@ from orchestrator.lifecycle import RunState, WaitingReason, covers
 from orchestrator.store import census
 from orchestrator.store.activity import MINUTE, Counted, Point, series
 from orchestrator.store.census import NONE, Count
+from orchestrator.store.compat_executors import SecondAddress, second_addresses
 from orchestrator.store.engine import Database
 from orchestrator.store.executors import Quarantined, list_quarantined
 from orchestrator.store.run_filter import RunFilter
@@ -71,16 +72,18 @@ class Attention:
     Attributes:
         unknown: Runs that wait to be resolved, of the newest that wait.
         late: Queues nobody serves, then those whose oldest run is late.
+        second_addresses: Executors of the adapter whose secret is used twice.
     """
 
     unknown: Count
     quarantined: Sequence[Quarantined]
     late: Sequence[LateQueue]
+    second_addresses: Sequence[SecondAddress] = ()
 
     @property
     def is_needed(self) -> bool:
         """Whether there is any."""
-        return bool(self.unknown.number or self.quarantined or self.late)
+        return bool(self.unknown.number or self.quarantined or self.late or self.second_addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ def overview(
                 _unknown(connection, queue_patterns),
                 _quarantined(connection, queue_patterns),
                 _late(counted, queue_patterns),
+                _second_addresses(connection, queue_patterns),
             ),
             (hour if is_the_hour else lately(span_seconds, points))[:-1],
         )
@@ -177,11 +181,22 @@ def _unknown(connection: Connection, queue_patterns: tuple[str, ...]) -> Count:
 
 
 def _quarantined(connection: Connection, queue_patterns: tuple[str, ...]) -> list[Quarantined]:
-    return [
-        each
-        for each in list_quarantined(connection)
-        if not each.queues or any(covers(queue_patterns, queue) for queue in each.queues)
-    ][:MOST_NAMED]
+    return [each for each in list_quarantined(connection) if _is_seen(each.queues, queue_patterns)][
+        :MOST_NAMED
+    ]
+
+
+def _second_addresses(
+    connection: Connection, queue_patterns: tuple[str, ...]
+) -> list[SecondAddress]:
+    return [each for each in second_addresses(connection) if _is_seen(each.queues, queue_patterns)][
+        :MOST_NAMED
+    ]
+
+
+def _is_seen(queues: Sequence[str], queue_patterns: tuple[str, ...]) -> bool:
+    # One that serves no queue by name belongs to nobody in particular.
+    return not queues or any(covers(queue_patterns, queue) for queue in queues)
 
 
 def _is_paused(queue: QueueCensus) -> bool:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause
 
-from orchestrator.lifecycle import RunState, WaitingReason
+from orchestrator.lifecycle import NEXT_STEP, RunState, WaitingReason
 from orchestrator.store.records import Run, run_columns, run_of
 from orchestrator.store.sql import text
 from orchestrator.store.verdict import FRESH_CLAIM_KEY
@@ -20,6 +20,9 @@ from orchestrator.store.verdict import FRESH_CLAIM_KEY
 # What an act reads of the ledger must be newer than the lock it waited for: a
 # sub-select is as old as its statement, so the lock is a statement of its own.
 _HOLD = text('SELECT FROM "workflowRuns" WHERE id = :run_id FOR UPDATE')
+
+# Whether the adapter has handed the run out.
+_IS_NUMBERED = 'EXISTS (SELECT FROM "compatRuns" n WHERE n."runId" = c.id)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ def retry(connection: Connection, act: Act) -> Run | None:
     Make a failed or aborted run pending again at the step that failed, budgets unused.
 
     A mutating step that had begun takes the next stepIndex: a new idempotency
-    key, on purpose.
+    key, on purpose. So does any step of a run that the adapter has handed out: its
+    executor keeps by the index what became of a step, and would not execute it again.
 
     Returns:
         None when the run is neither failed nor aborted.
@@ -96,12 +100,14 @@ def retry(connection: Connection, act: Act) -> Run | None:
         act,
         _act(
             kind="'retried'",
+            as_=f"CASE WHEN {_IS_NUMBERED} THEN '{NEXT_STEP}' END",
             guard=f"""r."runState" IN ('{RunState.FAILED}', '{RunState.ABORTED}')""",
             change=f"""
       "runState" = '{RunState.PENDING}',
-      "stepIndex" = r."stepIndex" + EXISTS (
+      "stepIndex" = r."stepIndex" + (EXISTS (
         SELECT FROM "runEvents" e WHERE e."runId" = r.id AND e.kind = 'step-started'
-           AND (e.detail->>'stepIndex')::integer = r."stepIndex")::integer,
+           AND (e.detail->>'stepIndex')::integer = r."stepIndex")
+        OR {_IS_NUMBERED.replace("c.id", "r.id")})::integer,
       failures = 0, crashes = 0, releases = 0, error = NULL,
       "abortRequestedAt" = NULL, "finishedAt" = NULL,
       "availableAt" = clock_timestamp(), "claimKey" = {FRESH_CLAIM_KEY}""",
@@ -303,7 +309,7 @@ def _act(
 
     Args:
         guard, change: Over the run `r`; `change` also over what `beside` gives, as `h`.
-        as_: As what a `resolve` says that the step ended.
+        as_: As what a `resolve` says that the step ended, and a retry that it goes on.
         beside: A FROM item, lateral to `r` and of immutable tables only.
     """
     return text(f"""

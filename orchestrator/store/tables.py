@@ -16,6 +16,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Double,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -472,6 +473,13 @@ access_tokens = Table(
         Boolean,
         "made by `dibs dev`: good on a loopback address only",
     ),
+    _column(
+        "compatHash",
+        "compat_hash",
+        LargeBinary,
+        "SHA-256 of its secret at the adapter; null: it has none, and is no good there",
+        nullable=True,
+    ),
     PrimaryKeyConstraint("key_id", name="accessTokens_pkey"),
 )
 Index("accessTokens_name", access_tokens.c.name)
@@ -600,6 +608,44 @@ refused_claims = Table(
     _column("number", "number", BigInteger, "how often somebody was refused it, or an act on it"),
     _column("last", "last", JSONB, "the last five: [{at, code, executor, onBehalfOf}]"),
     PrimaryKeyConstraint("run_id", name="refusedClaims_pkey"),
+)
+
+compat_runs = Table(
+    "compatRuns",
+    metadata,
+    Column(
+        "number",
+        BigInteger,
+        Identity(always=True),
+        key="number",
+        doc="what the adapter's executors call the run; an exact integer in any language",
+    ),
+    _column("runId", "run_id", Uuid, "the run"),
+    _column("leaseId", "lease_id", Uuid, "the lease that one of them was last handed it under"),
+    _column("keyId", "key_id", Text, "with which token"),
+    _column("address", "address", Text, "and at which address"),
+    _column("polled", "polled", Boolean, "by a poll; else it was asked for by its number"),
+    PrimaryKeyConstraint("number", name="compatRuns_pkey"),
+    UniqueConstraint("run_id", name="compatRuns_run_once"),
+    CheckConstraint("number BETWEEN 1 AND 9007199254740991", name="compatRuns_number_exact"),
+)
+
+compat_executors = Table(
+    "compatExecutors",
+    metadata,
+    _column("tokenName", "token_name", Text, "an executor of the adapter"),
+    _column("session", "session", Uuid, "the start of it that claims"),
+    _column("address", "address", Text, "where it was last seen"),
+    _column("seenAt", "seen_at", Instant, "when"),
+    _column(
+        "otherAddress",
+        "other_address",
+        Text,
+        "where its secret was seen meanwhile, and refused",
+        nullable=True,
+    ),
+    _column("otherAt", "other_at", Instant, "when it was last", nullable=True),
+    PrimaryKeyConstraint("token_name", name="compatExecutors_pkey"),
 )
 
 

@@ -20,6 +20,8 @@ class AccessToken:
 
     Attributes:
         development: Made to try Dibs out on one machine; good on a loopback address only.
+        compat_hash: Of its secret at the adapter for another orchestrator's executors; None:
+            it is no good there.
     """
 
     key_id: str
@@ -31,11 +33,13 @@ class AccessToken:
     expires_at: datetime | None
     revoked_at: datetime | None
     development: bool
+    compat_hash: bytes | None
     active: bool
 
 
 _COLUMNS = """"keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
   "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
+  "compatHash" AS compat_hash,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active"""
 
 
@@ -114,14 +118,15 @@ def create(
     queues: Sequence[str],
     lasts: timedelta | None,
     development: bool,
+    compat_hash: bytes | None,
 ) -> None:
     """Write a new token down; the caller has locked its name (`lock_name`)."""
     connection.execute(
         text("""
 INSERT INTO "accessTokens" ("keyId", name, role, "secretHash", queues, "createdAt", "expiresAt",
-                            development)
+                            development, "compatHash")
 VALUES (:key_id, :name, :role, :secret_hash, :queues, clock_timestamp(),
-        clock_timestamp() + CAST(:lasts AS interval), :development)
+        clock_timestamp() + CAST(:lasts AS interval), :development, CAST(:compat_hash AS bytea))
 """),
         {
             "key_id": key_id,
@@ -131,6 +136,7 @@ VALUES (:key_id, :name, :role, :secret_hash, :queues, clock_timestamp(),
             "queues": list(queues),
             "lasts": lasts,
             "development": development,
+            "compat_hash": compat_hash,
         },
     )
 
@@ -171,6 +177,7 @@ def _tokens(rows: Iterable[RowMapping]) -> list[AccessToken]:
                 **row,
                 "queues": tuple(row["queues"]),
                 "secret_hash": bytes(row["secret_hash"]),
+                "compat_hash": row["compat_hash"] and bytes(row["compat_hash"]),
             }
         )
         for row in rows

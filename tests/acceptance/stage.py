@@ -119,13 +119,18 @@ def stage_on(database: Database, log_directory: Path, **variables: str) -> Itera
 
 
 def make_token(
-    database: Database, name: str, role: Role, queues: tuple[str, ...] = ALL_QUEUES
+    database: Database,
+    name: str,
+    role: Role,
+    queues: tuple[str, ...] = ALL_QUEUES,
+    *,
+    compat: bool = False,
 ) -> str:
-    """A new token."""
+    """A new token; a secret of the adapter's, when it is asked for."""
     engine = open_engine(database.owner_url, connections=1, name="acceptance")
     try:
         with engine.begin() as connection:
-            return mint(connection, name=name, role=role, queues=queues)
+            return mint(connection, name=name, role=role, queues=queues, compat=compat)
     finally:
         engine.dispose()
 

@@ -13,6 +13,7 @@ import pytest
 from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client, Json
 from tests.acceptance.stage import Stage, check_all_ledgers, stage_on
+from tests.contract.adapter import Adapter, adapter_on
 from tests.contract.browser import Browser
 from tests.database import Template, fresh_database
 
@@ -27,6 +28,17 @@ def stage(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Itera
         stage_on(database, tmp_path_factory.mktemp("stage")) as stage,
     ):
         yield stage
+        check_all_ledgers(database)
+
+
+@pytest.fixture(scope="module")
+def adapter(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adapter]:
+    """An orchestrator that serves the adapter; at the end every run's ledger is checked."""
+    with (
+        fresh_database(template) as database,
+        adapter_on(database, tmp_path_factory.mktemp("adapter")) as adapter,
+    ):
+        yield adapter
         check_all_ledgers(database)
 
 

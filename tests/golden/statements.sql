@@ -820,6 +820,340 @@ SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_v
   JOIN unnest(CAST(%(run_ids)s AS uuid[]), CAST(%(lease_ids)s AS uuid[])) AS n(run_id, lease_id)
     ON n.run_id = r.id AND n.lease_id = r."leaseId";
 
+-- compat_runs.hand_over
+INSERT INTO "compatRuns" AS c ("runId", "leaseId", "keyId", address, polled)
+SELECT h.run_id, h.lease_id, %(key_id)s, %(address)s, %(polled)s
+  FROM unnest(CAST(%(run_ids)s AS uuid[]), CAST(%(lease_ids)s AS uuid[])) AS h(run_id, lease_id)
+  JOIN "workflowRuns" r ON r.id = h.run_id AND r."leaseId" = h.lease_id
+ ORDER BY h.run_id
+ON CONFLICT ("runId") DO UPDATE SET "leaseId" = excluded."leaseId", "keyId" = excluded."keyId",
+  address = excluded.address, polled = excluded.polled
+RETURNING c."runId", c.number;
+
+-- compat_runs.set_lengths
+WITH named AS (
+  SELECT * FROM unnest(CAST(%(run_ids)s AS uuid[]), CAST(%(lease_ids)s AS uuid[]),
+    CAST(%(seconds)s AS integer[])) AS n(run_id, lease_id, seconds)),
+held AS MATERIALIZED (
+  SELECT n.* FROM named n JOIN "workflowRuns" r ON r.id = n.run_id
+   WHERE r."leaseId" = n.lease_id ORDER BY r.id FOR UPDATE OF r)
+UPDATE "workflowRuns" r SET "leaseSeconds" = h.seconds,
+       "leaseExpiresAt" = least(clock_timestamp() + make_interval(secs => h.seconds),
+        r."abortRequestedAt" + make_interval(secs => r."leaseSeconds"))
+  FROM held h WHERE r.id = h.run_id AND r."leaseId" = h.lease_id;
+
+-- compat_runs.run_id_of
+SELECT c."runId" FROM "compatRuns" c WHERE c.number = %(number)s;
+
+-- compat_runs.find
+SELECT r.id AS run_id, r.queue,
+       CASE WHEN r."leaseId" = c."leaseId" AND split_part(r."lockedBy", ':', 1) = %(token_name)s THEN r."leaseId" END
+         AS lease_id,
+       r.fence, r."stepIndex" AS step_index, step_definition->'params' AS params,
+       step_definition->'next' AS offered,
+       (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds
+  FROM "workflowRuns" r
+  LEFT JOIN workflows r_w
+    ON r_w.name = r.workflow AND r_w.version = r."workflowVersion"
+ CROSS JOIN LATERAL (SELECT r_w.steps->r."stepName") AS r_s(step_definition)
+  JOIN "compatRuns" c ON c."runId" = r.id
+ WHERE c.number = %(number)s;
+
+-- compat_runs.lease_that_reported
+SELECT e."leaseId" FROM "runEvents" e
+ WHERE e."runId" = %(run_id)s AND e.kind = 'reported'
+   AND (e.detail->>'stepIndex')::integer = %(step_index)s
+   AND split_part(e.executor, ':', 1) = %(token_name)s
+ ORDER BY e.seq DESC LIMIT 1;
+
+-- compat_runs.past_steps
+SELECT r.id, s."stepIndex", s.name, s.type, w.steps->s.name->'params', s.output
+  FROM "workflowRuns" r
+  LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
+ CROSS JOIN LATERAL (
+   SELECT * FROM "workflowSteps" p
+    WHERE p."runId" = r.id AND p.state = 'finished' AND p."stepIndex" < r."stepIndex"
+    ORDER BY p."stepIndex" DESC LIMIT %(most)s) s
+ WHERE r.id = ANY (CAST(%(run_ids)s AS uuid[]))
+ ORDER BY r.id, s."stepIndex";
+
+-- compat_runs.definition_of
+SELECT r.queue, r.workflow, r."stepType" AS step_type, r.input, w.definition->'steps' AS steps
+  FROM "compatRuns" c JOIN "workflowRuns" r ON r.id = c."runId"
+  LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
+ WHERE c.number = %(number)s;
+
+-- compat_leases.end_dropped
+WITH doomed AS MATERIALIZED (
+  SELECT r.*, CASE WHEN c.polled THEN 'released' ELSE 'orphaned' END AS ending,
+         false AS crashed, c.polled AS unwanted, CASE WHEN c.polled THEN 'dropped' END AS reason,
+         CAST(%(request_id)s AS text) AS request_id, CAST(%(executor)s AS text) AS actor,
+         clock_timestamp() AS incident_since
+    FROM "workflowRuns" r
+    JOIN "compatRuns" c ON c."runId" = r.id AND c."leaseId" = r."leaseId"
+   WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = %(executor)s AND c.address = %(address)s
+     AND r."lockedSession" = ANY (ARRAY(
+       SELECT e.session FROM executors e WHERE e."fullName" = %(executor)s))
+     AND r."lockedAt" < clock_timestamp() - interval '15 seconds'
+     AND (c.polled OR (r."runState" = 'loading'
+          AND r."leaseSeconds" = 20))
+     AND NOT EXISTS (
+       SELECT FROM keeper k
+        WHERE k."amnestySince" + make_interval(secs => r."leaseSeconds") > clock_timestamp())
+     AND EXISTS (
+       SELECT FROM keeper k
+        WHERE k."lastTickAt" BETWEEN clock_timestamp() - interval '5 seconds'
+                                 AND clock_timestamp() + interval '1 second')
+   ORDER BY r.id FOR UPDATE OF r SKIP LOCKED),
+judged AS (
+  SELECT d.*, CASE
+    WHEN d."mutatingSince" IS NOT NULL THEN 'waiting'
+    WHEN d."abortRequestedAt" IS NOT NULL THEN 'aborted'
+    WHEN d.crashed AND d.crashes + 1 >= d."maxCrashes" THEN 'failed'
+    WHEN d.unwanted AND d.releases + 1 >= 20 THEN 'failed'
+    WHEN d.unwanted THEN 'scheduled'
+    ELSE 'pending' END AS verdict,
+         least(60, power(2, d.releases)) AS pause_seconds,
+         CASE WHEN d.crashed THEN 'crashed-too-often'
+              WHEN d.reason = 'no-handler' AND NOT EXISTS (
+                SELECT FROM executors e WHERE d."stepType" = ANY (e."stepTypes"))
+              THEN 'no-handler'
+              ELSE 'released-too-often' END AS failure_code
+    FROM doomed d),
+ended AS (
+  UPDATE "workflowRuns" r SET
+      "runState" = j.verdict,
+      "leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
+      "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL,
+      crashes = r.crashes + j.crashed::integer,
+      releases = CASE WHEN j.unwanted THEN r.releases + 1 ELSE r.releases END,
+      "availableAt" = CASE j.verdict
+        WHEN 'waiting' THEN NULL
+        WHEN 'scheduled' THEN clock_timestamp() + make_interval(secs => j.pause_seconds)
+        ELSE r."availableAt" END,
+      "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
+      "waitingFor" = CASE j.verdict WHEN 'waiting'
+        THEN jsonb_build_object('reason', 'outcome-unknown') END,
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
+          'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN (
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l) END,
+          'message', CASE WHEN j.crashed
+            THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
+                 || j."lockedBy" || '.'
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
+        ELSE r.error END,
+      "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
+      version = r.version + 1
+    FROM judged j
+   WHERE r.id = j.id AND r."leaseId" = j."leaseId"
+  RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.actor, clock_timestamp() AS ended_at),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version, ending, ended_at, was, "runState", lease_id, lease_fence, executor,
+         request_id, actor, jsonb_strip_nulls(jsonb_build_object(
+           'reason', reason, 'stepIndex', "stepIndex",
+           'code', CASE "runState" WHEN 'failed' THEN error->>'code' END))
+    FROM ended),
+stepped AS (
+  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, error, "startedAt",
+                               "finishedAt")
+  SELECT id, "stepIndex", "stepName", "stepType",
+         CASE "runState" WHEN 'waiting' THEN 'unknown' ELSE 'failed' END,
+         CASE "runState" WHEN 'failed' THEN error END, locked_at,
+         CASE "runState" WHEN 'failed' THEN ended_at END
+    FROM ended WHERE "runState" IN ('waiting', 'failed')
+  ON CONFLICT ("runId", "stepIndex") DO UPDATE
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1),
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
+         '{}', '{}', 'quarantined',
+         'Lost leases ' || number || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE number >= 5 ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
+  FROM ended ORDER BY id;
+
+-- compat_leases.end_replaced
+WITH doomed AS MATERIALIZED (
+  SELECT r.*, 'replaced'::text AS ending, true AS crashed, false AS unwanted, NULL::text AS reason, CAST(%(request_id)s AS text) AS request_id, CAST(%(executor)s AS text) AS actor, clock_timestamp() AS incident_since
+    FROM "workflowRuns" r
+    JOIN "compatRuns" c ON c."runId" = r.id AND c."leaseId" = r."leaseId"
+   WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = %(executor)s AND c.address = %(address)s
+     AND r."lockedSession" = ANY (ARRAY(
+       SELECT e.session FROM executors e WHERE e."fullName" = %(executor)s))
+     AND r."lockedAt" < clock_timestamp() - interval '15 seconds'
+   ORDER BY r.id FOR UPDATE OF r),
+judged AS (
+  SELECT d.*, CASE
+    WHEN d."mutatingSince" IS NOT NULL THEN 'waiting'
+    WHEN d."abortRequestedAt" IS NOT NULL THEN 'aborted'
+    WHEN d.crashed AND d.crashes + 1 >= d."maxCrashes" THEN 'failed'
+    WHEN d.unwanted AND d.releases + 1 >= 20 THEN 'failed'
+    WHEN d.unwanted THEN 'scheduled'
+    ELSE 'pending' END AS verdict,
+         least(60, power(2, d.releases)) AS pause_seconds,
+         CASE WHEN d.crashed THEN 'crashed-too-often'
+              WHEN d.reason = 'no-handler' AND NOT EXISTS (
+                SELECT FROM executors e WHERE d."stepType" = ANY (e."stepTypes"))
+              THEN 'no-handler'
+              ELSE 'released-too-often' END AS failure_code
+    FROM doomed d),
+ended AS (
+  UPDATE "workflowRuns" r SET
+      "runState" = j.verdict,
+      "leaseId" = NULL, "lockedBy" = NULL, "lockedSession" = NULL, "lockedAt" = NULL,
+      "leaseExpiresAt" = NULL, "leaseSeconds" = NULL, "mutatingSince" = NULL, progress = NULL,
+      crashes = r.crashes + j.crashed::integer,
+      releases = CASE WHEN j.unwanted THEN r.releases + 1 ELSE r.releases END,
+      "availableAt" = CASE j.verdict
+        WHEN 'waiting' THEN NULL
+        WHEN 'scheduled' THEN clock_timestamp() + make_interval(secs => j.pause_seconds)
+        ELSE r."availableAt" END,
+      "claimKey" = CASE j.verdict WHEN 'pending' THEN clock_timestamp() - make_interval(secs => r.priority * 60) ELSE r."claimKey" END,
+      "waitingFor" = CASE j.verdict WHEN 'waiting'
+        THEN jsonb_build_object('reason', 'outcome-unknown') END,
+      error = CASE j.verdict WHEN 'failed' THEN jsonb_strip_nulls(jsonb_build_object(
+          'code', j.failure_code, 'stepIndex', r."stepIndex",
+          'executors', CASE WHEN j.crashed THEN (
+        SELECT jsonb_agg(DISTINCT l.executor) FROM (
+          (SELECT e.executor FROM "runEvents" e
+            WHERE e."runId" = r.id AND e.kind IN ('expired', 'replaced')
+            ORDER BY e.seq DESC LIMIT r.crashes)
+          UNION ALL SELECT j."lockedBy") l) END,
+          'message', CASE WHEN j.crashed
+            THEN 'The lease expired ' || r.crashes + 1 || ' times; the last holder was '
+                 || j."lockedBy" || '.'
+            ELSE 'Released ' || r.releases + 1 || ' times in a row: ' || j.reason END))
+        ELSE r.error END,
+      "finishedAt" = CASE WHEN j.verdict IN ('failed', 'aborted') THEN clock_timestamp() END,
+      version = r.version + 1
+    FROM judged j
+   WHERE r.id = j.id AND r."leaseId" = j."leaseId"
+  RETURNING r.*, j."runState" AS was, j."leaseId" AS lease_id, j.fence AS lease_fence,
+    j."lockedBy" AS executor, j."lockedSession" AS lost_session, j.crashed,
+    j.incident_since, j."lockedAt" AS locked_at, j.ending, j.reason, j.request_id,
+    j.actor, clock_timestamp() AS ended_at),
+noted AS (
+  INSERT INTO "runEvents" ("runId", seq, kind, at, "fromState", "toState", "leaseId", fence,
+                           executor, "requestId", actor, detail)
+  SELECT id, version, ending, ended_at, was, "runState", lease_id, lease_fence, executor,
+         request_id, actor, jsonb_strip_nulls(jsonb_build_object(
+           'reason', reason, 'stepIndex', "stepIndex",
+           'code', CASE "runState" WHEN 'failed' THEN error->>'code' END))
+    FROM ended),
+stepped AS (
+  INSERT INTO "workflowSteps" ("runId", "stepIndex", name, type, state, error, "startedAt",
+                               "finishedAt")
+  SELECT id, "stepIndex", "stepName", "stepType",
+         CASE "runState" WHEN 'waiting' THEN 'unknown' ELSE 'failed' END,
+         CASE "runState" WHEN 'failed' THEN error END, locked_at,
+         CASE "runState" WHEN 'failed' THEN ended_at END
+    FROM ended WHERE "runState" IN ('waiting', 'failed')
+  ON CONFLICT ("runId", "stepIndex") DO UPDATE
+    SET state = excluded.state, error = excluded.error, "finishedAt" = excluded."finishedAt"),
+lost AS (
+  INSERT INTO incidents AS i (executor, session, number, at)
+  SELECT executor, lost_session, 1, clock_timestamp() FROM ended WHERE crashed
+   GROUP BY executor, lost_session ORDER BY executor, lost_session
+  ON CONFLICT (executor, session) DO UPDATE SET at = excluded.at,
+    number = i.number + (i.at < (SELECT min(incident_since) FROM ended))::integer
+  RETURNING i.executor, i.session, i.number),
+quarantined AS (
+  INSERT INTO executors AS e ("fullName", session, "tokenName", queues, "stepTypes", labels,
+                              state, reason, "registeredAt", "seenAt")
+  SELECT executor, session, split_part(executor, ':', 1),
+         (SELECT array_agg(DISTINCT n."stepQueue") FROM ended n
+           WHERE n.executor = lost.executor AND n.lost_session = lost.session),
+         '{}', '{}', 'quarantined',
+         'Lost leases ' || number || ' times without a success in between.',
+         clock_timestamp(), clock_timestamp()
+    FROM lost WHERE number >= 5 ORDER BY executor, session
+  ON CONFLICT ("fullName", session) DO UPDATE SET state = excluded.state, reason = excluded.reason
+    WHERE e.state = 'active')
+SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS step_queue,
+       "concurrencyKey" AS concurrency_key, executor, ended_at
+  FROM ended ORDER BY id;
+
+-- compat_leases.expect_a_sign
+WITH young AS MATERIALIZED (
+  SELECT r.id, r."leaseId" FROM "workflowRuns" r
+    JOIN "compatRuns" c ON c."runId" = r.id AND c."leaseId" = r."leaseId"
+   WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = %(executor)s AND c.address = %(address)s
+     AND r."lockedSession" = ANY (ARRAY(
+       SELECT e.session FROM executors e WHERE e."fullName" = %(executor)s))
+     AND NOT r."lockedAt" < clock_timestamp() - interval '15 seconds' AND r."mutatingSince" IS NULL
+     AND (r."runState" = 'started' OR (r."runState" = 'loading'
+          AND r."leaseSeconds" = 20))
+   ORDER BY r.id FOR UPDATE OF r SKIP LOCKED)
+UPDATE "workflowRuns" r SET "leaseExpiresAt" = least(r."leaseExpiresAt",
+       clock_timestamp() + interval '20 seconds')
+  FROM young y WHERE r.id = y.id AND r."leaseId" = y."leaseId";
+
+-- compat_executors.sight
+INSERT INTO "compatExecutors" AS e ("tokenName", session, address, "seenAt")
+VALUES (%(token_name)s, %(session)s, %(address)s, clock_timestamp())
+ON CONFLICT ("tokenName") DO UPDATE SET
+  session = CASE WHEN (e.address = excluded.address
+    OR e."seenAt" < excluded."seenAt" - interval '60 seconds') AND %(starts)s THEN excluded.session ELSE e.session END,
+  address = CASE WHEN (e.address = excluded.address
+    OR e."seenAt" < excluded."seenAt" - interval '60 seconds') THEN excluded.address ELSE e.address END,
+  "seenAt" = CASE WHEN (e.address = excluded.address
+    OR e."seenAt" < excluded."seenAt" - interval '60 seconds') THEN excluded."seenAt" ELSE e."seenAt" END,
+  "otherAddress" = CASE WHEN (e.address = excluded.address
+    OR e."seenAt" < excluded."seenAt" - interval '60 seconds') THEN e."otherAddress" ELSE excluded.address END,
+  "otherAt" = CASE WHEN (e.address = excluded.address
+    OR e."seenAt" < excluded."seenAt" - interval '60 seconds') THEN e."otherAt" ELSE excluded."seenAt" END
+RETURNING e.session, e.address = %(address)s,
+  (SELECT x.queues FROM executors x WHERE x."fullName" = e."tokenName" AND x.session = e.session);
+
+-- compat_executors.serve
+UPDATE executors e SET queues = ARRAY(
+  SELECT DISTINCT q FROM unnest(e.queues || CAST(%(queues)s AS text[])) AS q ORDER BY q)
+ WHERE e."fullName" = %(token_name)s AND e.session = %(session)s;
+
+-- compat_executors.second_addresses
+SELECT c."tokenName" AS token_name, c.address, c."otherAddress" AS other_address,
+       c."otherAt" AS other_at, coalesce(e.queues, '{}') AS queues
+  FROM "compatExecutors" c
+  LEFT JOIN executors e ON e."fullName" = c."tokenName" AND e.session = c.session
+ WHERE c."otherAt" > clock_timestamp() - interval '10 minutes'
+ ORDER BY c."tokenName" LIMIT 100;
+
+-- compat_executors.pending_queues
+WITH RECURSIVE names AS (
+  (SELECT "stepQueue" AS name, 1 AS number FROM "workflowRuns"
+    WHERE "runState" = 'pending' ORDER BY "stepQueue" LIMIT 1)
+  UNION ALL
+  SELECT n.name, w.number + 1 FROM names w CROSS JOIN LATERAL (
+    SELECT r."stepQueue" AS name FROM "workflowRuns" r
+     WHERE r."runState" = 'pending' AND r."stepQueue" > w.name
+     ORDER BY r."stepQueue" LIMIT 1) n
+   WHERE w.number < 1000)
+SELECT name FROM names;
+
 -- lock_waits.wait_briefly
 SET LOCAL lock_timeout = '100ms';
 
@@ -1708,9 +2042,10 @@ WITH held AS MATERIALIZED (
 changed AS (
   UPDATE "workflowRuns" r SET
       "runState" = 'pending',
-      "stepIndex" = r."stepIndex" + EXISTS (
+      "stepIndex" = r."stepIndex" + (EXISTS (
         SELECT FROM "runEvents" e WHERE e."runId" = r.id AND e.kind = 'step-started'
-           AND (e.detail->>'stepIndex')::integer = r."stepIndex")::integer,
+           AND (e.detail->>'stepIndex')::integer = r."stepIndex")
+        OR EXISTS (SELECT FROM "compatRuns" n WHERE n."runId" = r.id))::integer,
       failures = 0, crashes = 0, releases = 0, error = NULL,
       "abortRequestedAt" = NULL, "finishedAt" = NULL,
       "availableAt" = clock_timestamp(), "claimKey" = clock_timestamp() - make_interval(secs => r.priority * 60),
@@ -1725,7 +2060,7 @@ noted AS (
   SELECT c.id, c.version, 'retried', clock_timestamp(), c.was, c."runState", c."leaseId",
          CASE WHEN c."leaseId" IS NOT NULL THEN c.fence END, c."lockedBy",
          CAST(%(request_id)s AS text), CAST(%(actor)s AS text), jsonb_strip_nulls(jsonb_build_object(
-           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', NULL,
+           'reason', CAST(%(reason)s AS text), 'stepIndex', c.step_index, 'as', CASE WHEN EXISTS (SELECT FROM "compatRuns" n WHERE n."runId" = c.id) THEN 'next-step' END,
            'keyId', CAST(%(key_id)s AS text),
            'idempotencyKey', CAST(%(idempotency_key)s AS text),
            'bodyHash', encode(CAST(%(body_hash)s AS bytea), 'hex')))
@@ -2612,6 +2947,7 @@ SELECT c."tokenName" AS token_name, c."requestId" AS request_id, g.run_id, g.lea
 -- tokens.find
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
   "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
+  "compatHash" AS compat_hash,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE "keyId" = %(key_id)s;
 
 -- tokens.version_of_active
@@ -2622,12 +2958,14 @@ SELECT count(*) || ':' || coalesce(sum(hashtextextended(CAST(t AS text), 0)), 0)
 -- tokens.list_active
 SELECT * FROM (SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
   "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
+  "compatHash" AS compat_hash,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens") t
  WHERE active AND (CAST(%(development)s AS boolean) OR NOT development);
 
 -- tokens.active_development_names
 SELECT DISTINCT name FROM (SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
   "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
+  "compatHash" AS compat_hash,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens" WHERE development) t
  WHERE active ORDER BY name;
 
@@ -2637,6 +2975,7 @@ UPDATE "accessTokens" SET development = true WHERE "keyId" = %(key_id)s AND NOT 
 -- tokens.list_tokens
 SELECT "keyId" AS key_id, name, role, "secretHash" AS secret_hash, queues,
   "createdAt" AS created_at, "expiresAt" AS expires_at, "revokedAt" AS revoked_at, development,
+  "compatHash" AS compat_hash,
   "revokedAt" IS NULL AND ("expiresAt" IS NULL OR "expiresAt" > clock_timestamp()) AS active FROM "accessTokens"
  WHERE CAST(%(name)s AS text) IS NULL OR name = %(name)s ORDER BY name, "createdAt";
 
@@ -2645,9 +2984,9 @@ SELECT pg_advisory_xact_lock(hashtextextended('dibs token ' || %(name)s, 0));
 
 -- tokens.create
 INSERT INTO "accessTokens" ("keyId", name, role, "secretHash", queues, "createdAt", "expiresAt",
-                            development)
+                            development, "compatHash")
 VALUES (%(key_id)s, %(name)s, %(role)s, %(secret_hash)s, %(queues)s, clock_timestamp(),
-        clock_timestamp() + CAST(%(lasts)s AS interval), %(development)s);
+        clock_timestamp() + CAST(%(lasts)s AS interval), %(development)s, CAST(%(compat_hash)s AS bytea));
 
 -- tokens.revoke
 UPDATE "accessTokens" SET "revokedAt" = clock_timestamp()

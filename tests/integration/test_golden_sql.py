@@ -24,6 +24,9 @@ from orchestrator.store import (
     census,
     claim_requests,
     claims,
+    compat_executors,
+    compat_leases,
+    compat_runs,
     endings,
     events,
     excerpts,
@@ -78,6 +81,7 @@ TOKEN: dict[str, Any] = {
     "queues": ("*",),
     "lasts": None,
     "development": False,
+    "compat_hash": None,
 }
 REGISTRATION = executors.Registration("fleet:one", ID, "fleet", None, 1, (), (), "{}", None)
 WISH = claims.ClaimWish(ID, "fleet", "fleet:one", ID, b"h", 30, 1)
@@ -88,6 +92,7 @@ DEFINITION = workflows.NewDefinition("refund", "{}", "a", '{"a": {}}', b"h", "op
 SCHEDULE = schedules.NewSchedule(
     "nightly", "report", "0 2 * * *", "UTC", "{}", "default", "skip", False, THEN, "ops"
 )
+AT = {"executor": "forest", "address": "192.0.2.1"}
 REFUSED = refusals.Refused(1, [(1.0, refusals.Refusal("run-held", "fleet:one", "web", ID))])
 FILTER = RunFilter(("pending", "failed"), "billing", "refund", "fleet:one", THEN)
 SOUGHT = (
@@ -182,6 +187,28 @@ CALLS: dict[str, Callable[[Connection], object]] = {
         c, token_name="fleet", run_ids=[ID], lease_ids=[ID], lease_seconds=30
     ),
     "claims.held_dispatches": lambda c: claims.held_dispatches(c, run_ids=[ID], lease_ids=[ID]),
+    "compat_runs.hand_over": lambda c: compat_runs.hand_over(
+        c, [(ID, ID)], key_id="k", address="192.0.2.1", polled=True
+    ),
+    "compat_runs.set_lengths": lambda c: compat_runs.set_lengths(
+        c, [compat_runs.Length(ID, ID, 345)]
+    ),
+    "compat_runs.run_id_of": lambda c: compat_runs.run_id_of(c, 7),
+    "compat_runs.find": lambda c: compat_runs.find(c, 7, token_name="forest"),
+    "compat_runs.lease_that_reported": lambda c: compat_runs.lease_that_reported(
+        c, ID, token_name="forest", step_index=0
+    ),
+    "compat_runs.past_steps": lambda c: compat_runs.past_steps(c, [ID], most=200),
+    "compat_runs.definition_of": lambda c: compat_runs.definition_of(c, 7),
+    "compat_leases.end_dropped": lambda c: compat_leases.end_dropped(c, **AT, request_id="r"),
+    "compat_leases.end_replaced": lambda c: compat_leases.end_replaced(c, **AT, request_id="r"),
+    "compat_leases.expect_a_sign": lambda c: compat_leases.expect_a_sign(c, **AT),
+    "compat_executors.sight": lambda c: compat_executors.sight(
+        c, "forest", address="192.0.2.1", session=ID, starts=True
+    ),
+    "compat_executors.serve": lambda c: compat_executors.serve(c, "forest", ID, ["default"]),
+    "compat_executors.second_addresses": compat_executors.second_addresses,
+    "compat_executors.pending_queues": compat_executors.pending_queues,
     "lock_waits.wait_briefly": lock_waits.wait_briefly,
     "parked.look": lambda c: parked.look(
         c, queues=["default"], most=1, keys=[REQUEST.key], processes=[("fleet:one", ID)]

@@ -21,6 +21,8 @@ MAY = {
     "activity": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "alembic_version": {"SELECT"},
     "claimRequests": {"SELECT", "INSERT", "UPDATE", "DELETE"},
+    "compatExecutors": {"SELECT", "INSERT", "UPDATE"},
+    "compatRuns": {"SELECT", "INSERT", "UPDATE"},
     "executors": {"SELECT", "INSERT", "UPDATE", "DELETE"},
     "currentWorkflows": {"SELECT", "INSERT", "UPDATE"},
     "keeper": {"SELECT", "UPDATE"},

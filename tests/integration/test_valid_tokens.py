@@ -29,6 +29,7 @@ def make(
                 queues=["default", "billing.*"],
                 lasts=lasts,
                 development=development,
+                compat_hash=None,
             ),
         )
     owner.dispose()

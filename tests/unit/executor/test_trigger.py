@@ -3,6 +3,7 @@
 import threading
 
 import httpx2
+import msgspec
 import pytest
 
 from executor import App
@@ -39,7 +40,7 @@ class Face:
 
 
 def wire(dispatch):
-    return dispatch.model_dump(mode="json", by_alias=True)
+    return msgspec.to_builtins(dispatch)
 
 
 def code(response):

@@ -1,0 +1,74 @@
+"""Signs of life of the adapter's executors: what they ask while they execute a step.
+
+None of them is a heartbeat, so each makes the lease as long as the step may take. The one
+before a write is its write-ahead as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.desk.compat_claims import long_seconds
+from orchestrator.desk.leases import LeaseDesk
+from orchestrator.errors import DispatchOver, LeaseLost
+from orchestrator.store import compat_runs
+from orchestrator.store.engine import Database
+from orchestrator.store.leases import HeldLease
+from orchestrator.store.transaction import transact
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """
+    What an executor asks for the sake of a step.
+
+    Attributes:
+        step_index, fence: The step, and the lease under which it was handed over; None when
+            the request does not tell.
+    """
+
+    token_name: str
+    number: int
+    request_id: str
+    step_index: int | None = None
+    fence: int | None = None
+
+
+def keep_lease(
+    database: Database, lease_desk: LeaseDesk, sign: Sign, *, writes: bool = False
+) -> None:
+    """
+    Confirm that a step executes, and let its lease last for as long as it may take.
+
+    Args:
+        writes: The executor is about to change something: from now on it may have happened.
+
+    Raises:
+        DispatchOver: The step is not this executor's now, or its run is to be aborted.
+    """
+    run = transact(
+        database.leases,
+        lambda connection: compat_runs.find(connection, sign.number, token_name=sign.token_name),
+    )
+    if (
+        run is None
+        or run.lease_id is None
+        or sign.step_index not in (None, run.step_index)
+        or sign.fence not in (None, run.fence)
+    ):
+        raise DispatchOver(sign.number)
+    held = HeldLease(
+        token_name=sign.token_name,
+        run_id=run.run_id,
+        lease_id=run.lease_id,
+        lease_seconds=long_seconds(run.timeout_seconds),
+        request_id=sign.request_id,
+    )
+    renewed = lease_desk.renew([held], None).renewed
+    if not renewed or renewed[0].abort:
+        raise DispatchOver(sign.number)
+    if writes:
+        try:
+            lease_desk.start_step(held, step_index=run.step_index)
+        except LeaseLost:
+            raise DispatchOver(sign.number) from None
