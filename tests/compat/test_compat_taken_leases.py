@@ -13,7 +13,7 @@ from tests.compat.agent import Agent
 from tests.compat.conftest import MakeSecret
 from tests.compat.double.chain import CHAIN_ENDED
 from tests.compat.doubles import Double, Doubles
-from tests.compat.serving import number_of, put, take_lease
+from tests.compat.serving import age_lease, number_of, put, take_lease
 from tests.compat.workflows import Step, native, read, write
 
 LOG = "/api/activity-logs-requests"
@@ -55,6 +55,34 @@ def test_taken_before_the_write_there_is_one_write_by_who_has_the_run_now(
     assert statuses(stale, LOG) == [403]
     assert statuses(stale, UPDATE) == [409]
     assert web.events(run_id) == before
+
+
+def test_an_older_process_under_the_same_secret_does_not_write_beside_the_one_that_replaced_it(
+    doubles: Doubles,
+    secret_of: MakeSecret,
+    agent: Agent,
+    web: Client,
+    ops: Client,
+    owner: psycopg.Connection,
+    queue: str,
+) -> None:
+    put(ops, queue, [write("pay")])
+    run_id = web.create(queue, queue)
+    secret = secret_of("one")
+    older = doubles.start(secret, poll_seconds=0.1, hold_at=["before-activity"])
+    older.wait_at("before-activity")
+    age_lease(owner, run_id)
+
+    newer = doubles.start(secret, poll_seconds=0.1, hold_at=["before-agent"])
+    newer.wait_at("before-agent")
+    older.open("before-activity")
+    eventually(older.reports, what="the older one has given up")
+    newer.open("before-agent")
+    eventually(newer.reports, what="the newer one has written")
+
+    assert statuses(older, LOG) == [403]
+    assert statuses(newer, LOG)[0] == 200
+    assert len(agent.writes(run_id)) == 1
 
 
 def test_taken_during_a_read_both_read_with_one_key_and_two_fences(
