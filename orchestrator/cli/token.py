@@ -93,7 +93,7 @@ def create(
         raise click.UsageError("--if-missing needs --to.")
     with ExitStack() as undo:
         with transaction("dibs-token") as connection:
-            if if_missing and file is not None and _holds_a_good_one(connection, file):
+            if if_missing and file is not None and _holds_a_good_one(connection, file, compat):
                 say(f"{file} holds a token that is good: nothing to do", err=True)
                 return
             try:
@@ -157,7 +157,7 @@ def revoke(name: str | None, key_id: str | None) -> None:
     say(f"revoked: {revoked}")
 
 
-def _holds_a_good_one(connection: Connection, file: Path) -> bool:
+def _holds_a_good_one(connection: Connection, file: Path, compat: bool) -> bool:
     """Whether nothing is to be done; else the file may be (over)written."""
     try:
         held = file.read_text(encoding="utf-8").strip()
@@ -165,7 +165,8 @@ def _holds_a_good_one(connection: Connection, file: Path) -> bool:
         return False
     except (OSError, UnicodeDecodeError) as error:
         raise Failure(f"Cannot read {file}: {error}.", CANNOT_CREATE) from error
-    if held and not held.startswith(TOKEN_PREFIX) and not is_of_the_adapter(held):
+    is_one = is_of_the_adapter(held) if compat else held.startswith(TOKEN_PREFIX)
+    if held and not is_one:
         raise Failure(f"{file} exists, and holds something else than a token.", CANNOT_CREATE)
     return is_active(connection, held)
 

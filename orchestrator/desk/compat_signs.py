@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.desk.compat_claims import long_seconds
+from orchestrator.desk.compat_claims import long_seconds, members_of
+from orchestrator.desk.compat_steps import is_verbatim
 from orchestrator.desk.leases import LeaseDesk
 from orchestrator.errors import DispatchOver, LeaseLost
 from orchestrator.store import compat_runs
@@ -41,7 +42,8 @@ def keep_lease(
     Confirm that a step executes, and let its lease last for as long as it may take.
 
     Args:
-        writes: The executor is about to change something: from now on it may have happened.
+        writes: The executor is about to change something. From now on it may have happened,
+            unless the step is one of ours, for which its definition says whether it matters.
 
     Raises:
         DispatchOver: The step is not this executor's now, or its run is to be aborted.
@@ -67,7 +69,7 @@ def keep_lease(
     renewed = lease_desk.renew([held], None).renewed
     if not renewed or renewed[0].abort:
         raise DispatchOver(sign.number)
-    if writes:
+    if writes and (run.mutating or is_verbatim(members_of(run.params))):
         try:
             lease_desk.start_step(held, step_index=run.step_index)
         except LeaseLost:

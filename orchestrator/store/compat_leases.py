@@ -33,6 +33,13 @@ _HANDED = """"workflowRuns" r
        SELECT e.session FROM executors e WHERE e."fullName" = :executor))"""
 
 _OLD = f"""r."lockedAt" < clock_timestamp() - interval '{YOUNG_SECONDS} seconds'"""
+# The copies of one start may come for so long. Nothing that was granted since the first of
+# them is from before the start.
+_COPIES_SECONDS: Final = 60
+_BEFORE_THE_START = f"""{_OLD} AND r."lockedAt" < (
+       SELECT min(e."registeredAt") FROM executors e
+        WHERE e."fullName" = :executor
+          AND e."registeredAt" > clock_timestamp() - interval '{_COPIES_SECONDS} seconds')"""
 _WITHOUT_A_SIGN = f"""(r."runState" = '{RunState.LOADING}'
           AND r."leaseSeconds" = {FIRST_SIGN_SECONDS})"""
 
@@ -72,7 +79,11 @@ def end_dropped(
 def end_replaced(
     connection: Connection, *, executor: str, address: str, request_id: str
 ) -> list[EndedLease]:
-    """End what an executor held before its process started anew, as a crash."""
+    """
+    End what an executor held before its process started anew, as a crash.
+
+    The start is registered before.
+    """
     statement = end_leases(f"""
   SELECT r.*, {
         ending_columns(
@@ -82,7 +93,7 @@ def end_replaced(
         )
     }
     FROM {_HANDED}
-     AND {_OLD}
+     AND {_BEFORE_THE_START}
    ORDER BY r.id FOR UPDATE OF r""")
     return ended(
         connection,
@@ -93,21 +104,20 @@ def end_replaced(
 
 def expect_a_sign(connection: Connection, *, executor: str, address: str) -> None:
     """
-    Let the young leases of an executor that has started anew end soon, unless it gives a sign.
+    Let what an executor that has started anew still holds end soon, unless it gives a sign.
 
-    They may be the new process's own: then its next sign makes them long again. One whose
+    It may be the new process's own: then its next sign makes the lease long again. One whose
     step has begun to act is left alone, and so is one of which no sign is to be expected.
     """
     connection.execute(
         text(f"""
-WITH young AS MATERIALIZED (
-  SELECT r.id, r."leaseId" FROM {_HANDED}
-     AND NOT {_OLD} AND r."mutatingSince" IS NULL
+WITH held AS MATERIALIZED (
+  SELECT r.id, r."leaseId" FROM {_HANDED} AND r."mutatingSince" IS NULL
      AND (r."runState" = '{RunState.STARTED}' OR {_WITHOUT_A_SIGN})
    ORDER BY r.id FOR UPDATE OF r SKIP LOCKED)
 UPDATE "workflowRuns" r SET "leaseExpiresAt" = least(r."leaseExpiresAt",
        clock_timestamp() + interval '{FIRST_SIGN_SECONDS} seconds')
-  FROM young y WHERE r.id = y.id AND r."leaseId" = y."leaseId"
+  FROM held h WHERE r.id = h.id AND r."leaseId" = h."leaseId"
 """),
         {"executor": executor, "address": address},
     )

@@ -44,6 +44,7 @@ class Numbered:
     step_index: int
     params: Json | None
     offered: Json | None
+    mutating: bool
     timeout_seconds: float | None
 
 
@@ -64,6 +65,7 @@ class Definition:
 
     queue: str
     workflow: str
+    version: int | None
     step_type: str
     input: Json
     steps: Json | None
@@ -150,6 +152,7 @@ SELECT r.id AS run_id, r.queue,
          AS lease_id,
        r.fence, r."stepIndex" AS step_index, step_definition->'params' AS params,
        step_definition->'next' AS offered,
+       coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
        (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds
   FROM {with_definition('"workflowRuns"', "r")}
   JOIN "compatRuns" c ON c."runId" = r.id
@@ -210,7 +213,8 @@ def definition_of(connection: Connection, number: int) -> Definition | None:
     """What the run with this number executes, with its input; None when there is none."""
     row = connection.execute(
         text("""
-SELECT r.queue, r.workflow, r."stepType" AS step_type, r.input, w.definition->'steps' AS steps
+SELECT r.queue, r.workflow, r."workflowVersion" AS version, r."stepType" AS step_type, r.input,
+       w.definition->'steps' AS steps
   FROM "compatRuns" c JOIN "workflowRuns" r ON r.id = c."runId"
   LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
  WHERE c.number = :number

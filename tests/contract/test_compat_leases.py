@@ -32,7 +32,7 @@ MANUAL = {"type": "condition", "executionType": "manual"}
 def polled(adapter: Adapter, queue: str, **step: Any) -> tuple[Forest, Json]:
     """A run of two steps, the first of which is this one, and the executor that holds it."""
     executor = adapter.executor(queue)
-    first = {"name": "one", "type": "one", **step}
+    first = {"name": "one", "type": "one", "mutating": True, **step}
     adapter.define(f"w-{queue}", first, {"name": "two", "type": "two"})
     adapter.web.create(queue, f"w-{queue}")
     [run] = executor.poll()
@@ -148,6 +148,22 @@ def test_what_is_not_a_reading_is_taken_for_a_write(
     assert executor.log(run, kind).status_code == 200
 
     assert "step-started" in adapter.web.kinds(run_id_of(run))
+
+
+@pytest.mark.parametrize(
+    ("step", "is_begun"),
+    [({"mutating": False}, False), ({"mutating": False, "params": RECORDED}, True)],
+    ids=["native", "theirs"],
+)
+def test_of_a_native_step_its_definition_says_whether_it_may_be_repeated(
+    adapter: Adapter, queue: str, step: Json, is_begun: bool
+) -> None:
+    executor, run = polled(adapter, queue, **step)
+
+    assert executor.log(run, "write").status_code == 200
+
+    assert ("step-started" in adapter.web.kinds(run_id_of(run))) is is_begun
+    assert lasts(adapter, run, 300 + REPORT)
 
 
 def take_away(adapter: Adapter, executor: Forest, run: Json) -> None:
@@ -289,6 +305,37 @@ def test_a_start_that_is_heard_late_ends_no_lease_of_its_own(adapter: Adapter, q
     executor.log(run, "read")
     assert lasts(adapter, run, 300 + REPORT)
     assert executor.go_on(run) is not None
+
+
+def test_copies_of_one_start_end_nothing_that_was_granted_since_the_first(
+    adapter: Adapter, queue: str
+) -> None:
+    """They may come half a minute apart."""
+    executor = adapter.executor(queue)
+    executor.start()
+    adapter.web.create(queue, "refund")
+    [run] = executor.poll()
+    set_back(adapter, executor, 40)
+    adapter.age(run, 39)
+    executor.log(run, "read")
+
+    executor.start()
+    executor.start()
+
+    assert state(adapter, run) == "started"
+    assert lasts(adapter, run, FIRST)
+    set_back(adapter, executor, 61)
+    executor.start()
+    assert state(adapter, run) == "pending"
+
+
+def set_back(adapter: Adapter, executor: Forest, seconds: int) -> None:
+    """Let every start of an executor so far have been so much earlier."""
+    adapter.owner.execute(
+        'UPDATE executors SET "registeredAt" = "registeredAt" - make_interval(secs => %s)'
+        ' WHERE "fullName" = %s',
+        [seconds, executor.name],
+    )
 
 
 @pytest.mark.parametrize(

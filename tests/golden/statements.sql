@@ -851,6 +851,7 @@ SELECT r.id AS run_id, r.queue,
          AS lease_id,
        r.fence, r."stepIndex" AS step_index, step_definition->'params' AS params,
        step_definition->'next' AS offered,
+       coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
        (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds
   FROM "workflowRuns" r
   LEFT JOIN workflows r_w
@@ -878,7 +879,8 @@ SELECT r.id, s."stepIndex", s.name, s.type, w.steps->s.name->'params', s.output
  ORDER BY r.id, s."stepIndex";
 
 -- compat_runs.definition_of
-SELECT r.queue, r.workflow, r."stepType" AS step_type, r.input, w.definition->'steps' AS steps
+SELECT r.queue, r.workflow, r."workflowVersion" AS version, r."stepType" AS step_type, r.input,
+       w.definition->'steps' AS steps
   FROM "compatRuns" c JOIN "workflowRuns" r ON r.id = c."runId"
   LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
  WHERE c.number = %(number)s;
@@ -1004,7 +1006,10 @@ WITH doomed AS MATERIALIZED (
    WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = %(executor)s AND c.address = %(address)s
      AND r."lockedSession" = ANY (ARRAY(
        SELECT e.session FROM executors e WHERE e."fullName" = %(executor)s))
-     AND r."lockedAt" < clock_timestamp() - interval '15 seconds'
+     AND r."lockedAt" < clock_timestamp() - interval '15 seconds' AND r."lockedAt" < (
+       SELECT min(e."registeredAt") FROM executors e
+        WHERE e."fullName" = %(executor)s
+          AND e."registeredAt" > clock_timestamp() - interval '60 seconds')
    ORDER BY r.id FOR UPDATE OF r),
 judged AS (
   SELECT d.*, CASE
@@ -1098,19 +1103,18 @@ SELECT id AS run_id, lease_id, "runState" AS run_state, queue, "stepQueue" AS st
   FROM ended ORDER BY id;
 
 -- compat_leases.expect_a_sign
-WITH young AS MATERIALIZED (
+WITH held AS MATERIALIZED (
   SELECT r.id, r."leaseId" FROM "workflowRuns" r
     JOIN "compatRuns" c ON c."runId" = r.id AND c."leaseId" = r."leaseId"
    WHERE r."leaseId" IS NOT NULL AND r."lockedBy" = %(executor)s AND c.address = %(address)s
      AND r."lockedSession" = ANY (ARRAY(
-       SELECT e.session FROM executors e WHERE e."fullName" = %(executor)s))
-     AND NOT r."lockedAt" < clock_timestamp() - interval '15 seconds' AND r."mutatingSince" IS NULL
+       SELECT e.session FROM executors e WHERE e."fullName" = %(executor)s)) AND r."mutatingSince" IS NULL
      AND (r."runState" = 'started' OR (r."runState" = 'loading'
           AND r."leaseSeconds" = 20))
    ORDER BY r.id FOR UPDATE OF r SKIP LOCKED)
 UPDATE "workflowRuns" r SET "leaseExpiresAt" = least(r."leaseExpiresAt",
        clock_timestamp() + interval '20 seconds')
-  FROM young y WHERE r.id = y.id AND r."leaseId" = y."leaseId";
+  FROM held h WHERE r.id = h.id AND r."leaseId" = h."leaseId";
 
 -- compat_executors.sight
 INSERT INTO "compatExecutors" AS e ("tokenName", session, address, "seenAt")

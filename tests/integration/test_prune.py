@@ -91,6 +91,34 @@ def test_who_was_refused_a_run_goes_with_it(dibs: Dibs, executor: Executor) -> N
     assert refused(dibs) == [live]
 
 
+def number(dibs: Dibs, run_id: object) -> None:
+    """Let the adapter have handed this run out."""
+    dibs.sql(
+        """INSERT INTO "compatRuns" ("runId", "leaseId", "keyId", address, polled)
+             VALUES (%s, gen_random_uuid(), 'k', '192.0.2.1', true)""",
+        run_id,
+    )
+
+
+@pytest.mark.parametrize("by", ["the keeper", "the version before"])
+def test_the_number_of_a_run_goes_with_it(dibs: Dibs, executor: Executor, by: str) -> None:
+    dibs.tell(dibs.dispatch(executor), executor, "success")
+    dibs.pending()
+    age(dibs, days=31)
+    rows = dibs.sql('SELECT id::text, "runState" AS state FROM "workflowRuns"')
+    by_state = {row["state"]: row["id"] for row in rows}
+    for run_id in by_state.values():
+        number(dibs, run_id)
+    if by == "the keeper":
+        dibs.set_keeper(awake=True, prune_is_due=True)
+        dibs.tick(retention_days=30)
+    else:
+        dibs.sql("SELECT dibs_prune(now() - interval '30 days', 10)")
+
+    left = dibs.sql('SELECT "runId"::text AS id FROM "compatRuns"')
+    assert [row["id"] for row in left] == [by_state["pending"]]
+
+
 def test_the_version_before_takes_it_along_too(dibs: Dibs, executor: Executor) -> None:
     dibs.tell(dibs.dispatch(executor), executor, "success")
     age(dibs, days=31)

@@ -1,8 +1,10 @@
 """`dibs token create --to FILE --if-missing`: what prepares a deployment, again and again."""
 
+import re
 import stat
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from orchestrator.minting import is_active
@@ -22,9 +24,9 @@ class Preparation:
     def run(self, *words: str) -> Ended:
         return self._command_line.run("token", *words, DATABASE_URL=self._url)
 
-    def prepare(self) -> Ended:
+    def prepare(self, *more: str) -> Ended:
         words = ("--name", "fleet", "--role", "executor", "--to", str(self.file), "--if-missing")
-        return self.run("create", *words)
+        return self.run("create", *words, *more)
 
     def holds_a_good_token(self) -> bool:
         engine = open_engine(self._url, connections=1, name="test")
@@ -77,3 +79,55 @@ def test_a_file_that_holds_something_else_is_left_alone(preparation: Preparation
     assert ended.code == 73
     assert "something else" in ended.err
     assert preparation.file.read_text() == "my notes\n"
+
+
+def test_a_secret_of_the_adapter_is_prepared_in_the_same_way(preparation: Preparation) -> None:
+    assert preparation.prepare("--compat").code == 0
+    made = preparation.file.read_text()
+    assert preparation.prepare("--compat").code == 0
+
+    assert preparation.file.read_text() == made
+    assert len(made.strip()) == 64
+    assert preparation.holds_a_good_token()
+    preparation.run("revoke", "--key-id", made[:16])
+    assert not preparation.holds_a_good_token()
+    assert preparation.prepare("--compat").code == 0
+    assert preparation.file.read_text() != made
+
+
+@pytest.mark.parametrize("first", [(), ("--compat",)])
+def test_a_token_of_one_form_is_not_taken_for_one_of_the_other(
+    preparation: Preparation, first: tuple[str, ...]
+) -> None:
+    preparation.prepare(*first)
+    made = preparation.file.read_text()
+
+    ended = preparation.prepare(*(() if first else ("--compat",)))
+
+    assert ended.code == 73
+    assert preparation.file.read_text() == made
+
+
+def test_a_secret_of_the_adapter_is_shown_once_and_kept_nowhere(
+    preparation: Preparation, database: Database
+) -> None:
+    words = ("--name", "forest-1", "--role", "executor", "--compat")
+    secret = preparation.run("create", *words).out.strip()
+    listed = preparation.run("list")
+
+    assert re.fullmatch("[0-9a-f]{64}", secret)
+    assert "adapter" in listed.out
+    assert secret[16:] not in listed.out
+    with psycopg.connect(database.owner_url) as owner:
+        kept = owner.execute('SELECT t::text FROM "accessTokens" t').fetchall()
+        noted = owner.execute("SELECT detail->>'compat' FROM \"operatorActs\"").fetchall()
+    assert secret[16:] not in str(kept)
+    assert noted == [("true",)]
+
+
+@pytest.mark.parametrize("role", ["client", "operator", "viewer"])
+def test_only_an_executor_has_a_secret_of_the_adapter(preparation: Preparation, role: str) -> None:
+    ended = preparation.run("create", "--name", "web", "--role", role, "--compat")
+
+    assert ended.code == 2
+    assert "--compat is for --role executor" in ended.err

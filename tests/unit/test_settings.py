@@ -161,3 +161,44 @@ def test_an_executor_that_cannot_have_its_token_says_why(files: Path, file: str,
 )
 def test_an_address_is_loopback_when_only_this_machine_reaches_it(host: str, alone: bool) -> None:
     assert load(ENOUGH, host=host).on_loopback is alone
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DIBS_COMPAT", "perhaps", "valid boolean"),
+        ("DIBS_COMPAT_HANDLER_PATH", "/handlers", "must look like /handlers/{type}"),
+        ("DIBS_COMPAT_HANDLER_PATH", "handlers/{type}", "must look like /handlers/{type}"),
+        ("DIBS_COMPAT_HANDLER_PATH", "/{type}/{type}", "must look like /handlers/{type}"),
+        ("DIBS_COMPAT_HANDLER_PATH", "/h?{type}", "must look like /handlers/{type}"),
+        ("DIBS_COMPAT_HANDLER_PATH", "/h\n{type}", "must look like /handlers/{type}"),
+        ("DIBS_COMPAT_RUNS_PER_POLL", "0", "greater than or equal to 1"),
+        ("DIBS_COMPAT_RUNS_PER_POLL", "501", "less than or equal to 500"),
+        ("DIBS_COMPAT_USER_ID", "1.5", "valid integer"),
+        ("DIBS_COMPAT_USER_ID", str(2**53), "less than or equal to"),
+        ("DIBS_COMPAT_RENDERING_ID", "-1", "greater than or equal to 0"),
+    ],
+)
+def test_what_is_wrong_with_a_setting_of_the_adapter_is_named(
+    name: str, value: str, said: str
+) -> None:
+    [line] = refused({**ENOUGH, name: value}).splitlines()[1:]
+
+    assert line.startswith(f"{name}: ")
+    assert said in line
+
+
+@pytest.mark.parametrize("value", ["on", "true", "1", "yes"])
+def test_the_adapter_is_off_until_it_is_switched_on(value: str) -> None:
+    assert load(ENOUGH).compat is False
+    assert load({**ENOUGH, "DIBS_COMPAT": "off"}).compat is False
+    assert load({**ENOUGH, "DIBS_COMPAT": value}).compat is True
+
+
+@pytest.mark.parametrize("prefix", ["/api", "/api/dibs"])
+def test_no_prefix_hides_the_adapter(prefix: str) -> None:
+    given = {**ENOUGH, "DIBS_PATH_PREFIX": prefix}
+
+    assert load(given).path_prefix == prefix
+    [line] = refused({**given, "DIBS_COMPAT": "on"}).splitlines()[1:]
+    assert line == "DIBS_PATH_PREFIX: must not begin with /api beside DIBS_COMPAT"

@@ -21,23 +21,31 @@ class Subject:
     """
     What a run is about, as its input says it: `userId`, `recordId`, `collectionName`,
     `collectionId`.
+
+    Attributes:
+        shares_collection: Whether its input names the collection, as those of other workflows
+            may, too.
     """
 
     user_id: int
     record_id: str
     collection_name: str
     collection_id: str
+    shares_collection: bool
 
 
-def subject_of(run_id: object, workflow: str, run_input: Json) -> Subject:
+def subject_of(run_id: object, workflow: str, version: int | None, run_input: Json) -> Subject:
     """What a run is about; its own id and its workflow's name unless its input says otherwise."""
     said = members_of(run_input)
-    collection = _name(said, "collectionName") or workflow
+    named = _name(said, "collectionName")
+    # They keep a collection's schema for ten minutes: each version has a name of its own.
+    collection = named or (workflow if version is None else f"{workflow}.v{version}")
     return Subject(
         user_id=_user_id(said),
         record_id=_name(said, "recordId") or str(run_id),
         collection_name=collection,
         collection_id=_name(said, "collectionId") or collection,
+        shares_collection=named is not None,
     )
 
 

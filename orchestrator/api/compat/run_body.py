@@ -27,7 +27,7 @@ def run_body(handed: Handed, *, key_id: str) -> Body:
         key_id: Of the token that it claimed with.
     """
     run, settings = handed.dispatch.run, services().settings
-    subject = subject_of(run.id, run.workflow, run.input)
+    subject = subject_of(run.id, run.workflow, run.workflow_version, run.input)
     return {
         "id": handed.number,
         "workflowId": run.workflow,

@@ -56,7 +56,7 @@ def _may_look(name: RunName | None, user_id: str | None) -> bool:
         run = find(services().database, caller().queues, name)
     except RunNotFound:
         return False
-    return user_id == str(subject_of(run.id, run.workflow, run.input).user_id)
+    return user_id == str(subject_of(run.id, run.workflow, run.workflow_version, run.input).user_id)
 
 
 def number_of(text: str | None) -> int | None:

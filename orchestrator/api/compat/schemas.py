@@ -26,13 +26,14 @@ from orchestrator.desk.compat_signs import Sign, keep_lease
 from orchestrator.desk.compat_steps import is_verbatim
 from orchestrator.errors import DispatchOver, NotFound
 from orchestrator.lifecycle import covers
-from orchestrator.store import compat_runs
+from orchestrator.store import compat_runs, workflows
 from orchestrator.store.compat_runs import Definition
-from orchestrator.store.records import text_of
+from orchestrator.store.records import Json, text_of
 from orchestrator.store.transaction import transact
 
 Members = Mapping[str, Any]
 
+_NO_COLLECTION: Final = "There is no such collection."
 _PRIMARY_KEY: Final = "id"
 # What a field is taken for of which nothing is known.
 _TEXT: Final = "String"
@@ -43,22 +44,31 @@ _TEXT: Final = "String"
 def collection_schema(name: str) -> Response:
     """What a run's collection looks like. Asked for under a lease, it keeps that."""
     number = number_of(request.args.get("runId"))
-    definition = None if number is None else _definition(number)
-    if number is None or definition is None:
-        raise NotFound("There is no such collection.")
-    subject = subject_of(None, definition.workflow, definition.input)
-    if subject.collection_name != name:
-        raise NotFound("There is no such collection.")
+    if number is None:
+        raise NotFound(_NO_COLLECTION)
+    subject, steps = transact(
+        services().database.work, lambda connection: _collection(connection, number, name)
+    )
     _keep(number)
-    return answer(_schema(subject, _steps(definition)))
+    return answer(_schema(subject, steps))
 
 
-def _definition(number: int) -> Definition | None:
-    def look(connection: Connection) -> Definition | None:
-        return compat_runs.definition_of(connection, number)
-
-    found = transact(services().database.work, look)
-    return found if found is not None and covers(caller().queues, found.queue) else None
+def _collection(
+    connection: Connection, number: int, name: str
+) -> tuple[Subject, Sequence[Members]]:
+    """What the run with this number is about, and the steps that its collection is made of."""
+    found = compat_runs.definition_of(connection, number)
+    if found is None or not covers(caller().queues, found.queue):
+        raise NotFound(_NO_COLLECTION)
+    subject = subject_of(None, found.workflow, found.version, found.input)
+    if subject.collection_name != name:
+        raise NotFound(_NO_COLLECTION)
+    steps = _steps(found)
+    if subject.shares_collection:
+        # What they keep under this name is to do for the other workflows as well.
+        others = [each.definition for each in workflows.list_current(connection)]
+        steps = [*(step for each in others for step in _read(each)["steps"]), *steps]
+    return subject, steps
 
 
 def _keep(number: int) -> None:
@@ -71,8 +81,12 @@ def _keep(number: int) -> None:
 def _steps(definition: Definition) -> Sequence[Members]:
     if definition.steps is None:
         return [{"type": definition.step_type}]
-    steps: list[Members] = orjson.loads(text_of(definition.steps))
+    steps: list[Members] = _read(definition.steps)
     return steps
+
+
+def _read(value: Json) -> Any:
+    return orjson.loads(text_of(value))
 
 
 def _schema(subject: Subject, steps: Sequence[Members]) -> dict[str, Any]:
