@@ -6,13 +6,14 @@ import time
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from tests.acceptance.client import Client
 from tests.compat.agent import Agent
 from tests.compat.conftest import MakeSecret
 from tests.compat.doubles import Doubles
 from tests.compat.serving import age_lease, number_of, put
-from tests.compat.workflows import read, write
+from tests.compat.workflows import Step, native, read, write
 
 POLL_SECONDS = 0.5
 WITHIN_SECONDS = 5.0
@@ -45,7 +46,9 @@ def test_killed_outside_a_mutating_step_its_run_is_finished_soon_after_its_resta
     assert len(agent.writes(run_id)) == 1
 
 
-def test_killed_inside_a_mutating_step_its_run_is_parked_until_an_operator_says_run_again(
+@pytest.mark.parametrize("step", [write("pay"), native("pay", mutating=False)])
+def test_killed_inside_a_write_its_run_is_parked_until_an_operator_says_run_again(
+    step: Step,
     doubles: Doubles,
     secret_of: MakeSecret,
     agent: Agent,
@@ -57,7 +60,7 @@ def test_killed_inside_a_mutating_step_its_run_is_parked_until_an_operator_says_
 ) -> None:
     store = tmp_path / "store"
     store.mkdir()
-    put(ops, queue, [write("pay")])
+    put(ops, queue, [step])
     run_id = web.create(queue, queue)
     double = doubles.start(
         # What outlives it says that the step was cut off, under the index that it had.

@@ -22,7 +22,7 @@ from tests.compat.recorded import Exchange, session
 from tests.compat.recording import POLL
 from tests.compat.serving import put
 
-WORKFLOW = "orders"
+COLLECTION = "orders"
 RECORD = 7
 ROUTES = "/api/workflow-orchestrator"
 LOG = "/api/activity-logs-requests"
@@ -52,8 +52,8 @@ OF_OTHERS = {
 @pytest.fixture
 def run_id(web: Client, ops: Client, queue: str) -> str:
     """A run of the recorded steps, about the recorded record."""
-    put(ops, WORKFLOW, definition())
-    return web.create(queue, WORKFLOW, input={"recordId": RECORD})
+    put(ops, queue, definition())
+    return web.create(queue, queue, input={"recordId": RECORD, "collectionName": COLLECTION})
 
 
 def definition() -> list[Json]:
