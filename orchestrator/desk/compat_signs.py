@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.desk.compat_claims import long_seconds, members_of
-from orchestrator.desk.compat_steps import is_verbatim
+from orchestrator.desk.compat_claims import long_seconds
 from orchestrator.desk.leases import LeaseDesk
 from orchestrator.errors import DispatchOver, LeaseLost
 from orchestrator.store import compat_runs
@@ -42,8 +41,9 @@ def keep_lease(
     Confirm that a step executes, and let its lease last for as long as it may take.
 
     Args:
-        writes: The executor is about to change something. From now on it may have happened,
-            unless the step is one of ours, for which its definition says whether it matters.
+        writes: The executor is about to change something: from now on it may have happened,
+            and no step is executed again by itself. Whatever a definition says of it: there
+            the executor's own store refuses a second write of a step.
 
     Raises:
         DispatchOver: The step is not this executor's now, or its run is to be aborted.
@@ -69,7 +69,7 @@ def keep_lease(
     renewed = lease_desk.renew([held], None).renewed
     if not renewed or renewed[0].abort:
         raise DispatchOver(sign.number)
-    if writes and (run.mutating or is_verbatim(members_of(run.params))):
+    if writes:
         try:
             lease_desk.start_step(held, step_index=run.step_index)
         except LeaseLost:

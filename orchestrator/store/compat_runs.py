@@ -44,7 +44,6 @@ class Numbered:
     step_index: int
     params: Json | None
     offered: Json | None
-    mutating: bool
     timeout_seconds: float | None
 
 
@@ -152,7 +151,6 @@ SELECT r.id AS run_id, r.queue,
          AS lease_id,
        r.fence, r."stepIndex" AS step_index, step_definition->'params' AS params,
        step_definition->'next' AS offered,
-       coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
        (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds
   FROM {with_definition('"workflowRuns"', "r")}
   JOIN "compatRuns" c ON c."runId" = r.id

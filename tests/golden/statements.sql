@@ -851,7 +851,6 @@ SELECT r.id AS run_id, r.queue,
          AS lease_id,
        r.fence, r."stepIndex" AS step_index, step_definition->'params' AS params,
        step_definition->'next' AS offered,
-       coalesce((step_definition->>'mutating')::boolean, false) AS mutating,
        (step_definition->>'timeoutSeconds')::double precision AS timeout_seconds
   FROM "workflowRuns" r
   LEFT JOIN workflows r_w
