@@ -71,6 +71,15 @@ class Double(Program):
     def reports(self) -> list[Json]:
         return self.asked(path="/api/workflow-orchestrator/update-step")
 
+    def wait_for_reports(self, count: int) -> list[Json]:
+        """Wait until so many were answered, which is later than the run shows it; all of them."""
+
+        def look() -> list[Json] | None:
+            reports = self.reports()
+            return reports if len(reports) >= count else None
+
+        return eventually(look, what=f"{count} reports of {self.name}")
+
     def wait_for_answers(self, path: str, count: int) -> None:
         """Wait until it was answered so often on a path."""
         eventually(

@@ -1,10 +1,11 @@
-"""Stand-ins that answer what was recorded, and nothing else."""
+"""Playing the recorded session again: stand-ins that answer it, and what a double asked of them."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
 
+from tests.compat.doubles import Double, Json
 from tests.compat.recorded import Exchange
 from tests.compat.stand_in import Asked, Reply
 
@@ -43,3 +44,14 @@ def is_asked(asked: Asked, exchange: Exchange) -> bool:
     return (asked.method, asked.path, asked.body) == wanted and all(
         name in asked.headers for name in exchange.headers
     )
+
+
+def played(double: Double) -> list[Json]:
+    """
+    What a double has asked of the orchestrator and the agent, in the order of sending.
+
+    Polls that found nothing are left out: how many there are is a matter of time.
+    """
+    asked = [*double.asked(), *double.asked("agent")]
+    told = [each for each in asked if (each["path"], each["answer"]) != (POLL, "[]")]
+    return sorted(told, key=lambda each: each["n"])

@@ -86,7 +86,8 @@ def test_killed_inside_a_write_its_run_is_parked_until_an_operator_says_run_agai
     assert parked["waitingFor"]["reason"] == "outcome-unknown"
     assert (refused, writes_while_parked) == (404, [])
     assert run["runState"] == "finished"
-    assert double.reports()[-1]["body"]["stepUpdate"]["stepIndex"] > at["step"]
+    (report,) = double.wait_for_reports(1)
+    assert report["body"]["stepUpdate"]["stepIndex"] > at["step"]
     assert len(agent.writes(run_id)) == 1
 
 

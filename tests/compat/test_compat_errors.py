@@ -46,7 +46,7 @@ def test_a_step_that_failed_there_is_tried_again_when_told_under_a_number_it_has
 
     assert (failed["runState"], failed["error"]["code"]) == ("failed", "step-failed")
     assert run["stepIndex"] > failed["stepIndex"]
-    first, again = double.reports()[:2]
+    first, again = double.wait_for_reports(2)
     assert first["body"]["executionStatus"]["message"]
     assert again["body"]["stepUpdate"]["stepIndex"] > first["body"]["stepUpdate"]["stepIndex"]
     assert len(agent.writes(run_id)) == 2

@@ -17,9 +17,9 @@ from tests.compat.agent import Agent
 from tests.compat.conftest import MakeSecret
 from tests.compat.double.runs import run_of
 from tests.compat.double.schema import schema_of
-from tests.compat.doubles import Double, Doubles, Json
+from tests.compat.doubles import Doubles, Json
 from tests.compat.recorded import Exchange, session
-from tests.compat.recording import POLL
+from tests.compat.recording import played
 from tests.compat.serving import put
 
 COLLECTION = "orders"
@@ -81,39 +81,28 @@ def test_the_double_asks_for_the_same_in_the_same_order_as_recorded(
     run_id: str, doubles: Doubles, secret_of: MakeSecret, agent: Agent, web: Client
 ) -> None:
     double = doubles.start(secret_of("one"), poll_seconds=1.0)
-    wait_for_reports(double, REPORTS[0])
+    double.wait_for_reports(REPORTS[0])
     number = double.reports()[0]["body"]["runId"]
 
     with double.user() as user:
         looks = [user.send("GET", f"/runs/{number}")]
         for given, reports in zip(GIVEN, REPORTS[1:], strict=True):
             assert double.trigger(number, given) == 200
-            wait_for_reports(double, reports)
+            double.wait_for_reports(reports)
         looks.append(user.send("GET", f"/runs/{number}"))
-    eventually(lambda: len(double.asked(path=f"{LOG}/")) == 5, what="five entries are closed")
-
-    played = sorted([*double.asked(), *double.asked("agent")], key=lambda each: each["n"])
-    ours = [neutral(each["to"], each["method"], each["path"], each["body"]) for each in played]
     recorded = [
         neutral(each.to, each.method, each.path, each.body)
         for each in session().to("orchestrator", "agent")
     ]
-    assert [each for each, one in zip(ours, played, strict=True) if not is_empty_poll(one)] == (
-        recorded
-    )
+    eventually(lambda: len(played(double)) >= len(recorded), what="all was answered")
+
+    assert [
+        neutral(each["to"], each["method"], each["path"], each["body"]) for each in played(double)
+    ] == recorded
     assert [look.status_code for look in looks] == [200, 200]
     assert web.run(run_id)["runState"] == "finished"
     chained = [report for report in double.reports() if report["answer"] != "null"]
     assert (len(double.reports()), len(chained), len(agent.calls())) == (10, 6, 5)
-
-
-def wait_for_reports(double: Double, count: int) -> None:
-    """Wait until so many were answered."""
-    eventually(lambda: len(double.reports()) >= count, what=f"{count} reports")
-
-
-def is_empty_poll(asked: Json) -> bool:
-    return bool(asked["path"] == POLL and asked["answer"] == "[]")
 
 
 def neutral(to: str, method: str, path: str, body: Any) -> tuple[str, str, str, Any]:

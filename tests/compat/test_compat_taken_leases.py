@@ -76,9 +76,9 @@ def test_an_older_process_under_the_same_secret_does_not_write_beside_the_one_th
     newer = doubles.start(secret, poll_seconds=0.1, hold_at=["before-agent"])
     newer.wait_at("before-agent")
     older.open("before-activity")
-    eventually(older.reports, what="the older one has given up")
+    older.wait_for_reports(1)
     newer.open("before-agent")
-    eventually(newer.reports, what="the newer one has written")
+    newer.wait_for_reports(1)
 
     assert statuses(older, LOG) == [403]
     assert statuses(newer, LOG)[0] == 200
@@ -168,9 +168,9 @@ def test_a_report_whose_answer_was_lost_is_replayed_and_the_next_step_follows(
     run = web.wait_for(run_id)
 
     assert (run["runState"], run["attempt"]) == ("finished", 1)
-    repeated = [report["body"] for report in double.reports()][: times + 1]
+    reports = double.wait_for_reports(times + 3)
+    repeated = [report["body"] for report in reports[: times + 1]]
     assert repeated == [repeated[0]] * (times + 1)
-    eventually(lambda: len(double.reports()) == times + 3, what="all was answered")
     assert statuses(double, UPDATE) == [503] * times + [200, 200, 200]
     assert web.kinds(run_id).count("reported") == 3
     assert sorted(agent.writes_by_key().values()) == [1, 1]

@@ -19,7 +19,7 @@ from tests.compat.double.poller import POLL_SKIPPED
 from tests.compat.double.web_token import verify
 from tests.compat.doubles import USER_ID, USERS_KEY, Double, Doubles
 from tests.compat.recorded import Json, session
-from tests.compat.recording import POLL, Recording
+from tests.compat.recording import POLL, Recording, played
 from tests.compat.stand_in import Asked, Reply, StandIn, stand_in
 
 ROUTES = "/api/workflow-orchestrator"
@@ -91,12 +91,6 @@ def triggered(double: Double, given: Json | None = None) -> int:
     return double.trigger(RUN_ID, given)
 
 
-def wait_for_reports(double: Double, count: int = 1) -> list[Json]:
-    return eventually(
-        lambda: [*double.reports()][:count] if len(double.reports()) >= count else None
-    )
-
-
 def test_it_plays_the_recorded_session_request_by_request(tmp_path: Path) -> None:
     orchestrator = Recording([*session().to("orchestrator")])
     agent = Recording([*session().to("agent")])
@@ -110,16 +104,15 @@ def test_it_plays_the_recorded_session_request_by_request(tmp_path: Path) -> Non
                 assert triggered(double, given) == 200
                 eventually(lambda past=count: reported(one) >= (5, 7, 10)[past - 1])
             looks.append(user.send("GET", f"/runs/{RUN_ID}"))
-        eventually(lambda: not orchestrator.left and not agent.left, what="all was asked")
-        played = [*double.asked(), *double.asked("agent")]
+        recorded = [
+            (each.to, each.method, each.path, each.body)
+            for each in session().to("orchestrator", "agent")
+        ]
+        eventually(lambda: len(played(double)) >= len(recorded), what="all was answered")
         ended = ended_by_itself(double)
 
-    recorded = [
-        (each.to, each.method, each.path, each.body)
-        for each in session().to("orchestrator", "agent")
-    ]
-    in_order = sorted(played, key=lambda each: each["n"])
-    assert [key_of(each) for each in in_order if not is_empty_poll(each)] == recorded
+    assert [key_of(each) for each in played(double)] == recorded
+    assert orchestrator.left == agent.left == []
     assert orchestrator.unexpected == agent.unexpected == []
     assert [look.status_code for look in looks] == [200, 200]
     assert [len(look.json()["steps"]) for look in looks] == [
@@ -130,10 +123,6 @@ def test_it_plays_the_recorded_session_request_by_request(tmp_path: Path) -> Non
 
 def key_of(asked: Json) -> tuple[str, str, str, Any]:
     return asked["to"], asked["method"], asked["path"], asked["body"]
-
-
-def is_empty_poll(asked: Json) -> bool:
-    return asked["path"] == POLL and asked["answer"] == "[]"
 
 
 def reported(server: StandIn, kind: str | None = None) -> int:
@@ -156,7 +145,7 @@ def test_its_token_tells_the_agent_what_the_recorded_one_told(start: Start) -> N
     recorded = next(each.claims for each in session().to("agent") if each.claims)
 
     assert triggered(double) == 200
-    wait_for_reports(double)
+    double.wait_for_reports(1)
 
     (call,) = [each for each in double.asked("agent") if each["method"] == "PUT"]
     claims = verify(call["headers"]["Authorization"].removeprefix("Bearer "), USERS_KEY)
@@ -237,7 +226,7 @@ def test_what_the_activity_log_refuses_is_not_done_and_reported_as_an_error(
     double = start(answering(log=Reply(status)))
 
     assert triggered(double) == 200
-    (report,) = wait_for_reports(double)
+    (report,) = double.wait_for_reports(1)
 
     assert report["body"]["executionStatus"]["type"] == "error"
     assert report["body"]["executionStatus"]["message"]
@@ -251,7 +240,7 @@ def test_a_run_that_it_is_handed_twice_at_once_is_executed_twice(
     double = start(answering(), latency_seconds=0.05)
 
     assert at_once([partial(triggered, double)] * 2) == [200, 200]
-    wait_for_reports(double, 2)
+    double.wait_for_reports(2)
 
     # The races would show it: whatever keeps a run from that is the orchestrator's.
     assert len(agent.writes()) == 2
