@@ -42,7 +42,7 @@ def action(name: str, *following: str) -> Step:
     return _step(name, following, _task("trigger-action", actionName="Refund"), mutating=True)
 
 
-def native(name: str, *following: str, mutating: bool) -> Step:
+def native(name: str, *following: str, mutating: bool = False) -> Step:
     """A step that knows nothing of that executor, and runs there as a handler over HTTP."""
     return _step(name, following, {}, mutating=mutating)
 
