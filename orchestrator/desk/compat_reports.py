@@ -22,7 +22,7 @@ from orchestrator.lifecycle import covers
 from orchestrator.store import compat_runs
 from orchestrator.store.compat_runs import Numbered
 from orchestrator.store.engine import Database
-from orchestrator.store.records import Json, text_of
+from orchestrator.store.records import Dispatch, Json, text_of
 from orchestrator.store.reports import Report
 from orchestrator.store.transaction import transact
 
@@ -86,9 +86,15 @@ def report(database: Database, report_desk: ReportDesk, asker: Asker, told: Told
     )
     if answer.problem is not None:
         raise answer.problem
-    if answer.next is None or answer.next.run.step_index <= told.step_index:
+    if answer.next is None or (answer.replayed and _is_under_way(answer.next, told)):
         return None
     return go_on(database, told.number, answer.next, anew=not answer.replayed)
+
+
+def _is_under_way(following: Dispatch, told: Told) -> bool:
+    """Whether the executor has gone on already, so that a late copy is to end there."""
+    run = following.run
+    return run.step_index != told.step_index + 1 or run.mutating_since is not None
 
 
 def _held_or_reported(connection: Connection, asker: Asker, told: Told) -> tuple[Numbered, UUID]:

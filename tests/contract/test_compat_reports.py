@@ -186,6 +186,20 @@ def test_the_same_outcome_is_replayed_whatever_has_happened_since(
     assert executor.go_on(second) is None
 
 
+def test_a_late_copy_hands_nothing_over_that_is_under_way(adapter: Adapter, queue: str) -> None:
+    executor, run = polled(adapter, queue, *steps("one", "two", "three"))
+    second = executor.go_on(run)
+    assert second is not None
+    assert executor.go_on(run) == second
+    executor.log(second, "write")
+    assert executor.go_on(run) is None
+    third = executor.go_on(second)
+    assert third is not None
+
+    assert executor.go_on(run) is None
+    assert executor.go_on(second) == third
+
+
 def test_another_outcome_is_a_conflict(adapter: Adapter, queue: str) -> None:
     executor, run = polled(adapter, queue, *steps("one", "two"))
     executor.go_on(run)
