@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import psycopg
 
 from tests.acceptance.client import Client
 from tests.acceptance.relay import Relay
+from tests.acceptance.stage import Stage
 from tests.acceptance.waiting import eventually
 from tests.compat.agent import Agent
 from tests.compat.conftest import MakeSecret
@@ -81,6 +84,34 @@ def test_a_poll_that_was_given_up_and_arrives_late_frees_nothing_that_the_next_o
     assert (after["runState"], after["fence"]) == (held["runState"], held["fence"])
     assert (run["runState"], run["attempt"]) == ("finished", 1)
     assert len(agent.writes(run_id)) == 1
+
+
+def test_a_poll_beside_a_chain_frees_nothing_of_which_a_step_was_reported(
+    stage: Stage,
+    doubles: Doubles,
+    secret_of: MakeSecret,
+    agent: Agent,
+    web: Client,
+    ops: Client,
+    owner: psycopg.Connection,
+    queue: str,
+) -> None:
+    put(ops, queue, [write("pay", "look"), read("look")])
+    run_id = web.create(queue, queue)
+    secret = secret_of("one")
+    double = doubles.start(secret, poll_seconds=0.1, hold_at=[HELD])
+    double.wait_at(HELD)
+    age_lease(owner, run_id)
+
+    # Nothing tells that it waits for more than what it was handed by the poll itself.
+    with closing(stage.client()) as beside:
+        polled = beside.send("GET", POLL, headers={"forest-secret-key": secret})
+    after = web.run(run_id)
+    double.open(HELD)
+    run = web.wait_for(run_id)
+
+    assert (polled.json(), after["runState"]) == ([], "started")
+    assert (run["runState"], run["attempt"]) == ("finished", 1)
 
 
 def test_runs_whose_poll_was_not_heard_are_given_again_to_the_next_poll(
