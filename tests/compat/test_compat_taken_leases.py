@@ -44,17 +44,25 @@ def test_taken_before_the_write_there_is_one_write_by_who_has_the_run_now(
     stale.wait_at("before-activity")
 
     take_lease(owner, run_id)
-    doubles.start(secret_of("next"), poll_seconds=0.1, orchestrator_url=second.url)
-    run = web.wait_for(run_id)
+    holder = doubles.start(
+        secret_of("next"),
+        poll_seconds=0.1,
+        hold_at=["before-activity"],
+        orchestrator_url=second.url,
+    )
+    holder.wait_at("before-activity")
     before = web.events(run_id)
     stale.open("before-activity")
     ended(stale)
+    after = web.events(run_id)
+    holder.open("before-activity")
+    run = web.wait_for(run_id)
 
-    assert (run["runState"], run["attempt"]) == ("finished", 2)
-    assert len(agent.writes(run_id)) == 1
     assert statuses(stale, LOG) == [403]
     assert statuses(stale, UPDATE) == [409]
-    assert web.events(run_id) == before
+    assert after == before
+    assert (run["runState"], run["attempt"]) == ("finished", 2)
+    assert len(agent.writes(run_id)) == 1
 
 
 def test_an_older_process_under_the_same_secret_does_not_write_beside_the_one_that_replaced_it(
@@ -174,3 +182,25 @@ def test_a_report_whose_answer_was_lost_is_replayed_and_the_next_step_follows(
     assert statuses(double, UPDATE) == [503] * times + [200, 200, 200]
     assert web.kinds(run_id).count("reported") == 3
     assert sorted(agent.writes_by_key().values()) == [1, 1]
+
+
+def test_the_last_report_whose_answer_was_lost_is_answered_again_when_the_run_is_over(
+    doubles: Doubles,
+    relay: Relay,
+    secret_of: MakeSecret,
+    agent: Agent,
+    web: Client,
+    ops: Client,
+    queue: str,
+) -> None:
+    put(ops, queue, [write("pay")])
+    run_id = web.create(queue, queue)
+    relay.lose_answers(UPDATE, 2, instead=503)
+
+    double = doubles.start(secret_of("one"), poll_seconds=0.1, orchestrator_url=relay.url)
+    reports = double.wait_for_reports(3)
+
+    assert [report["status"] for report in reports] == [503, 503, 200]
+    assert reports[-1]["answer"] == "null"
+    assert web.run(run_id)["runState"] == "finished"
+    assert web.kinds(run_id).count("reported") == len(agent.writes(run_id)) == 1
