@@ -30,6 +30,7 @@ CREATE TABLE "compatRuns" (
   "keyId" text NOT NULL,
   address text NOT NULL,
   polled boolean NOT NULL,
+  "refusedAt" timestamptz,
   CONSTRAINT "compatRuns_pkey" PRIMARY KEY (number),
   CONSTRAINT "compatRuns_run_once" UNIQUE ("runId"),
   CONSTRAINT "compatRuns_number_exact" CHECK (number BETWEEN 1 AND 9007199254740991)

@@ -8,6 +8,7 @@ reported that step, so that the same outcome gets the stored answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 import orjson
@@ -25,6 +26,8 @@ from orchestrator.store.engine import Database
 from orchestrator.store.records import Dispatch, Json, text_of
 from orchestrator.store.reports import Report
 from orchestrator.store.transaction import transact
+
+ERROR: Final = "error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ def report(database: Database, report_desk: ReportDesk, asker: Asker, told: Told
     run, lease_id = transact(
         database.leases, lambda connection: _held_or_reported(connection, asker, told)
     )
+    if lease_id is None:
+        raise LeaseLost(run.run_id)
     is_at_the_step = run.lease_id is not None and run.step_index == told.step_index
     [answer] = report_desk.report(
         [
@@ -76,7 +81,7 @@ def report(database: Database, report_desk: ReportDesk, asker: Asker, told: Told
                 outcome_hash=told.outcome_hash,
                 output=told.output,
                 message=told.message,
-                retryable=False if told.status == "error" else None,
+                retryable=False if told.status == ERROR else None,
                 waiting_for=told.waiting_for,
                 request_id=asker.request_id,
                 next_step=_next_step(run, told) if is_at_the_step else None,
@@ -97,19 +102,21 @@ def _is_under_way(following: Dispatch, told: Told) -> bool:
     return run.step_index != told.step_index + 1 or run.mutating_since is not None
 
 
-def _held_or_reported(connection: Connection, asker: Asker, told: Told) -> tuple[Numbered, UUID]:
+def _held_or_reported(
+    connection: Connection, asker: Asker, told: Told
+) -> tuple[Numbered, UUID | None]:
+    """The run, and the lease that this report counts under; None: it counts under none."""
     run = compat_runs.find(connection, told.number, token_name=asker.name)
     if run is None or not covers(asker.queues, run.queue):
         raise RunNotFound
     if run.lease_id is not None and run.step_index == told.step_index:
-        return run, run.lease_id
+        # Whoever was refused the step under an older lease says that it has failed there.
+        is_stale = told.status == ERROR and compat_runs.was_refused(connection, told.number)
+        return run, None if is_stale else run.lease_id
     reported = compat_runs.lease_that_reported(
         connection, run.run_id, token_name=asker.name, step_index=told.step_index
     )
-    lease_id = reported or run.lease_id
-    if lease_id is None:
-        raise LeaseLost(run.run_id)
-    return run, lease_id
+    return run, reported or run.lease_id
 
 
 def _next_step(run: Numbered, told: Told) -> str | None:

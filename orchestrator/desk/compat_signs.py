@@ -18,20 +18,53 @@ from orchestrator.store.transaction import transact
 
 
 @dataclass(frozen=True, slots=True)
+class HandedStep:
+    """A step, and the fence of the lease under which it was handed over."""
+
+    index: int
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sign:
     """
-    What an executor asks for the sake of a step.
+    What an executor asks for the sake of a run.
 
     Attributes:
-        step_index, fence: The step, and the lease under which it was handed over; None when
-            the request does not tell.
+        step: None when the request does not tell.
     """
 
     token_name: str
     number: int
     request_id: str
-    step_index: int | None = None
-    fence: int | None = None
+    step: HandedStep | None = None
+
+
+def begin_access(database: Database, lease_desk: LeaseDesk, sign: Sign, *, writes: bool) -> None:
+    """
+    Let a step access data; `keep_lease` says what that does.
+
+    Whoever is refused reports an error next. When the same executor holds the step anew, that
+    is to be expected, and is not taken for an outcome of the newer lease.
+
+    Raises:
+        DispatchOver: As `keep_lease`.
+    """
+    try:
+        keep_lease(database, lease_desk, sign, writes=writes)
+    except DispatchOver:
+        if (step := sign.step) is not None:
+            transact(
+                database.leases,
+                lambda connection: compat_runs.note_refused(
+                    connection,
+                    sign.number,
+                    token_name=sign.token_name,
+                    step_index=step.index,
+                    fence=step.fence,
+                ),
+            )
+        raise
 
 
 def keep_lease(
@@ -55,8 +88,7 @@ def keep_lease(
     if (
         run is None
         or run.lease_id is None
-        or sign.step_index not in (None, run.step_index)
-        or sign.fence not in (None, run.fence)
+        or sign.step not in (None, HandedStep(run.step_index, run.fence))
     ):
         raise DispatchOver(sign.number)
     held = HeldLease(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -15,6 +16,9 @@ from sqlalchemy import Connection
 from orchestrator.store.leases import EXPIRY, OWNED
 from orchestrator.store.records import Json, with_definition
 from orchestrator.store.sql import text
+
+# Whoever is refused a data access reports an error at once, with four tries at most.
+ERROR_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ SELECT h.run_id, h.lease_id, :key_id, :address, :polled
   JOIN "workflowRuns" r ON r.id = h.run_id AND r."leaseId" = h.lease_id
  ORDER BY h.run_id
 ON CONFLICT ("runId") DO UPDATE SET "leaseId" = excluded."leaseId", "keyId" = excluded."keyId",
-  address = excluded.address, polled = excluded.polled
+  address = excluded.address, polled = excluded.polled, "refusedAt" = NULL
 RETURNING c."runId", c.number
 """),
         {
@@ -110,6 +114,46 @@ RETURNING c."runId", c.number
         },
     )
     return {row[0]: row[1] for row in rows}
+
+
+def note_refused(
+    connection: Connection, number: int, *, token_name: str, step_index: int, fence: int
+) -> None:
+    """
+    Note that whoever executes a step under an older lease was told that it is not his.
+
+    Only when the same executor holds it anew: then he will report an error, which nothing
+    else tells from an outcome of the newer lease.
+    """
+    connection.execute(
+        text(f"""
+UPDATE "compatRuns" c SET "refusedAt" = clock_timestamp()
+  FROM "workflowRuns" r
+ WHERE c.number = :number AND r.id = c."runId" AND r."leaseId" = c."leaseId"
+   AND {OWNED} = :token_name AND r."stepIndex" = :step_index AND r.fence > :fence
+"""),
+        {
+            "number": number,
+            "token_name": token_name,
+            "step_index": step_index,
+            "fence": fence,
+        },
+    )
+
+
+def was_refused(connection: Connection, number: int) -> bool:
+    """Whether such an error is to be expected still; it is expected once."""
+    return (
+        connection.execute(
+            text(f"""
+UPDATE "compatRuns" c SET "refusedAt" = NULL
+ WHERE c.number = :number
+   AND c."refusedAt" > clock_timestamp() - interval '{ERROR_SECONDS} seconds'
+"""),
+            {"number": number},
+        ).rowcount
+        > 0
+    )
 
 
 def set_lengths(connection: Connection, lengths: Sequence[Length]) -> None:

@@ -625,6 +625,13 @@ compat_runs = Table(
     _column("keyId", "key_id", Text, "with which token"),
     _column("address", "address", Text, "and at which address"),
     _column("polled", "polled", Boolean, "by a poll; else it was asked for by its number"),
+    _column(
+        "refusedAt",
+        "refused_at",
+        Instant,
+        "when the same executor was refused the step under an older lease, if it was",
+        nullable=True,
+    ),
     PrimaryKeyConstraint("number", name="compatRuns_pkey"),
     UniqueConstraint("run_id", name="compatRuns_run_once"),
     CheckConstraint("number BETWEEN 1 AND 9007199254740991", name="compatRuns_number_exact"),

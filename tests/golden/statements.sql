@@ -827,8 +827,19 @@ SELECT h.run_id, h.lease_id, %(key_id)s, %(address)s, %(polled)s
   JOIN "workflowRuns" r ON r.id = h.run_id AND r."leaseId" = h.lease_id
  ORDER BY h.run_id
 ON CONFLICT ("runId") DO UPDATE SET "leaseId" = excluded."leaseId", "keyId" = excluded."keyId",
-  address = excluded.address, polled = excluded.polled
+  address = excluded.address, polled = excluded.polled, "refusedAt" = NULL
 RETURNING c."runId", c.number;
+
+-- compat_runs.note_refused
+UPDATE "compatRuns" c SET "refusedAt" = clock_timestamp()
+  FROM "workflowRuns" r
+ WHERE c.number = %(number)s AND r.id = c."runId" AND r."leaseId" = c."leaseId"
+   AND split_part(r."lockedBy", ':', 1) = %(token_name)s AND r."stepIndex" = %(step_index)s AND r.fence > %(fence)s;
+
+-- compat_runs.was_refused
+UPDATE "compatRuns" c SET "refusedAt" = NULL
+ WHERE c.number = %(number)s
+   AND c."refusedAt" > clock_timestamp() - interval '10 seconds';
 
 -- compat_runs.set_lengths
 WITH named AS (

@@ -135,7 +135,9 @@ def test_nothing_else_has(dibs: Dibs, guard: Callable[[Dibs, Dispatch], None]) -
 
 
 def test_what_another_holds_has_not(dibs: Dibs) -> None:
-    lost = handed(dibs, executor=Executor("forest-2"))
+    """Though it says that it is the same process."""
+    lost = handed(dibs, executor=Executor("forest-2", FOREST.session))
+    dibs.register(FOREST)
     age(dibs, lost)
 
     assert dropped(dibs) == []
@@ -185,6 +187,45 @@ def test_a_lease_that_has_ended_is_not_handed_over(dibs: Dibs) -> None:
     assert (row["number"], row["leaseId"]) == (numbers[first.run.id], second.lease.id)
 
 
+def test_a_refusal_is_noted_of_the_same_executors_older_lease_alone(dibs: Dibs) -> None:
+    held = handed(dibs)
+    number, fence = number_of(dibs, held.run.id), held.lease.fence
+
+    def refuse(token_name: str, step_index: int, fence: int) -> bool:
+        def note(connection: Connection) -> bool:
+            compat_runs.note_refused(
+                connection, number, token_name=token_name, step_index=step_index, fence=fence
+            )
+            return compat_runs.was_refused(connection, number)
+
+        return transact(dibs.database.work, note)
+
+    assert not refuse("forest", 0, fence)
+    assert not refuse("forest", 1, fence - 1)
+    assert not refuse("forest-2", 0, fence - 1)
+    assert refuse("forest", 0, fence - 1)
+    dibs.sql('UPDATE "compatRuns" SET "leaseId" = gen_random_uuid()')
+    assert not refuse("forest", 0, fence - 1)
+
+
+def test_an_error_is_expected_once_and_not_for_long(dibs: Dibs) -> None:
+    held = handed(dibs)
+    number = number_of(dibs, held.run.id)
+
+    def is_expected() -> bool:
+        return transact(
+            dibs.database.work, lambda connection: compat_runs.was_refused(connection, number)
+        )
+
+    dibs.sql('UPDATE "compatRuns" SET "refusedAt" = clock_timestamp()')
+    assert [is_expected(), is_expected()] == [True, False]
+    dibs.sql("""UPDATE "compatRuns" SET "refusedAt" = clock_timestamp() - interval '11 s'""")
+    assert not is_expected()
+    dibs.sql('UPDATE "compatRuns" SET "refusedAt" = clock_timestamp()')
+    hand_over(dibs, held)
+    assert not is_expected()
+
+
 def sight(dibs: Dibs, address: str, *, starts: bool = False) -> compat_executors.Sighted | None:
     def note(connection: Connection) -> compat_executors.Sighted | None:
         return compat_executors.sight(
@@ -194,7 +235,7 @@ def sight(dibs: Dibs, address: str, *, starts: bool = False) -> compat_executors
     return transact(dibs.database.work, note)
 
 
-@pytest.mark.parametrize(("seconds", "moves"), [(59, False), (61, True)])
+@pytest.mark.parametrize(("seconds", "moves"), [(30, False), (61, True)])
 def test_an_address_is_in_use_for_a_minute(dibs: Dibs, seconds: int, moves: bool) -> None:
     first = sight(dibs, HERE)
     dibs.sql(

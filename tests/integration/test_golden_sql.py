@@ -190,6 +190,10 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     "compat_runs.hand_over": lambda c: compat_runs.hand_over(
         c, [(ID, ID)], key_id="k", address="192.0.2.1", polled=True
     ),
+    "compat_runs.note_refused": lambda c: compat_runs.note_refused(
+        c, 7, token_name="forest", step_index=0, fence=1
+    ),
+    "compat_runs.was_refused": lambda c: compat_runs.was_refused(c, 7),
     "compat_runs.set_lengths": lambda c: compat_runs.set_lengths(
         c, [compat_runs.Length(ID, ID, 345)]
     ),
