@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from orchestrator.lifecycle import Role
 from tests.acceptance.callers import ops, web  # noqa: F401 - fixtures
 from tests.acceptance.processes import Orchestrator
 from tests.acceptance.relay import Relay, relay_to
-from tests.acceptance.stage import Stage, check_all_ledgers, stage_on
+from tests.acceptance.stage import Stage, check_all_ledgers, make_token, stage_on
 from tests.compat.agent import Agent, agent_of
 from tests.compat.doubles import USERS_KEY, Doubles
-from tests.compat.serving import COMPAT, make_secret
+from tests.compat.serving import COMPAT, MakeSecret
 from tests.database import Template, fresh_database
 
 SHOWN_BYTES = 6_000
 
 numbers = itertools.count(1)
-MakeSecret = Callable[[str], str]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -76,10 +76,11 @@ def queue(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def secret_of(stage: Stage, queue: str) -> MakeSecret:
-    """Makes the secret of an executor for the test's queue; its name is known by the word."""
+    """Makes secrets; each executor's name ends like the test's queue."""
 
     def make(name: str) -> str:
-        return make_secret(stage.database, f"{name}-{queue[-10:]}", (queue,))
+        full_name = f"{name}-{queue[-10:]}"
+        return make_token(stage.database, full_name, Role.EXECUTOR, (queue,), compat=True)
 
     return make
 

@@ -1,18 +1,18 @@
-"""An orchestrator that serves that executor too: its settings, secrets, numbers and leases."""
+"""An orchestrator that serves that executor too: its settings, its runs, their numbers and leases."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 import psycopg
 
-from orchestrator.lifecycle import Role
-from orchestrator.minting import mint
-from orchestrator.store.engine import open_engine
 from tests.acceptance.client import Client
 from tests.compat.doubles import USER_ID
 from tests.compat.workflows import Step
-from tests.database import Database
+
+# Makes the secret of an executor, which is known by a word, for the queue of the test.
+MakeSecret = Callable[[str], str]
 
 # The user, as the recorded session had it.
 RENDERING_ID = 5
@@ -24,16 +24,6 @@ COMPAT = {
 }
 # By when a lease was granted so long ago that no request of before can be on its way.
 LONG_AGO = "20 s"
-
-
-def make_secret(database: Database, name: str, queues: tuple[str, ...]) -> str:
-    """A new secret of one executor, for these queues."""
-    engine = open_engine(database.owner_url, connections=1, name="compat")
-    try:
-        with engine.begin() as connection:
-            return mint(connection, name=name, role=Role.EXECUTOR, queues=queues, compat=True)
-    finally:
-        engine.dispose()
 
 
 def put(ops: Client, name: str, steps: list[Step]) -> None:

@@ -11,10 +11,9 @@ import pytest
 from tests.acceptance.client import Client
 from tests.acceptance.waiting import eventually
 from tests.compat.agent import Agent
-from tests.compat.conftest import MakeSecret
 from tests.compat.double.journal import REACHED
 from tests.compat.doubles import Doubles
-from tests.compat.serving import age_lease, number_of, put
+from tests.compat.serving import MakeSecret, age_lease, number_of, put
 from tests.compat.workflows import Step, native, read, write
 
 POLL_SECONDS = 0.2

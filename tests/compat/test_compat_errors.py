@@ -8,9 +8,8 @@ import pytest
 
 from tests.acceptance.client import Client
 from tests.compat.agent import Agent
-from tests.compat.conftest import MakeSecret
 from tests.compat.doubles import Doubles
-from tests.compat.serving import put
+from tests.compat.serving import MakeSecret, put
 from tests.compat.workflows import Step, native, write
 
 

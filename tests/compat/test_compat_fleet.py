@@ -9,9 +9,8 @@ from tests.acceptance.client import Client
 from tests.acceptance.processes import Orchestrator
 from tests.acceptance.waiting import eventually
 from tests.compat.agent import Agent
-from tests.compat.conftest import MakeSecret
 from tests.compat.doubles import Doubles
-from tests.compat.serving import age_lease, number_of, put
+from tests.compat.serving import MakeSecret, age_lease, number_of, put
 from tests.compat.workflows import action, read
 
 RUNS = 200

@@ -11,9 +11,8 @@ from tests.acceptance.relay import Relay
 from tests.acceptance.stage import Stage
 from tests.acceptance.waiting import eventually
 from tests.compat.agent import Agent
-from tests.compat.conftest import MakeSecret
 from tests.compat.doubles import Doubles
-from tests.compat.serving import age_lease, put
+from tests.compat.serving import MakeSecret, age_lease, put
 from tests.compat.workflows import read, write
 
 METADATA = "/api/workflow-orchestrator/executor-metadata"

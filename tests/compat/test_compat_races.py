@@ -14,9 +14,8 @@ from tests.acceptance.processes import Orchestrator
 from tests.acceptance.racing import at_once
 from tests.acceptance.waiting import eventually
 from tests.compat.agent import Agent
-from tests.compat.conftest import MakeSecret
 from tests.compat.doubles import Double, Doubles, Json
-from tests.compat.serving import number_of, put
+from tests.compat.serving import MakeSecret, number_of, put
 from tests.compat.workflows import Step, confirmed_write, guidance, write
 
 ROUNDS = 20

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from tests.acceptance.client import Client
 from tests.compat.agent import Agent
-from tests.compat.conftest import MakeSecret
 from tests.compat.doubles import Doubles
-from tests.compat.serving import put
+from tests.compat.serving import MakeSecret, put
 from tests.compat.workflows import native, read, write
 
 

@@ -14,13 +14,12 @@ from tests.acceptance.client import Client
 from tests.acceptance.stage import Stage
 from tests.acceptance.waiting import eventually
 from tests.compat.agent import Agent
-from tests.compat.conftest import MakeSecret
 from tests.compat.double.runs import run_of
 from tests.compat.double.schema import schema_of
 from tests.compat.doubles import Doubles, Json
 from tests.compat.recorded import Exchange, session
 from tests.compat.recording import played
-from tests.compat.serving import put
+from tests.compat.serving import MakeSecret, put
 
 COLLECTION = "orders"
 RECORD = 7

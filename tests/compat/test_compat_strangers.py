@@ -6,9 +6,8 @@ import psycopg
 
 from tests.acceptance.client import Client
 from tests.compat.agent import Agent
-from tests.compat.conftest import MakeSecret
 from tests.compat.doubles import USER_ID, Doubles
-from tests.compat.serving import age_lease, number_of, put
+from tests.compat.serving import MakeSecret, age_lease, number_of, put
 from tests.compat.workflows import guidance, write
 
 MORE_OFTEN_THAN_A_RUN_MAY_CRASH = 4

@@ -10,10 +10,9 @@ from tests.acceptance.processes import Orchestrator
 from tests.acceptance.relay import Relay
 from tests.acceptance.waiting import eventually
 from tests.compat.agent import Agent
-from tests.compat.conftest import MakeSecret
 from tests.compat.double.chain import CHAIN_ENDED
 from tests.compat.doubles import Double, Doubles
-from tests.compat.serving import age_lease, number_of, put, take_lease
+from tests.compat.serving import MakeSecret, age_lease, number_of, put, take_lease
 from tests.compat.workflows import Step, native, read, write
 
 LOG = "/api/activity-logs-requests"
@@ -84,12 +83,14 @@ def test_an_older_process_under_the_same_secret_does_not_write_beside_the_one_th
     newer = doubles.start(secret, poll_seconds=0.1, hold_at=["before-agent"])
     newer.wait_at("before-agent")
     older.open("before-activity")
-    older.wait_for_reports(1)
+    ended(older)
     newer.open("before-agent")
-    newer.wait_for_reports(1)
+    run = web.wait_for(run_id)
 
     assert statuses(older, LOG) == [403]
+    assert statuses(older, UPDATE) == [409]
     assert statuses(newer, LOG)[0] == 200
+    assert run["runState"] == "finished"
     assert len(agent.writes(run_id)) == 1
 
 

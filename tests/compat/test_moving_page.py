@@ -9,9 +9,8 @@ import orjson
 
 from tests.acceptance.client import Client
 from tests.compat.agent import Agent
-from tests.compat.conftest import MakeSecret
 from tests.compat.doubles import Doubles
-from tests.compat.serving import put
+from tests.compat.serving import MakeSecret, put
 
 PAGE = Path(__file__).parents[2] / "docs" / "moving.md"
 
