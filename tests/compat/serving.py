@@ -1,4 +1,4 @@
-"""An orchestrator that serves that executor too: its settings, its runs, their numbers and leases."""
+"""An orchestrator that serves that executor too: settings, definitions, numbers and leases."""
 
 from __future__ import annotations
 
