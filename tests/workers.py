@@ -16,6 +16,7 @@ QUIET_PLACES = (
     "tests/chaos/test_migration_under_load.py",
     "tests/chaos/test_outage.py",
     "tests/chaos/test_trickle.py",
+    "tests/compat/",
     "tests/integration/test_bench.py",
 )
 
