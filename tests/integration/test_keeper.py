@@ -14,11 +14,13 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator.store import keeper
+from orchestrator.store import keeper, leases
 from orchestrator.store.transaction import transact
+from tests.acceptance.waiting import eventually
 from tests.database import Database
+from tests.integration.blocking import waits_now
 from tests.integration.dibs import Dibs
-from tests.integration.wishes import Executor
+from tests.integration.wishes import Executor, held
 
 
 def refuse(dibs: Dibs, run_id: UUID) -> None:
@@ -37,6 +39,27 @@ def test_a_lease_that_has_not_expired_is_not_taken(dibs: Dibs, executor: Executo
     dibs.tick()
 
     assert dibs.row(dispatch.run.id)["leaseId"] == dispatch.lease.id
+
+
+def test_a_lease_that_is_renewed_while_the_keeper_looks_is_not_taken(
+    dibs: Dibs, executor: Executor
+) -> None:
+    """The renewal's COMMIT comes after the keeper has looked: it has passed the run over."""
+    dispatch = dibs.dispatch(executor)
+    dibs.expire(dispatch.run.id)
+    with (
+        ThreadPoolExecutor(1) as thread,
+        # Left first, so that what waits for the row goes on.
+        dibs.database.leases.begin() as holder,
+    ):
+        leases.renew(holder, [held(dispatch, executor)])
+        keeper_looks = thread.submit(dibs.tick)
+        eventually(lambda: keeper_looks.done() or waits_now(dibs.owner))
+    keeper_looks.result()
+
+    row = dibs.row(dispatch.run.id)
+    assert (row["runState"], row["leaseId"]) == ("started", dispatch.lease.id)
+    assert row["crashes"] == 0
 
 
 def test_due_runs_become_pending_and_others_do_not(dibs: Dibs) -> None:
