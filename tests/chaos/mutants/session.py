@@ -35,7 +35,7 @@ def try_mutants(
     """
     tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
     say(f"without any mutant: {len(tests)} tests")
-    _require_green(tree, tests, folder / "green.xml", jobs=jobs, say=say)
+    _require_green(tree, tests, folder / "green.xml", say)
     waiting = deque(enumerate(mutants))
     running: dict[int, Trial] = {}
     tried: dict[int, Tried] = {}
@@ -58,8 +58,8 @@ def try_mutants(
     return [tried[number] for number in range(len(mutants))]
 
 
-def _require_green(tree: Path, tests: Sequence[str], results: Path, *, jobs: int, say: Say) -> None:
-    suite = Suite(tree, tests, results, workers=jobs if jobs > 1 else 0)
+def _require_green(tree: Path, tests: Sequence[str], results: Path, say: Say) -> None:
+    suite = Suite(tree, tests, results)
     try:
         while not suite.has_ended:
             time.sleep(LOOK_SECONDS)

@@ -53,17 +53,14 @@ class Suite:
     Args:
         tree: What they are run on: its own copy of every module is the one that is imported.
         results: A file to write.
-        workers: Processes that share the tests.
     """
 
-    def __init__(
-        self, tree: Path, tests: Sequence[str], results: Path, *, workers: int = 0
-    ) -> None:
+    def __init__(self, tree: Path, tests: Sequence[str], results: Path) -> None:
         self._results = results
         self._log = results.with_suffix(".log")
         self._began = time.monotonic()
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        command += ["-n", str(workers), "--tb=short", f"--junit-xml={results}", *tests]
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
+        command += ["--tb=short", f"--junit-xml={results}", *tests]
         own = {"PYTEST_ADDOPTS": "", "PYTHONPATH": str(tree)}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
