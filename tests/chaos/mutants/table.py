@@ -17,7 +17,7 @@ def shown(all_tried: Sequence[Tried]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
     for heading in HEADINGS[:-1]:
         table.add_column(heading, overflow="fold")
-    table.add_column(HEADINGS[-1], justify="right")
+    table.add_column(HEADINGS[-1], justify="right", no_wrap=True)
     for tried in all_tried:
         table.add_row(*_row(tried, "\n"))
     return table
@@ -31,7 +31,7 @@ def markdown(all_tried: Sequence[Tried]) -> str:
 
 def _row(tried: Tried, between: str) -> tuple[str, ...]:
     mutant = tried.mutant
-    tests = between.join(test.rpartition("/")[2] for test in mutant.noticed_by)
+    tests = between.join(test.rpartition("::")[2] for test in mutant.noticed_by)
     if tried.failure is None and tried.outcome is not None:
         return (mutant.name, mutant.promise, tests, f"{tried.outcome.seconds:.1f}")
     return (mutant.name, mutant.promise, tests, "NOT NOTICED")
