@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator.store import endings
+from orchestrator.store import endings, keeper
 from orchestrator.store.transaction import transact
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
@@ -156,6 +156,18 @@ def test_forward_nothing_is_taken_between_the_jump_and_the_tick_that_notices_it(
 
     assert taken == []
     assert dibs.row(dispatch.run.id)["leaseId"] == dispatch.lease.id
+
+
+def test_back_pruning_does_not_wait_until_the_clock_has_caught_up(dibs: Dibs) -> None:
+    def prune_is_due() -> bool:
+        beat = partial(keeper.tick, every_seconds=0.0, prune_every_seconds=60)
+        tick = transact(dibs.database.leases, beat)
+        return tick is not None and tick.prune_is_due
+
+    before = prune_is_due()
+    jump(dibs, -JUMP_SECONDS)
+
+    assert [before, prune_is_due(), prune_is_due()] == [False, True, False]
 
 
 def test_back_a_heartbeat_from_before_the_jump_frees_nothing(

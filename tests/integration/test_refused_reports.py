@@ -77,6 +77,16 @@ def test_a_lease_of_another_token_cannot_report(
     assert dibs.state(dispatch.run.id) == "loading"
 
 
+def test_another_token_is_not_told_at_which_step_a_run_is(
+    dibs: Dibs, executor: Executor, stranger: Executor
+) -> None:
+    dispatch = dibs.dispatch(executor)
+
+    answer = dibs.tell(dispatch, stranger, "success", step_index=1)
+
+    assert isinstance(answer.problem, LeaseLost)
+
+
 def test_a_stored_outcome_is_not_told_to_another_token(
     dibs: Dibs, executor: Executor, stranger: Executor
 ) -> None:
