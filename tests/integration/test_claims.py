@@ -66,6 +66,25 @@ def test_a_dispatch_holds_the_lease_that_the_row_has(dibs: Dibs, executor: Execu
     assert dibs.events(dispatch.run.id) == ["created", "claimed"]
 
 
+@pytest.mark.parametrize("way", ["poll", "id"])
+def test_a_fence_grows_also_when_the_last_one_is_ahead_of_the_clock(
+    dibs: Dibs, executor: Executor, way: str
+) -> None:
+    """As after the clock stepped back, or within a millisecond."""
+    run = dibs.pending()
+    (ahead,) = dibs.sql(
+        """UPDATE "workflowRuns" SET fence = extract(epoch FROM now()) * 1000 + 600000
+            WHERE id = %s RETURNING fence""",
+        run.id,
+    )
+
+    dispatch = (
+        dibs.claim(executor).dispatches[0] if way == "poll" else dibs.claim_run(executor, run.id)[0]
+    )
+
+    assert dispatch.lease.fence == ahead["fence"] + 1
+
+
 def test_a_held_run_is_given_to_nobody_else(
     dibs: Dibs, executor: Executor, other: Executor
 ) -> None:

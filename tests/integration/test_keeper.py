@@ -88,16 +88,16 @@ def test_a_wait_that_takes_too_long_fails_the_run(dibs: Dibs, executor: Executor
 def test_after_a_gap_live_executors_get_a_lease_to_renew_before_anything_is_taken(
     dibs: Dibs, executor: Executor
 ) -> None:
-    dispatch = dibs.dispatch(executor, lease_seconds=30)
+    dispatch = dibs.dispatch(executor, lease_seconds=300)
     dibs.expire(dispatch.run.id)
     dibs.set_keeper(awake=False)
     with capture_logs() as logs:
         dibs.tick()
     spared = dibs.state(dispatch.run.id)
-    dibs.sql('UPDATE keeper SET "amnestySince" = "amnestySince" - interval \'29 s\'')
+    dibs.sql('UPDATE keeper SET "amnestySince" = "amnestySince" - interval \'200 s\'')
     dibs.tick()
     still_spared = dibs.state(dispatch.run.id)
-    dibs.sql('UPDATE keeper SET "amnestySince" = "amnestySince" - interval \'2 s\'')
+    dibs.sql('UPDATE keeper SET "amnestySince" = "amnestySince" - interval \'200 s\'')
     dibs.tick()
 
     assert [line["event"] for line in logs] == ["amnesty_began"]
@@ -175,6 +175,23 @@ def test_more_than_a_batch_is_done_in_one_tick(dibs: Dibs, executor: Executor) -
     assert dibs.sql('SELECT "runState" AS state, count(*) FROM "workflowRuns" GROUP BY 1') == [
         {"state": "pending", "count": 601}
     ]
+
+
+def test_what_takes_longer_than_a_tick_goes_on_at_the_next(
+    dibs: Dibs, executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch at least is done, and the others are not kept waiting for the rest."""
+    monkeypatch.setattr("orchestrator.desk.keeper.BATCH", 2)
+    monkeypatch.setattr("orchestrator.desk.keeper.TICK_WORK_SECONDS", 0.0)
+    for _ in range(5):
+        dibs.expire(dibs.dispatch(executor).run.id)
+    held = 'SELECT count(*) AS number FROM "workflowRuns" WHERE "leaseId" IS NOT NULL'
+    left = []
+    for _ in range(3):
+        dibs.tick()
+        left.append(dibs.sql(held)[0]["number"])
+
+    assert left == [3, 1, 0]
 
 
 def test_one_process_at_a_time_is_the_keeper(dibs: Dibs) -> None:
