@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-pgbouncer test-postgres test-api chaos chaos-long soak timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages
+.PHONY: help setup run test test-all test-pgbouncer test-postgres test-api chaos chaos-long soak timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages mutants
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -59,6 +59,9 @@ bench-backlog: setup ## Measure claims on a full table, under an old snapshot, w
 
 bench-pages: setup ## Measure the pages on a backlog, and what ten viewers cost the claims (ARGS="--repeats 1")
 	@exec $(bin)/python -m tests.bench.pages $(ARGS)
+
+mutants: setup ## Break one promise after the other, and require that the tests notice (ARGS="--only NAME")
+	@exec $(bin)/python -m tests.chaos.mutants $(ARGS)
 
 lint: setup ## Check style, types and the layers
 	@$(bin)/ruff check .

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from uuid import uuid4
 
 import orjson
+import pytest
+from psycopg import sql
 
 from orchestrator.lifecycle import RunState
 from orchestrator.store import claims
 from orchestrator.store.claims import ClaimWish
 from orchestrator.store.transaction import transact
+from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
 
@@ -60,6 +64,25 @@ def test_a_dispatch_holds_the_lease_that_the_row_has(dibs: Dibs, executor: Execu
     assert (row["lockedBy"], row["lockedSession"]) == (executor.name, executor.session)
     assert row["attempt"] == 1
     assert dibs.events(dispatch.run.id) == ["created", "claimed"]
+
+
+@pytest.mark.parametrize("way", ["poll", "id"])
+def test_a_fence_grows_also_when_the_last_one_is_ahead_of_the_clock(
+    dibs: Dibs, executor: Executor, way: str
+) -> None:
+    """As after the clock stepped back, or within a millisecond."""
+    run = dibs.pending()
+    (ahead,) = dibs.sql(
+        """UPDATE "workflowRuns" SET fence = extract(epoch FROM now()) * 1000 + 600000
+            WHERE id = %s RETURNING fence""",
+        run.id,
+    )
+
+    dispatch = (
+        dibs.claim(executor).dispatches[0] if way == "poll" else dibs.claim_run(executor, run.id)[0]
+    )
+
+    assert dispatch.lease.fence == ahead["fence"] + 1
 
 
 def test_a_held_run_is_given_to_nobody_else(
@@ -123,6 +146,48 @@ def test_a_claim_never_gets_more_than_its_limit(
     assert sorted(each.wish for each in dealt) == [0, 0, 1, 1, 1, 1, 1]
     assert dibs.sql("""SELECT count(*) FROM "workflowRuns" WHERE "runState" = 'pending'""") == [
         {"count": 2}
+    ]
+
+
+# No run is pending while the table is analysed: then the planner takes a backlog for one run.
+QUIET = """
+ALTER TABLE "workflowRuns" SET (autovacuum_enabled = false);
+SET session_replication_role = replica;
+INSERT INTO "workflowRuns" (id, workflow, queue, "stepQueue", "runState", priority, "availableAt",
+  "claimKey", "stepIndex", "stepName", "stepType", input, attempt, failures, crashes, releases,
+  "maxFailures", "maxCrashes", fence, "createdBy", "createdAt", "finishedAt", version)
+SELECT gen_random_uuid(), 'refund', 'default', 'default', 'finished', 0, now(), now(), 0, 'refund',
+       'refund', '{}', 0, 0, 0, 0, 3, 3, 0, 'web', now(), now(), 1
+  FROM generate_series(1, 2000);
+ANALYZE "workflowRuns";
+DELETE FROM "workflowRuns";
+RESET session_replication_role;
+"""
+NESTED_LOOPS = ("enable_hashjoin", "enable_mergejoin", "enable_material")
+
+
+@pytest.mark.parametrize("switched_off", [(), NESTED_LOOPS], ids=["any", "nested-loops"])
+def test_a_claim_gets_no_more_than_its_limit_whatever_the_plan(
+    dibs: Dibs, database: Database, executor: Executor, switched_off: Sequence[str]
+) -> None:
+    """A plan may look for what it claims once for each run of the backlog."""
+    dibs.owner.execute(QUIET)
+    for name in switched_off:
+        dibs.owner.execute(
+            sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = off").format(
+                sql.Identifier(database.service_role),
+                sql.Identifier(dibs.owner.info.dbname),
+                sql.Identifier(name),
+            )
+        )
+    for _ in range(9):
+        dibs.pending()
+
+    claimed = dibs.claim(executor, limit=2).dispatches
+
+    assert len(claimed) == 2
+    assert dibs.sql("""SELECT count(*) FROM "workflowRuns" WHERE "runState" = 'pending'""") == [
+        {"count": 7}
     ]
 
 

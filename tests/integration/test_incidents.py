@@ -76,6 +76,7 @@ def test_all_leases_that_expire_in_one_tick_are_one_incident(
 ) -> None:
     """However many batches the keeper needs for them."""
     monkeypatch.setattr("orchestrator.desk.keeper.BATCH", 2)
+    monkeypatch.setattr("orchestrator.desk.keeper.TICK_WORK_SECONDS", 60.0)
     lose(dibs, executor, leases=MAX_INCIDENTS * 2)
 
     assert dibs.sql("SELECT number FROM incidents") == [{"number": 1}]

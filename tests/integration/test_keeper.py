@@ -14,11 +14,13 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from orchestrator.store import keeper
+from orchestrator.store import keeper, leases
 from orchestrator.store.transaction import transact
+from tests.acceptance.waiting import eventually
 from tests.database import Database
+from tests.integration.blocking import waits_now
 from tests.integration.dibs import Dibs
-from tests.integration.wishes import Executor
+from tests.integration.wishes import Executor, held
 
 
 def refuse(dibs: Dibs, run_id: UUID) -> None:
@@ -37,6 +39,27 @@ def test_a_lease_that_has_not_expired_is_not_taken(dibs: Dibs, executor: Executo
     dibs.tick()
 
     assert dibs.row(dispatch.run.id)["leaseId"] == dispatch.lease.id
+
+
+def test_a_lease_that_is_renewed_while_the_keeper_looks_is_not_taken(
+    dibs: Dibs, executor: Executor
+) -> None:
+    """The renewal's COMMIT comes after the keeper has looked: it has passed the run over."""
+    dispatch = dibs.dispatch(executor)
+    dibs.expire(dispatch.run.id)
+    with (
+        ThreadPoolExecutor(1) as thread,
+        # Left first, so that what waits for the row goes on.
+        dibs.database.leases.begin() as holder,
+    ):
+        leases.renew(holder, [held(dispatch, executor)])
+        keeper_looks = thread.submit(dibs.tick)
+        eventually(lambda: keeper_looks.done() or waits_now(dibs.owner))
+    keeper_looks.result()
+
+    row = dibs.row(dispatch.run.id)
+    assert (row["runState"], row["leaseId"]) == ("started", dispatch.lease.id)
+    assert row["crashes"] == 0
 
 
 def test_due_runs_become_pending_and_others_do_not(dibs: Dibs) -> None:
@@ -65,16 +88,16 @@ def test_a_wait_that_takes_too_long_fails_the_run(dibs: Dibs, executor: Executor
 def test_after_a_gap_live_executors_get_a_lease_to_renew_before_anything_is_taken(
     dibs: Dibs, executor: Executor
 ) -> None:
-    dispatch = dibs.dispatch(executor, lease_seconds=30)
+    dispatch = dibs.dispatch(executor, lease_seconds=300)
     dibs.expire(dispatch.run.id)
     dibs.set_keeper(awake=False)
     with capture_logs() as logs:
         dibs.tick()
     spared = dibs.state(dispatch.run.id)
-    dibs.sql('UPDATE keeper SET "amnestySince" = "amnestySince" - interval \'29 s\'')
+    dibs.sql('UPDATE keeper SET "amnestySince" = "amnestySince" - interval \'200 s\'')
     dibs.tick()
     still_spared = dibs.state(dispatch.run.id)
-    dibs.sql('UPDATE keeper SET "amnestySince" = "amnestySince" - interval \'2 s\'')
+    dibs.sql('UPDATE keeper SET "amnestySince" = "amnestySince" - interval \'200 s\'')
     dibs.tick()
 
     assert [line["event"] for line in logs] == ["amnesty_began"]
@@ -152,6 +175,23 @@ def test_more_than_a_batch_is_done_in_one_tick(dibs: Dibs, executor: Executor) -
     assert dibs.sql('SELECT "runState" AS state, count(*) FROM "workflowRuns" GROUP BY 1') == [
         {"state": "pending", "count": 601}
     ]
+
+
+def test_what_takes_longer_than_a_tick_goes_on_at_the_next(
+    dibs: Dibs, executor: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch at least is done, and the others are not kept waiting for the rest."""
+    monkeypatch.setattr("orchestrator.desk.keeper.BATCH", 2)
+    monkeypatch.setattr("orchestrator.desk.keeper.TICK_WORK_SECONDS", 0.0)
+    for _ in range(5):
+        dibs.expire(dibs.dispatch(executor).run.id)
+    held = 'SELECT count(*) AS number FROM "workflowRuns" WHERE "leaseId" IS NOT NULL'
+    left = []
+    for _ in range(3):
+        dibs.tick()
+        left.append(dibs.sql(held)[0]["number"])
+
+    assert left == [3, 1, 0]
 
 
 def test_one_process_at_a_time_is_the_keeper(dibs: Dibs) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.errors import LeaseLost
+from orchestrator.store import endings
 from orchestrator.store import leases as store
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor, held
@@ -162,6 +163,23 @@ def test_a_release_of_what_is_gone_changes_nothing(
 
     assert (answer.released, answer.lost) == ([], [theirs.lease.id, gone.lease.id])
     assert [dibs.row(theirs.run.id), dibs.row(gone.run.id)] == before
+
+
+def test_a_release_that_is_looked_up_finds_what_it_did_itself_and_nothing_else(
+    dibs: Dibs, executor: Executor, stranger: Executor
+) -> None:
+    """Its COMMIT was not answered: what another request gave back is lost to this one."""
+    dispatch = dibs.dispatch(executor)
+    dibs.leases.release([held(dispatch, executor, request_id="this")], reason="draining")
+
+    with dibs.database.leases.begin() as connection:
+        own, other, strangers = (
+            endings.released_lately(connection, [held(dispatch, who, request_id=request_id)])
+            for who, request_id in ((executor, "this"), (executor, "other"), (stranger, "this"))
+        )
+
+    assert own == {(executor.token, dispatch.lease.id): dispatch.run.id}
+    assert (other, strangers) == ({}, {})
 
 
 def test_a_run_that_comes_back_goes_behind_what_waits_already(

@@ -77,6 +77,16 @@ def test_a_lease_of_another_token_cannot_report(
     assert dibs.state(dispatch.run.id) == "loading"
 
 
+def test_another_token_is_not_told_at_which_step_a_run_is(
+    dibs: Dibs, executor: Executor, stranger: Executor
+) -> None:
+    dispatch = dibs.dispatch(executor)
+
+    answer = dibs.tell(dispatch, stranger, "success", step_index=1)
+
+    assert isinstance(answer.problem, LeaseLost)
+
+
 def test_a_stored_outcome_is_not_told_to_another_token(
     dibs: Dibs, executor: Executor, stranger: Executor
 ) -> None:
@@ -102,6 +112,22 @@ def test_a_paused_executor_cannot_report_a_run_that_was_leased_again(
     row = dibs.row(first.run.id)
     assert isinstance(answer.problem, LeaseLost)
     assert (row["runState"], row["leaseId"]) == ("loading", second.lease.id)
+
+
+def test_a_late_report_does_not_count_under_the_next_lease_of_the_same_executor(
+    dibs: Dibs, executor: Executor
+) -> None:
+    first = dibs.dispatch(executor)
+    dibs.expire(first.run.id)
+    dibs.tick()
+    second, _ = dibs.claim_run(executor, first.run.id)
+    before = dibs.row(first.run.id)
+
+    late = dibs.tell(first, executor, "success", output='"late"')
+
+    assert isinstance(late.problem, LeaseLost)
+    assert dibs.row(first.run.id) == before
+    assert dibs.tell(second, executor, "success").status == "finished"
 
 
 def test_a_lease_that_never_was_is_lost(dibs: Dibs, executor: Executor) -> None:

@@ -106,6 +106,23 @@ def test_nobody_is_given_the_lease_of_another_token(
         assert ask(connection, executor.token) == 1
 
 
+def test_what_a_run_is_handed_out_for_is_not_told_under_the_lease_before(
+    dibs: Dibs, executor: Executor, other: Executor
+) -> None:
+    """It may have been taken between the two looks at why a report was refused."""
+    first = dibs.dispatch(executor)
+    dibs.release(executor, first)
+    second, _ = dibs.claim_run(other, first.run.id)
+
+    with dibs.database.leases.begin() as connection:
+        told = [
+            claims.held_dispatches(connection, run_ids=[first.run.id], lease_ids=[each.lease.id])
+            for each in (first, second)
+        ]
+
+    assert [list(each) for each in told] == [[], [first.run.id]]
+
+
 def test_a_claim_that_found_nothing_may_be_asked_again_under_its_id(
     dibs: Dibs, executor: Executor
 ) -> None:

@@ -445,6 +445,32 @@ def test_a_chained_dispatch_that_cannot_be_right_is_refused(
     assert body["reason"] == "bad-dispatch"
 
 
+def test_no_step_begins_beside_a_handler_that_ignores_its_time_out(
+    app, answers, start_executor, hand_out, dispatch
+):
+    let_go = threading.Event()
+    executed = []
+
+    @app.step("refund", timeout=0.05)
+    def refund(context):
+        executed.append(context.step.index)
+        let_go.wait(WAIT_SECONDS)
+
+    made = dispatch()
+    following = made.model_dump(mode="json", by_alias=True)
+    following["step"]["index"] = 1
+    go_on = {"runId": made.run.id, "status": "continue", "next": following}
+    answers.say("reports", {"results": [go_on]})
+    hand_out(made)
+    executor = start_executor(app)
+    (body,) = answers.wait_for("release")
+    let_go.set()
+    until_idle(executor, answers)
+
+    assert executed == [0]
+    assert body["reason"] == "bad-dispatch"
+
+
 def test_a_claim_asks_for_no_more_than_the_free_slots(
     app, answers, start_executor, hand_out, dispatch
 ):

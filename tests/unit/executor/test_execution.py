@@ -112,6 +112,21 @@ def test_a_time_out_that_comes_too_late_does_not_cancel_the_next_step(execution,
     assert execution.cancellation is None
 
 
+def test_the_next_step_inherits_nothing_that_was_said_of_the_last(execution, context, dispatch):
+    execution.mutating = execution.report_refused = execution.ignoring = True
+    execution.begin(context, timeout_seconds=60.0)
+    execution.handler_ended()
+    execution.decide()
+    following = dispatch(execution.dispatch.run.id, index=1)
+
+    execution.advance(following)
+
+    assert (execution.dispatch, execution.depth) == (following, 1)
+    said = (execution.mutating, execution.report_refused, execution.ignoring, execution.decided)
+    assert said == (False,) * 4
+    assert (execution.context, execution.begun_at, execution.timeout_seconds) == (None,) * 3
+
+
 def test_a_run_is_over_when_both_its_handler_and_its_lease_are(execution, context):
     execution.begin(context, timeout_seconds=None)
     execution.end_lease()

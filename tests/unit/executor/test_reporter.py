@@ -46,7 +46,7 @@ def hold(leases, dispatch):
 def report(reporter, leases):
     """Submit a report; what becomes of it comes in the queue that is returned."""
 
-    def report(lease):
+    def report(lease, *, chain=True):
         told = queue.SimpleQueue()
 
         def answered(answer):
@@ -54,7 +54,7 @@ def report(reporter, leases):
             told.put(answer)
 
         text = report_text(lease, 0, {"status": "success", "output": None})
-        reporter.submit(Report(lease, text, chain=True, on_answer=answered))
+        reporter.submit(Report(lease, text, chain=chain, on_answer=answered))
         return told
 
     return report
@@ -83,6 +83,56 @@ def test_reports_that_are_there_together_go_together_at_once(monkeypatch, answer
 
     assert [one.get(timeout=WAIT_SECONDS).status for one in told] == ["finished"] * 3
     assert [len(body["reports"]) for body in answers.bodies("reports")] == [1, 2]
+
+
+def test_whether_the_next_step_may_be_handed_out_is_said_of_all_reports_of_a_request(
+    answers, report, hold
+):
+    first_is_sent, go_on = threading.Event(), threading.Event()
+
+    def finish(body):
+        first_is_sent.set()
+        assert go_on.wait(WAIT_SECONDS)
+        return finished(body)
+
+    answers.say("reports", finish)
+    told = [report(hold())]
+    assert first_is_sent.wait(WAIT_SECONDS)
+    told += [report(hold(), chain=chain) for chain in (True, False, False)]
+    go_on.set()
+
+    assert [one.get(timeout=WAIT_SECONDS).status for one in told] == ["finished"] * 4
+    sent = [(body["chain"], len(body["reports"])) for body in answers.bodies("reports")]
+    assert sent == [(True, 1), (True, 1), (False, 2)]
+
+
+def test_a_request_grows_no_larger_than_the_orchestrator_takes(monkeypatch, answers, report, hold):
+    first_is_sent, go_on = threading.Event(), threading.Event()
+
+    def finish(body):
+        first_is_sent.set()
+        assert go_on.wait(WAIT_SECONDS)
+        return finished(body)
+
+    answers.say("reports", finish)
+    leases = [hold() for _ in range(4)]
+    size = len(report_text(leases[0], 0, {"status": "success", "output": None}))
+    monkeypatch.setattr("executor.reporter.BYTES_PER_BATCH", 2 * size + 1)
+    told = [report(leases[0])]
+    assert first_is_sent.wait(WAIT_SECONDS)
+    told += [report(lease) for lease in leases[1:]]
+    go_on.set()
+
+    assert [one.get(timeout=WAIT_SECONDS).status for one in told] == ["finished"] * 4
+    assert [len(body["reports"]) for body in answers.bodies("reports")] == [1, 2, 1]
+
+
+def test_an_answer_to_another_number_of_reports_is_no_answer(answers, report, hold):
+    answers.say("reports", {"results": []}).then("reports", finished)
+
+    assert report(hold()).get(timeout=WAIT_SECONDS).status == "finished"
+    first, second = answers.bodies("reports")
+    assert first == second
 
 
 def test_a_report_lingers_for_the_other_runs_that_are_held(monkeypatch, answers, report, hold):

@@ -1,6 +1,7 @@
 """The HTTP face: its checks in their order, what each costs, and what is answered."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import msgspec
@@ -277,6 +278,30 @@ def test_the_status_for_runs_in_flight_can_be_409(app, answers, start_executor, 
     assert code(face.trigger(made.run.id)) == (409, "run_already_in_flight")
     let_go.set()
     face.http.close()
+
+
+def test_that_a_run_is_being_asked_for_is_told_to_whoever_asks_for_it_and_to_nobody_else(
+    answers, face
+):
+    asks, go_on = threading.Event(), threading.Event()
+    missing = {"code": "run-not-found", "detail": "There is no such run."}
+
+    def claim(body):
+        asks.set()
+        assert go_on.wait(WAIT_SECONDS)
+        return 404, missing
+
+    answers.say("claim", claim).then("claim", missing, 404)
+    another = {"headers": {"Authorization": "Bearer dibs_c_another"}}
+    with ThreadPoolExecutor(1) as thread:
+        first = thread.submit(face.trigger, UNKNOWN_RUN)
+        assert asks.wait(WAIT_SECONDS)
+        again, anothers = face.trigger(UNKNOWN_RUN), face.trigger(UNKNOWN_RUN, **another)
+        go_on.set()
+
+    assert code(again) == (400, "run_already_in_flight")
+    assert code(first.result()) == code(anothers) == (404, "run_not_found")
+    assert len(answers.bodies("claim")) == 2
 
 
 def test_a_run_that_a_poll_brings_while_a_trigger_asks_for_it_is_executed(

@@ -1,0 +1,1 @@
+"""The mutants: Dibs with one guard broken, and the tests that must notice (`make mutants`)."""
