@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-api timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages
+.PHONY: help setup run test test-all test-api timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages model
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -25,6 +25,9 @@ test-all: lint ## The same, docker-compose.yml and chaos (DIBS_TEST_REQUIRE=all:
 
 test-api: setup ## Send many random requests of the OpenAPI document (DIBS_TEST_EXAMPLES=200)
 	@DIBS_TEST_EXAMPLES=$${DIBS_TEST_EXAMPLES:-200} $(bin)/python -m pytest -n $(WORKERS) tests/contract/test_generated_requests.py $(ARGS)
+
+model: setup ## Let Spin search every state of the protocol's models, and catch their mutants (ARGS="--only orphans --story")
+	@exec $(bin)/python -m tests.model $(ARGS)
 
 timing: setup ## Measure whether an unknown key id can be told from a wrong secret by time (some minutes)
 	@$(bin)/python -m pytest -n 0 -s tests/contract/timing_of_credentials.py $(ARGS)

@@ -54,9 +54,9 @@ def yes(is_met: bool) -> str:
     return "yes" if is_met else "NO"
 
 
-def write_section(name: str, markdown: str) -> None:
-    """Put this between the marks of a section of the page; what stands around them stays."""
+def write_section(name: str, markdown: str, *, page: Path = PAGE) -> None:
+    """Put this between the marks of a section of a page; what stands around them stays."""
     begins, ends = f"<!-- {name} begins -->", f"<!-- {name} ends -->"
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(begins)
+    before, _, rest = page.read_text(encoding="utf-8").partition(begins)
     _, _, after = rest.partition(ends)
-    PAGE.write_text(f"{before}{begins}\n{markdown}\n{ends}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begins}\n{markdown}\n{ends}{after}", encoding="utf-8")
