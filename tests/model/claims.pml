@@ -200,9 +200,19 @@ inline answer_empty(req)
 
 inline grant(req)
 {
+#ifdef FENCE_OF_THE_FIRST_LEASE
+  fence = 1;
+#else
+  fence++;
+#endif
+  granted++;
+  printf("claim: request %d of executor %d is granted lease %d, fence %d\n",
+         req, OF(req), granted, fence);
   one_request_gets_one_lease = (got[req] == 0);
   assert(one_request_gets_one_lease);
-  granted++;
+  the_fence_grows = (fence > highest_fence);
+  assert(the_fence_grows);
+  highest_fence = fence;
   asked_by[granted] = req;
   first_step[granted] = step;
 #ifdef MUTATING
@@ -215,17 +225,7 @@ inline grant(req)
   alive = alive | BIT(granted);
   at_most_one_live_lease = (alive == BIT(granted));
   assert(at_most_one_live_lease);
-#ifdef FENCE_OF_THE_FIRST_LEASE
-  fence = 1;
-#else
-  fence++;
-#endif
-  the_fence_grows = (fence > highest_fence);
-  assert(the_fence_grows);
-  highest_fence = fence;
-  answer_lease(req, granted);
-  printf("claim: request %d of executor %d is granted lease %d, fence %d\n",
-         req, OF(req), granted, fence)
+  answer_lease(req, granted)
 }
 
 #ifdef STARTED_IS_CLAIMABLE
@@ -238,13 +238,15 @@ inline claim(req)
 {
   if
 #ifdef ENDED_LEASE_IS_REPLAYED
-  :: kept[req] != 0 -> answer_lease(req, kept[req])
+  :: kept[req] != 0 ->
+    printf("claim: request %d of executor %d gets lease %d again\n", req, OF(req), kept[req]);
+    answer_lease(req, kept[req])
 #else
   :: kept[req] != 0 && lease == kept[req] ->
+    printf("claim: request %d of executor %d gets lease %d again\n", req, OF(req), lease);
     overdue = 0;
     answer_lease(req, lease);
-    REACHED(true, A_REPLAYED_CLAIM);
-    printf("claim: request %d of executor %d gets lease %d again\n", req, OF(req), lease)
+    REACHED(true, A_REPLAYED_CLAIM)
   :: kept[req] != 0 && lease != kept[req] -> answer_empty(req)
 #endif
 #ifdef LOOKED_UP_BEFORE_THE_CLAIM
@@ -575,9 +577,9 @@ inline forget(e)
 
 inline hear(e, o)
 {
+  printf("executor %d: is told that its report of step %d is stored\n", e, at[e]);
   what_was_acknowledged_is_stored = (outcome[AT(held[e], at[e])] == (o) + 1);
   assert(what_was_acknowledged_is_stored);
-  printf("executor %d: knows that its report of step %d is stored\n", e, at[e]);
   if
   :: became[AT(held[e], at[e])] == CONTINUE ->
     at[e] = 1;

@@ -71,10 +71,10 @@ inline free_orphan(r, b)
   if
   :: (alive & BIT(r)) && since[b] != 0 && !IS_NAMED(r, b) && !IS_AWAITED(r, b) &&
      GRANTED_BEFORE(r, b) ->
+    printf("heartbeat %d: frees lease %d\n", b, r);
     what_is_wanted_is_never_freed = !(wanted & BIT(r));
     assert(what_is_wanted_is_never_freed);
-    alive = alive & ~BIT(r);
-    printf("heartbeat %d: frees lease %d\n", b, r)
+    alive = alive & ~BIT(r)
   :: else
   fi;
   an_orphan_is_freed_by_the_second_heartbeat =
