@@ -28,6 +28,7 @@ ORDER = (
     "auditing",
     "tracing",
     "performance",
+    "model",
     "architecture",
 )
 

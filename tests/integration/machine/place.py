@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -92,6 +93,19 @@ class Place:
         """These runs with every column."""
         rows = self.face.sql('SELECT * FROM "workflowRuns" WHERE id = ANY (%s)', list(run_ids))
         return {str(row["id"]): row for row in rows}
+
+    def results(self, run_ids: Iterable[str]) -> dict[str, dict[int, tuple[str, Any]]]:
+        """The finished steps of these runs: name and output, by index."""
+        steps = self.face.sql(
+            'SELECT "runId", "stepIndex", name, output FROM "workflowSteps"'
+            """ WHERE "runId" = ANY (%s) AND state = 'finished'""",
+            list(run_ids),
+        )
+        results: dict[str, dict[int, tuple[str, Any]]] = {}
+        for step in steps:
+            of_run = results.setdefault(str(step["runId"]), {})
+            of_run[step["stepIndex"]] = (step["name"], step["output"])
+        return results
 
     def histories(self, run_ids: Iterable[str]) -> list[History]:
         """What the audit sees of these runs, after it has found nothing wrong with them."""
