@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-pgbouncer test-postgres test-api chaos chaos-long soak timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages mutants
+.PHONY: help setup run test test-all test-pgbouncer test-postgres test-api chaos chaos-long soak timing lint format lock audit sbom docs screenshots vendor clean bench bench-peers bench-backlog bench-pages mutants model
 bin := .venv/bin
 WORKERS ?= 2
 exported = $(bin)/uv export --quiet --frozen $(1) --no-emit-project --format requirements-txt -o
@@ -44,6 +44,9 @@ chaos-long: setup ## The same as often as docs/reliability.md says: hours; write
 
 soak: setup ## Load with a kill now and then: memory, table sizes, p99 (MINUTES=60)
 	@exec $(bin)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) $(ARGS)
+
+model: setup ## Let Spin search every state of the protocol's models, and catch their mutants (ARGS="--only orphans --story")
+	@exec $(bin)/python -m tests.model $(ARGS)
 
 timing: setup ## Measure whether an unknown key id can be told from a wrong secret by time (some minutes)
 	@$(bin)/python -m pytest -n 0 -s tests/contract/timing_of_credentials.py $(ARGS)

@@ -29,6 +29,7 @@ ORDER = (
     "auditing",
     "tracing",
     "performance",
+    "model",
     "architecture",
 )
 

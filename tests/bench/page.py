@@ -60,8 +60,8 @@ def yes(is_met: bool) -> str:
     return "yes" if is_met else "NO"
 
 
-def write_section(name: str, markdown: str, page: Path = PAGE) -> None:
-    """Put this between the marks of a section of the page; what stands around them stays."""
+def write_section(name: str, markdown: str, *, page: Path = PAGE) -> None:
+    """Put this between the marks of a section of a page; what stands around them stays."""
     begins, ends = f"<!-- {name} begins -->", f"<!-- {name} ends -->"
     before, _, rest = page.read_text(encoding="utf-8").partition(begins)
     _, _, after = rest.partition(ends)

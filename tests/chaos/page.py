@@ -19,11 +19,11 @@ FIGURES = "figures"
 
 
 def main(words: list[str]) -> None:
-    write_section(PLACES, markdown_places(), PAGE)
+    write_section(PLACES, markdown_places(), page=PAGE)
     sessions = read_sessions(filter(Path.exists, [RECORD, *map(Path, words)]))
     if sessions:
         write_sessions(RECORD, sessions)
-        write_section(FIGURES, markdown(sessions), PAGE)
+        write_section(FIGURES, markdown(sessions), page=PAGE)
     sys.stdout.write(f"written: {PAGE}\n")
 
 
