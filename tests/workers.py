@@ -8,7 +8,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 QUIET = "quiet"
 # They start processes and promise times, so never two of them at once.
-QUIET_PLACES = ("tests/acceptance/", "tests/chaos/", "tests/integration/test_bench.py")
+QUIET_PLACES = (
+    *("tests/acceptance/", "tests/chaos/", "tests/compat/"),
+    "tests/integration/test_bench.py",
+)
 
 
 def unit_of(nodeid: str) -> str:

@@ -17,6 +17,7 @@ ORDER = (
     "writing-handlers",
     "running-executors",
     "executors-in-other-languages",
+    "moving",
     "outbox",
     "guarantee",
     "command-line",

@@ -35,20 +35,43 @@ class Relay:
     What has passed, and what is to be lost or held back.
 
     An answer that is lost was given: the orchestrator has done what was asked,
-    and the executor sees its connection close.
+    and the executor sees its connection close, or what a proxy says in its place.
     """
 
     url: str
     passed: list[Passed] = field(default_factory=list)
     _losses: dict[str, int] = field(default_factory=dict)
+    _instead: dict[str, int] = field(default_factory=dict)
     _held_back: dict[str, threading.Event] = field(default_factory=dict)
+    _late: dict[str, threading.Event] = field(default_factory=dict)
     _is_cut: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def lose_answers(self, path: str, times: int) -> None:
-        """Lose the next answers to requests of this path that granted something."""
+    def lose_answers(self, path: str, times: int, *, instead: int | None = None) -> None:
+        """
+        Lose the next answers to requests of this path that granted something.
+
+        Args:
+            instead: The status that is answered in their place; None closes the connection.
+        """
         with self._lock:
             self._losses[path] = times
+            if instead is not None:
+                self._instead[path] = instead
+
+    def hold_back_request(self, path: str) -> threading.Event:
+        """Hold back the next request of this path on its way, until set; others overtake it."""
+        let_go = threading.Event()
+        with self._lock:
+            self._late[path] = let_go
+        return let_go
+
+    def wait_to_pass(self, path: str) -> None:
+        """Be held back, if this request is to be."""
+        with self._lock:
+            let_go = self._late.pop(path, None)
+        if let_go is not None:
+            let_go.wait(PATIENCE_SECONDS)
 
     def cut(self) -> None:
         """Pass nothing on, as if the network were gone."""
@@ -73,6 +96,11 @@ class Relay:
         """What has passed, in order; only of one path if it is given."""
         with self._lock:
             return [one for one in self.passed if path in (None, one.path)]
+
+    def instead_of(self, path: str) -> int | None:
+        """What is answered in place of a lost answer; None when nothing is."""
+        with self._lock:
+            return self._instead.get(path)
 
     def note(self, method: str, path: str, body: bytes, status: int, answer: bytes) -> bool:
         """Note a request, hold its answer back if need be; whether that is to be lost."""
@@ -110,6 +138,7 @@ def relay_to(upstream_url: str) -> Iterator[Relay]:
 
         def pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            relay.wait_to_pass(self.path)
             if relay.is_cut:
                 self.close_connection = True
                 return
@@ -122,6 +151,8 @@ def relay_to(upstream_url: str) -> Iterator[Relay]:
                 return
             if relay.note(self.command, self.path, body, answer.status, said):
                 self.close_connection = True
+                if instead := relay.instead_of(self.path):
+                    self.send_error(instead)
                 return
             self.send_response_only(answer.status)
             for name, value in answer.getheaders():
@@ -131,7 +162,7 @@ def relay_to(upstream_url: str) -> Iterator[Relay]:
             self.end_headers()
             self.wfile.write(said)
 
-        do_GET = do_POST = do_PUT = pass_on  # noqa: N815
+        do_GET = do_POST = do_PUT = do_PATCH = pass_on  # noqa: N815
 
         def handle(self) -> None:
             try:
