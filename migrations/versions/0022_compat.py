@@ -27,6 +27,7 @@ CREATE TABLE "compatRuns" (
   number bigint GENERATED ALWAYS AS IDENTITY,
   "runId" uuid NOT NULL,
   "leaseId" uuid NOT NULL,
+  "stepIndex" integer NOT NULL,
   "keyId" text NOT NULL,
   address text NOT NULL,
   polled boolean NOT NULL,

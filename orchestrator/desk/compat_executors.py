@@ -117,7 +117,9 @@ def _arrive(
         ended = compat_leases.end_replaced(connection, **told, request_id=asker.request_id)
         compat_leases.expect_a_sign(connection, **told)
     elif arrival is Arrival.POLLS:
-        ended = compat_leases.end_dropped(connection, **told, request_id=asker.request_id)
+        ended = compat_leases.end_dropped(
+            connection, **told, session=sighted.session, request_id=asker.request_id
+        )
     queues: tuple[str, ...] = ()
     if arrival is Arrival.POLLS:
         queues = _queues_to_poll(connection, asker)

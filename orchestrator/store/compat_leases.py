@@ -11,6 +11,7 @@ is younger than `YOUNG_SECONDS` is ended by it, and none that was handed to anot
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -40,22 +41,26 @@ _BEFORE_THE_START = f"""{_OLD} AND r."lockedAt" < (
        SELECT min(e."registeredAt") FROM executors e
         WHERE e."fullName" = :executor
           AND e."registeredAt" > clock_timestamp() - interval '{_COPIES_SECONDS} seconds')"""
+_UNREPORTED = """(c.polled
+          AND (r."stepIndex" = c."stepIndex" OR r."lockedSession" <> :session))"""
 _WITHOUT_A_SIGN = f"""(r."runState" = '{RunState.LOADING}'
           AND r."leaseSeconds" = {FIRST_SIGN_SECONDS})"""
 
 
 def end_dropped(
-    connection: Connection, *, executor: str, address: str, request_id: str
+    connection: Connection, *, executor: str, session: UUID, address: str, request_id: str
 ) -> list[EndedLease]:
     """
     End what an executor has dropped, now that it polls again.
 
-    What it had got by a poll it has released: its run comes back after a growing pause, so
-    that one on which it always fails without a word does not circle. What was asked for by
-    number may still be executed, and is an orphan only when there was no sign of it at all.
+    What it had got by a poll and never reported it has released: its run comes back after a
+    growing pause, so that one on which it always fails without a word does not circle. Of
+    which it has reported a step it may be executing the next, unless it has started anew. So
+    it may what was asked for by number, which is an orphan when there was no sign of it at all.
 
     Args:
         executor: Its full name.
+        session: Its present start.
         address: Where it polls from.
     """
     statement = end_leases(f"""
@@ -65,14 +70,19 @@ def end_dropped(
          clock_timestamp() AS incident_since
     FROM {_HANDED}
      AND {_OLD}
-     AND (c.polled OR {_WITHOUT_A_SIGN})
+     AND ({_UNREPORTED} OR {_WITHOUT_A_SIGN})
      AND {AMNESTY_OVER}
      AND {KEEPER_AWAKE}
    ORDER BY r.id FOR UPDATE OF r SKIP LOCKED""")
     return ended(
         connection,
         statement,
-        {"executor": executor, "address": address, "request_id": request_id},
+        {
+            "executor": executor,
+            "session": session,
+            "address": address,
+            "request_id": request_id,
+        },
     )
 
 

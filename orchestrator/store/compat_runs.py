@@ -96,13 +96,14 @@ def hand_over(
     """
     rows = connection.execute(
         text("""
-INSERT INTO "compatRuns" AS c ("runId", "leaseId", "keyId", address, polled)
-SELECT h.run_id, h.lease_id, :key_id, :address, :polled
+INSERT INTO "compatRuns" AS c ("runId", "leaseId", "stepIndex", "keyId", address, polled)
+SELECT h.run_id, h.lease_id, r."stepIndex", :key_id, :address, :polled
   FROM unnest(CAST(:run_ids AS uuid[]), CAST(:lease_ids AS uuid[])) AS h(run_id, lease_id)
   JOIN "workflowRuns" r ON r.id = h.run_id AND r."leaseId" = h.lease_id
  ORDER BY h.run_id
-ON CONFLICT ("runId") DO UPDATE SET "leaseId" = excluded."leaseId", "keyId" = excluded."keyId",
-  address = excluded.address, polled = excluded.polled, "refusedAt" = NULL
+ON CONFLICT ("runId") DO UPDATE SET "leaseId" = excluded."leaseId",
+  "stepIndex" = excluded."stepIndex", "keyId" = excluded."keyId", address = excluded.address,
+  polled = excluded.polled, "refusedAt" = NULL
 RETURNING c."runId", c.number
 """),
         {

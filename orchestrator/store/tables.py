@@ -622,6 +622,7 @@ compat_runs = Table(
     ),
     _column("runId", "run_id", Uuid, "the run"),
     _column("leaseId", "lease_id", Uuid, "the lease that one of them was last handed it under"),
+    _column("stepIndex", "step_index", Integer, "at which step"),
     _column("keyId", "key_id", Text, "with which token"),
     _column("address", "address", Text, "and at which address"),
     _column("polled", "polled", Boolean, "by a poll; else it was asked for by its number"),

@@ -421,6 +421,20 @@ def test_a_poll_that_is_heard_late_ends_nothing(adapter: Adapter, queue: str) ->
     assert executor.go_on(run) is not None
 
 
+def test_a_poll_ends_no_chain_that_goes_on(adapter: Adapter, queue: str) -> None:
+    """Nobody has said that it waits for those."""
+    executor, run = polled(adapter, queue)
+    second = executor.go_on(run)
+    assert second is not None
+    executor.log(second, "read")
+    adapter.age(run, 200)
+
+    executor.poll()
+
+    assert state(adapter, run) == "started"
+    assert executor.go_on(second) is None
+
+
 def test_a_poll_ends_nothing_that_was_asked_for_by_number(adapter: Adapter, queue: str) -> None:
     """It is executed beside the poll."""
     executor, run = polled(adapter, queue)

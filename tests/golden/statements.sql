@@ -821,13 +821,14 @@ SELECT r."id" AS id, r."workflow" AS workflow, r."workflowVersion" AS workflow_v
     ON n.run_id = r.id AND n.lease_id = r."leaseId";
 
 -- compat_runs.hand_over
-INSERT INTO "compatRuns" AS c ("runId", "leaseId", "keyId", address, polled)
-SELECT h.run_id, h.lease_id, %(key_id)s, %(address)s, %(polled)s
+INSERT INTO "compatRuns" AS c ("runId", "leaseId", "stepIndex", "keyId", address, polled)
+SELECT h.run_id, h.lease_id, r."stepIndex", %(key_id)s, %(address)s, %(polled)s
   FROM unnest(CAST(%(run_ids)s AS uuid[]), CAST(%(lease_ids)s AS uuid[])) AS h(run_id, lease_id)
   JOIN "workflowRuns" r ON r.id = h.run_id AND r."leaseId" = h.lease_id
  ORDER BY h.run_id
-ON CONFLICT ("runId") DO UPDATE SET "leaseId" = excluded."leaseId", "keyId" = excluded."keyId",
-  address = excluded.address, polled = excluded.polled, "refusedAt" = NULL
+ON CONFLICT ("runId") DO UPDATE SET "leaseId" = excluded."leaseId",
+  "stepIndex" = excluded."stepIndex", "keyId" = excluded."keyId", address = excluded.address,
+  polled = excluded.polled, "refusedAt" = NULL
 RETURNING c."runId", c.number;
 
 -- compat_runs.note_refused
@@ -907,7 +908,8 @@ WITH doomed AS MATERIALIZED (
      AND r."lockedSession" = ANY (ARRAY(
        SELECT e.session FROM executors e WHERE e."fullName" = %(executor)s))
      AND r."lockedAt" < clock_timestamp() - interval '15 seconds'
-     AND (c.polled OR (r."runState" = 'loading'
+     AND ((c.polled
+          AND (r."stepIndex" = c."stepIndex" OR r."lockedSession" <> %(session)s)) OR (r."runState" = 'loading'
           AND r."leaseSeconds" = 20))
      AND NOT EXISTS (
        SELECT FROM keeper k

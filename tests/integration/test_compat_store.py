@@ -61,11 +61,13 @@ def age(dibs: Dibs, dispatch: Dispatch, seconds: float = 16) -> None:
         )
 
 
-def dropped(dibs: Dibs, *, executor: str = "forest", address: str = HERE) -> list[UUID]:
+def dropped(
+    dibs: Dibs, *, executor: str = "forest", address: str = HERE, session: UUID = FOREST.session
+) -> list[UUID]:
     ended = transact(
         dibs.database.work,
         lambda connection: compat_leases.end_dropped(
-            connection, executor=executor, address=address, request_id="r"
+            connection, executor=executor, session=session, address=address, request_id="r"
         ),
     )
     return [lease.run_id for lease in ended]
@@ -132,6 +134,17 @@ def test_nothing_else_has(dibs: Dibs, guard: Callable[[Dibs, Dispatch], None]) -
     guard(dibs, lost)
 
     assert dropped(dibs) == []
+
+
+def test_of_which_a_step_was_reported_it_may_be_executing_the_next(dibs: Dibs) -> None:
+    """Unless its process is another one."""
+    lost = handed(dibs)
+    age(dibs, lost)
+    dibs.renew(FOREST, lost, lease_seconds=345)
+    dibs.sql('UPDATE "compatRuns" SET "stepIndex" = "stepIndex" - 1')
+
+    assert dropped(dibs) == []
+    assert dropped(dibs, session=uuid4()) == [lost.run.id]
 
 
 def test_what_another_holds_has_not(dibs: Dibs) -> None:

@@ -204,7 +204,9 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     ),
     "compat_runs.past_steps": lambda c: compat_runs.past_steps(c, [ID], most=200),
     "compat_runs.definition_of": lambda c: compat_runs.definition_of(c, 7),
-    "compat_leases.end_dropped": lambda c: compat_leases.end_dropped(c, **AT, request_id="r"),
+    "compat_leases.end_dropped": lambda c: compat_leases.end_dropped(
+        c, **AT, session=ID, request_id="r"
+    ),
     "compat_leases.end_replaced": lambda c: compat_leases.end_replaced(c, **AT, request_id="r"),
     "compat_leases.expect_a_sign": lambda c: compat_leases.expect_a_sign(c, **AT),
     "compat_executors.sight": lambda c: compat_executors.sight(

@@ -94,8 +94,8 @@ def test_who_was_refused_a_run_goes_with_it(dibs: Dibs, executor: Executor) -> N
 def number(dibs: Dibs, run_id: object) -> None:
     """Let the adapter have handed this run out."""
     dibs.sql(
-        """INSERT INTO "compatRuns" ("runId", "leaseId", "keyId", address, polled)
-             VALUES (%s, gen_random_uuid(), 'k', '192.0.2.1', true)""",
+        """INSERT INTO "compatRuns" ("runId", "leaseId", "stepIndex", "keyId", address, polled)
+             VALUES (%s, gen_random_uuid(), 0, 'k', '192.0.2.1', true)""",
         run_id,
     )
 
