@@ -13,15 +13,24 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import orjson
-from pydantic import BaseModel, ValidationError
 
 from executor.transport import ANSWER_SECONDS, Transport, UnansweredError
-from executor.wire import Caller, Claimed, Dispatch, Released, Renewed, Reported
+from executor.wire import (
+    Answer,
+    Caller,
+    Claimed,
+    Dispatch,
+    Released,
+    Renewed,
+    Reported,
+    UnreadableError,
+    read,
+)
 
 WHOAMI_SECONDS = 3.0
 """How long the answer to a question about a caller may take: he waits for it."""
 
-Answer = TypeVar("Answer", bound=BaseModel)
+Read = TypeVar("Read", bound=Answer)
 
 
 @dataclass(frozen=True)
@@ -170,12 +179,12 @@ class Orchestrator:
         return {"session": self._identity.session, "executor": self._identity.instance, **body}
 
 
-def _read(model: type[Answer], body: bytes) -> Answer:
+def _read(kind: type[Read], body: bytes) -> Read:
     try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
+        return read(kind, body)
+    except UnreadableError as error:
         # Something between us and the orchestrator has answered in its place.
-        raise UnansweredError(f"not an answer of the orchestrator: {error.title}") from error
+        raise UnansweredError(f"not an answer of the orchestrator: {error}") from error
 
 
 def _on_behalf_of(token: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import math
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+import msgspec
 import orjson
 from pydantic import BaseModel
 
@@ -63,6 +64,8 @@ class _Walk:
             raise UnfitOutputError(f"the output is nested deeper than {DEEPEST_OUTPUT} levels")
         if isinstance(value, BaseModel):
             value = value.model_dump(mode="json", by_alias=True)
+        elif isinstance(value, msgspec.Struct):
+            value = msgspec.to_builtins(value)
         elif is_dataclass(value) and not isinstance(value, type):
             value = asdict(value)
         if isinstance(value, dict):

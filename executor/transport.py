@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 import httpx2
 import orjson
 import structlog
-from pydantic import ValidationError
 
 from executor.tracing import traceparent
-from executor.wire import Problem
+from executor.wire import Problem, UnreadableError, read
 
 log = structlog.get_logger()
 
@@ -137,8 +136,8 @@ class Transport:
 
 def _problem_of(response: httpx2.Response) -> Problem:
     try:
-        return Problem.model_validate_json(response.content)
-    except ValidationError:
+        return read(Problem, response.content)
+    except UnreadableError:
         return Problem(status=response.status_code)
 
 

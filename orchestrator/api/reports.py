@@ -26,6 +26,7 @@ from orchestrator.api.wire.reports import (
     StepError,
     Success,
     Unknown,
+    as_sent,
 )
 from orchestrator.desk.expected_input import bad_schema
 from orchestrator.desk.report_desk import REFUSED, ReportAnswer
@@ -88,7 +89,7 @@ def _told(tell: partial[store.Report], item: Report, path: str) -> store.Report:
     if item.step_index < 0:
         raise ValidationFailed([{"path": f"{path}/stepIndex", "message": "must not be negative"}])
     outcome = item.outcome
-    sent = outcome.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    sent = as_sent(outcome)
     tell = partial(
         tell,
         run_id=item.run_id,

@@ -9,8 +9,7 @@ left for its own request to wait for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -45,8 +44,7 @@ REPLAYED = "replayed"
 CONTINUE = "continue"
 
 
-@dataclass(frozen=True, slots=True)
-class ReportAnswer:
+class ReportAnswer(NamedTuple):
     """
     What became of one report.
 
@@ -99,7 +97,7 @@ class ReportDesk:
             answers |= stored | (self._store(left) if left else {})
         for place, original in split.copies.items():
             answer = answers[original]
-            answers[place] = replace(answer, replayed=answer.problem is None)
+            answers[place] = answer._replace(replayed=answer.problem is None)
         self._count(told, answers)
         return [answers[place] for place in range(len(told))]
 

@@ -7,8 +7,9 @@ waiting run differ in how they choose candidates; leasing is the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -84,8 +85,7 @@ class RunWish:
     seen_version: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Dealt:
+class Dealt(NamedTuple):
     """
     A dispatch, for the wish at this place of the list.
 
@@ -403,4 +403,4 @@ def _with_outputs(connection: Connection, dispatches: Sequence[Dispatch]) -> lis
     if not later:
         return list(dispatches)
     outputs = used_outputs(connection, later)
-    return [replace(each, outputs=outputs.get(each.run.id)) for each in dispatches]
+    return [each._replace(outputs=outputs.get(each.run.id)) for each in dispatches]

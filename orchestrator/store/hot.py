@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -111,4 +112,4 @@ def _hex(value: bytes) -> str:
     return f'"\\\\x{value.hex()}"'
 
 
-_WRITERS: Mapping[type, Any] = {int: str, bool: str, UUID: str, bytes: _hex}
+_WRITERS: Mapping[type, Any] = {int: str, bool: str, UUID: attrgetter("hex"), bytes: _hex}

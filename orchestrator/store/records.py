@@ -6,7 +6,6 @@ jsonb values are `orjson.Fragment`s: text as it stands, ready to go into an answ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -80,8 +79,7 @@ class Lease(NamedTuple):
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(NamedTuple):
     """
     What a claim hands out: the run, at its current step, under a lease.
 

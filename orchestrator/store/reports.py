@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -58,8 +59,7 @@ _BACKOFF = f"""least(
                              {BACKOFF_FACTOR}), r.failures))"""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """
     One step's outcome.
 
@@ -90,8 +90,7 @@ class Report:
     chain: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(NamedTuple):
     """
     What became of the run of the report at this place of the list.
 
@@ -303,7 +302,7 @@ SELECT place - 1, id, "runState", queue, "stepQueue", "concurrencyKey", held_que
             "chains": [item.chain for item in reports],
         },
     )
-    return [Reported(*row) for row in rows]
+    return [Reported._make(row) for row in rows]
 
 
 def stored(connection: Connection, reports: Sequence[Report]) -> list[Stored]:

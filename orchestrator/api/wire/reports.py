@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -77,6 +77,14 @@ class Later(Body):
 Outcome = Annotated[
     Success | StepError | Unknown | AwaitingInput | Later, Field(discriminator="status")
 ]
+
+
+def as_sent(outcome: Success | StepError | Unknown | AwaitingInput | Later) -> dict[str, Any]:
+    """An outcome's members as they were sent, and no others."""
+    if isinstance(outcome, Success):
+        # What nearly all are, and its members are JSON as they stand: no model has to write them.
+        return {name: getattr(outcome, name) for name in outcome.model_fields_set}
+    return outcome.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 class Report(Body):

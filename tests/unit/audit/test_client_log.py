@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 
 from orchestrator.api.payload import body_hash
-from orchestrator.api.wire.reports import Report
+from orchestrator.api.wire.reports import Report, as_sent
 from orchestrator.audit.client_log import BadEntry, Entry, read_log
 from orchestrator.audit.facts import Granted, LeaseRefused, Noted, Stored
 from orchestrator.audit.history import Event, History, Kind
@@ -265,9 +265,8 @@ def test_a_create_that_may_have_found_another_run_says_nothing_of_its_content() 
 )
 def test_the_hash_of_an_outcome_is_the_orchestrator_s(outcome: dict[str, Any]) -> None:
     report = Report.model_validate(REPORT | {"outcome": outcome})
-    sent = report.outcome.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
-    assert outcome_hash(outcome) == body_hash("outcome", sent).hex()
+    assert outcome_hash(outcome) == body_hash("outcome", as_sent(report.outcome)).hex()
 
 
 def written(directory: Path, text: str) -> Path:

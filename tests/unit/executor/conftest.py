@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 from flask import Flask, Response, request
@@ -23,7 +24,7 @@ def dispatch() -> Callable[..., Dispatch]:
     def make(run_id: str | None = None, *, lease_seconds: float = 30, **step: Any) -> Dispatch:
         number = next(made)
         run_id = run_id or f"00000000-0000-7000-8000-{number:012}"
-        return Dispatch.model_validate(
+        return msgspec.convert(
             {
                 "run": {"id": run_id, "workflow": "refund", "queue": "default"},
                 "step": {
@@ -34,7 +35,8 @@ def dispatch() -> Callable[..., Dispatch]:
                     **step,
                 },
                 "lease": {"id": f"lease-{number}", "fence": number, "seconds": lease_seconds},
-            }
+            },
+            Dispatch,
         )
 
     return make

@@ -2,6 +2,7 @@
 
 import threading
 
+import msgspec
 import pytest
 
 from executor import App
@@ -142,7 +143,7 @@ def test_an_executor_holds_twice_its_slots_at_the_most_while_there_is_a_backlog(
         held.append(len(handed_out) - len(done) + body["limit"])
         made = [dispatch(type="quick") for _ in range(body["limit"])]
         handed_out.extend(made)
-        claimed = [one.model_dump(mode="json", by_alias=True) for one in made]
+        claimed = [msgspec.to_builtins(one) for one in made]
         return 200, {"dispatches": claimed}
 
     def finish(body):
@@ -173,7 +174,7 @@ def test_runs_are_claimed_ahead_only_after_a_claim_that_got_all_it_asked_for(
             step_types = ["hold"]
             holding.append(len(limits) - 1)
         made = [dispatch(type=one, lease_seconds=3600) for one in step_types]
-        claimed = [one.model_dump(mode="json", by_alias=True) for one in made]
+        claimed = [msgspec.to_builtins(one) for one in made]
         return 200, {"dispatches": claimed, "nextPollAfterMs": 20}
 
     answers.say("claims", hand_out)

@@ -4,7 +4,9 @@ import asyncio
 import threading
 from dataclasses import dataclass
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from executor import App, AwaitInput
 
@@ -26,7 +28,7 @@ def hand_out(answers):
     """Have dispatches claimed once, and nothing after them."""
 
     def hand_out(*dispatches):
-        claimed = [dispatch.model_dump(mode="json", by_alias=True) for dispatch in dispatches]
+        claimed = [msgspec.to_builtins(dispatch) for dispatch in dispatches]
         answers.say("claims", {"dispatches": claimed})
         answers.then("claims", {"dispatches": [], "nextPollAfterMs": 20})
 
@@ -318,8 +320,8 @@ def test_a_chain_goes_on_under_one_lease_and_one_entry(
         entries.append(executors[0].in_flight.find(context.run.id))
         return context.step.index
 
-    second = made.model_copy(update={"step": made.step.model_copy(update={"index": 1})})
-    following = second.model_dump(mode="json", by_alias=True)
+    second = replace(made, step=replace(made.step, index=1))
+    following = msgspec.to_builtins(second)
     go_on = {"runId": made.run.id, "status": "continue", "next": following}
     answers.say("reports", {"results": [go_on]})
     answers.then("reports", {"results": [{"runId": made.run.id, "status": "finished"}]})
@@ -345,8 +347,8 @@ def test_a_chain_ends_at_its_limit_and_0_is_none(
         if not body["chain"] or index == 5:
             status = "pending" if index < 5 else "finished"
             return 200, {"results": [{"runId": made.run.id, "status": status}]}
-        step = made.step.model_copy(update={"index": index})
-        following = made.model_copy(update={"step": step}).model_dump(mode="json", by_alias=True)
+        step = replace(made.step, index=index)
+        following = msgspec.to_builtins(replace(made, step=step))
         continued = {"runId": made.run.id, "status": "continue", "next": following}
         return 200, {"results": [continued]}
 
@@ -363,7 +365,7 @@ def test_a_drain_ends_a_chain_between_two_steps(app, answers, start_executor, ha
     executed = []
     executors = []
     app.step("refund")(lambda context: executed.append(context.step.index))
-    following = made.model_dump(mode="json", by_alias=True)
+    following = msgspec.to_builtins(made)
     following["step"]["index"] = 1
 
     def go_on_while_draining(body):
@@ -428,7 +430,7 @@ def test_a_chained_dispatch_that_cannot_be_right_is_refused(
     made = dispatch()
     executed = []
     app.step("refund")(lambda context: executed.append(context.step.index))
-    following = made.model_dump(mode="json", by_alias=True)
+    following = msgspec.to_builtins(made)
     following["step"]["index"] = 1
     for part, members in bad.items():
         following[part] |= members
@@ -500,7 +502,7 @@ def test_reports_that_are_not_answered_yet_hold_up_neither_claims_nor_other_runs
             assert reported.wait(WAIT_SECONDS)
         claimed = [] if len(answers.bodies("claims")) > 2 else [dispatch()]
         return 200, {
-            "dispatches": [one.model_dump(mode="json", by_alias=True) for one in claimed],
+            "dispatches": [msgspec.to_builtins(one) for one in claimed],
             "nextPollAfterMs": 20,
         }
 

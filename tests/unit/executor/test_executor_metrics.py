@@ -1,6 +1,7 @@
 """What an executor tells Prometheus."""
 
 import httpx2
+import msgspec
 import pytest
 
 from executor import App, StepError
@@ -45,7 +46,7 @@ def told(executor, name, count=1, **labels):
 
 def test_runs_are_counted_from_claim_to_report(answers, start_executor, app, dispatch):
     made = [dispatch(type="refund"), dispatch(type="refund"), dispatch(type="fail")]
-    claimed = {"dispatches": [one.model_dump(mode="json", by_alias=True) for one in made]}
+    claimed = {"dispatches": [msgspec.to_builtins(one) for one in made]}
     answers.say("claims", claimed).then("claims", {"dispatches": [], "nextPollAfterMs": 50})
 
     executor = start_executor(app, EXECUTOR_SLOTS="3")
@@ -65,7 +66,7 @@ def test_runs_are_counted_from_claim_to_report(answers, start_executor, app, dis
 def test_a_type_without_a_handler_is_given_back_and_makes_no_series(
     answers, start_executor, app, dispatch
 ):
-    made = dispatch(type="unheard-of").model_dump(mode="json", by_alias=True)
+    made = msgspec.to_builtins(dispatch(type="unheard-of"))
     answers.say("claims", {"dispatches": [made]}).then("claims", {"dispatches": []})
 
     executor = start_executor(app)
@@ -130,7 +131,7 @@ def test_renewals_and_what_they_find_lost_are_counted(answers, start_executor, d
         return status, {**answer, "renewed": [], "lost": [x["leaseId"] for x in body["leases"]]}
 
     answers.say("renew", lost)
-    claimed = {"dispatches": [made.model_dump(mode="json", by_alias=True)]}
+    claimed = {"dispatches": [msgspec.to_builtins(made)]}
     answers.say("claims", claimed).then("claims", {"dispatches": []})
 
     executor = start_executor(app, EXECUTOR_LEASE_SECONDS="2")

@@ -1,9 +1,10 @@
 """Answers of the orchestrator: unknown members are ignored, missing ones are not."""
 
+import msgspec
+import orjson
 import pytest
-from pydantic import ValidationError
 
-from executor.wire import Caller, Claimed, Reported
+from executor.wire import Caller, Claimed, Reported, UnreadableError, read
 
 DISPATCH = {
     "run": {"id": "r", "workflow": "refund", "queue": "default", "runState": "loading"},
@@ -30,8 +31,9 @@ DISPATCH = {
 
 
 def test_a_claim_is_read_with_its_unknown_members_ignored():
-    claimed = Claimed.model_validate(
-        {"dispatches": [DISPATCH], "nextPollAfterMs": 250, "replayed": True}
+    claimed = read(
+        Claimed,
+        orjson.dumps({"dispatches": [DISPATCH], "nextPollAfterMs": 250, "replayed": True}),
     )
 
     (dispatch,) = claimed.dispatches
@@ -45,12 +47,21 @@ def test_a_claim_is_read_with_its_unknown_members_ignored():
 def test_a_dispatch_without_a_lease_is_no_dispatch():
     without = {name: part for name, part in DISPATCH.items() if name != "lease"}
 
-    with pytest.raises(ValidationError):
-        Claimed.model_validate({"dispatches": [without]})
+    with pytest.raises(UnreadableError, match="missing required field `lease`"):
+        read(Claimed, orjson.dumps({"dispatches": [without]}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[]", b'{"dispatches": null}', b'{"dispatches": "\xff"}', b"[" * 90_000],
+)
+def test_what_is_no_answer_is_unreadable(body):
+    with pytest.raises(UnreadableError, match="Claimed"):
+        read(Claimed, body)
 
 
 def test_a_refused_report_carries_its_problem():
-    reported = Reported.model_validate(
+    reported = msgspec.convert(
         {
             "results": [
                 {
@@ -61,7 +72,8 @@ def test_a_refused_report_carries_its_problem():
                     "problem": {"type": "…", "status": 409, "code": "lease-lost"},
                 }
             ]
-        }
+        },
+        Reported,
     )
 
     problem = reported.results[0].problem

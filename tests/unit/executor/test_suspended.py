@@ -4,6 +4,7 @@ import threading
 import time
 
 import httpx2
+import msgspec
 import pytest
 
 from executor import App
@@ -48,7 +49,7 @@ def hand_out(answers):
     """Have dispatches claimed once, and nothing after them."""
 
     def hand_out(*dispatches):
-        claimed = [dispatch.model_dump(mode="json", by_alias=True) for dispatch in dispatches]
+        claimed = [msgspec.to_builtins(dispatch) for dispatch in dispatches]
         answers.say("claims", {"dispatches": claimed})
         answers.then("claims", {"dispatches": [], "nextPollAfterMs": 20})
 
@@ -317,7 +318,7 @@ def test_a_claim_that_cannot_be_confirmed_is_begun_when_the_heartbeat_has_renewe
     app, answers, start_executor, dispatch, outage
 ):
     made = dispatch(lease_seconds=LEASE_SECONDS)
-    claimed = {"dispatches": [made.model_dump(mode="json", by_alias=True)]}
+    claimed = {"dispatches": [msgspec.to_builtins(made)]}
 
     def answer_past_the_deadline(body):
         time.sleep(1.5 * LEASE_SECONDS)

@@ -3,6 +3,7 @@
 from secrets import token_hex
 
 import pytest
+from msgspec.structs import replace
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -30,8 +31,8 @@ def traced_run(dispatch):
     def make(attempt=1, flags="01"):
         made = dispatch()
         own = f"00-{token_hex(16)}-{token_hex(8)}-{flags}"
-        run = made.run.model_copy(update={"traceparent": own, "attempt": attempt})
-        return made.model_copy(update={"run": run})
+        run = replace(made.run, traceparent=own, attempt=attempt)
+        return replace(made, run=run)
 
     return make
 

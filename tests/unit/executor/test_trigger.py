@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
+import msgspec
 import pytest
 
 from executor import App
@@ -40,7 +41,7 @@ class Face:
 
 
 def wire(dispatch):
-    return dispatch.model_dump(mode="json", by_alias=True)
+    return msgspec.to_builtins(dispatch)
 
 
 def code(response):
