@@ -28,7 +28,7 @@ from tests.integration.machine.place import Place
 from tests.integration.machine.runs import Runs
 
 EXAMPLES = int(os.environ.get("DIBS_MODEL_EXAMPLES") or 500)
-STEPS = int(os.environ.get("DIBS_MODEL_STEPS") or 12)
+STEPS = int(os.environ.get("DIBS_MODEL_STEPS") or 10)
 
 
 @pytest.fixture
