@@ -19,6 +19,8 @@ from orchestrator.store.engine import open_database
 from orchestrator.store.transaction import transact, words_of
 from tests.server_pair import ServerPair, server_pair
 
+pytestmark = pytest.mark.fault("F23")
+
 INSERT = text(
     'INSERT INTO queues (name, paused, "changedAt") VALUES (:name, false, now())'
     " ON CONFLICT DO NOTHING"
