@@ -29,7 +29,7 @@ from tests.chaos.repeating import RepeatingClient
 from tests.database import Database
 
 QUEUE = "chaos"
-RECOVERY_SECONDS = 60.0
+RECOVERY_SECONDS = 120.0
 """How long anything may take to be well again before a test gives up on it."""
 MOST_STEPS = 4
 MOST_CRASHES = 100
