@@ -102,6 +102,10 @@ def _not_ours(environment: Mapping[str, str]) -> str | None:
     protocol = next(filter(None, (_word(environment, name) for name in _PROTOCOLS)), "")
     if protocol not in ("", "http/protobuf"):
         return "OTEL_EXPORTER_OTLP_PROTOCOL: http/protobuf is all that there is"
+    for name in _ENDPOINTS:
+        endpoint = environment.get(name)
+        if endpoint and not endpoint.strip().lower().startswith(("http://", "https://")):
+            return f"{name}: begins with http:// or https://, as in http://127.0.0.1:4318"
     return None
 
 

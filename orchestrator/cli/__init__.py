@@ -7,7 +7,7 @@ import rich_click
 
 from orchestrator.cli.failure import EXIT_CODES, INTERRUPTED, failure_of
 from orchestrator.cli.later import Later, LazyGroup
-from orchestrator.cli.output import say, write_out_what_is_unknown
+from orchestrator.cli.output import prepare_streams, say
 
 # One line each: what is one paragraph here is one line there.
 _EXIT_CODES = "\n\n".join(f"{code}  {meaning}" for code, meaning in EXIT_CODES.items())
@@ -56,7 +56,7 @@ for name, summary in (
 
 def main() -> None:
     """Run the command line; every failure ends as one sentence and an exit code."""
-    write_out_what_is_unknown()
+    prepare_streams()
     try:
         exit_code = dibs.main(prog_name="dibs", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):

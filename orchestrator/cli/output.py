@@ -18,8 +18,16 @@ from orchestrator.visible_text import visible
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the API's JSON.")
 
 
-def write_out_what_is_unknown() -> None:
-    """Let characters that the terminal's encoding does not know be written out, not fail."""
+def prepare_streams() -> None:
+    """
+    Make standard output and standard error such that writing to them works or is an `OSError`.
+
+    Characters that the terminal's encoding does not know are written out.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # It was closed before we began (`>&-`): nothing can be written to this one either.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -67,7 +67,7 @@ def apply(places: tuple[Path, ...], as_json: bool) -> None:
             say(f"{printable(str(path))}: {failure.message}", err=True)
     if as_json:
         print_json(applied)
-    else:
+    elif applied:
         print_table(
             ("WORKFLOW", "VERSION", "FILE"),
             ((one["name"], one["version"], one["file"]) for one in applied),

@@ -82,6 +82,16 @@ def test_a_folder_without_definitions_is_a_mistake(dibs: Run, tmp_path: Path) ->
     assert (ended.code, "has no *.json file" in ended.err) == (1, True)
 
 
+def test_where_nothing_was_applied_there_is_no_table(dibs: Run, tmp_path: Path) -> None:
+    file = tmp_path / "bad.json"
+    file.write_text("[]")
+
+    ended = dibs("workflows", "apply", str(file))
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "bad.json" in ended.err
+
+
 def test_a_schedule_is_put_paused_resumed_run_and_deleted(dibs: Run, queue: str) -> None:
     words = ("--workflow", "record", "--queue", queue, "--time-zone", "Europe/Berlin")
     created = dibs(

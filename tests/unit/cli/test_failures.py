@@ -1,6 +1,7 @@
 """Every mistake on the command line is one sentence and a code that says what kind it is."""
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -108,6 +109,19 @@ def test_a_reader_that_has_gone_before_is_no_error() -> None:
         os.close(writer)
 
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_an_output_that_is_closed_is_one_sentence() -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m orchestrator completion bash >&-"
+
+    ended = subprocess.run(
+        ["/bin/sh", "-c", command],
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+
+    assert ended.stderr == b"dibs: The output cannot be written: Bad file descriptor.\n"
+    assert ended.returncode == 73
 
 
 def test_the_module_is_the_command() -> None:
