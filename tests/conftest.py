@@ -59,7 +59,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """With `DIBS_TEST_REQUIRE=all`, what cannot run here is a failure, if anybody could mend that."""
+    """With `DIBS_TEST_REQUIRE=all`, what cannot run here is a failure, unless it is forbidden."""
     report: pytest.TestReport = yield
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get(REQUIRE) == "all":
         if _reason(report).startswith(NOT_ALLOWED):
