@@ -60,7 +60,7 @@ def report(database: Database, report_desk: ReportDesk, asker: Asker, told: Told
         The next step, when the executor goes on with it under the same lease.
 
     Raises:
-        RunNotFound: No run of its queues has this number.
+        RunNotFound: No run of its queues, or that it was handed, has this number.
         LeaseLost, StepOutOfOrder: The step is not this executor's now.
         OutcomeConflict: It has reported another outcome of it, or selected what leads nowhere.
     """
@@ -107,7 +107,7 @@ def _held_or_reported(
 ) -> tuple[Numbered, UUID | None]:
     """The run, and the lease that this report counts under; None: it counts under none."""
     run = compat_runs.find(connection, told.number, token_name=asker.name)
-    if run is None or not covers(asker.queues, run.queue):
+    if run is None:
         raise RunNotFound
     if run.lease_id is not None and run.step_index == told.step_index:
         # Whoever was refused the step under an older lease says that it has failed there.
@@ -116,6 +116,9 @@ def _held_or_reported(
     reported = compat_runs.lease_that_reported(
         connection, run.run_id, token_name=asker.name, step_index=told.step_index
     )
+    # What was handed to it counts also when only the step, not its run, is of its queues.
+    if reported is None and run.lease_id is None and not covers(asker.queues, run.queue):
+        raise RunNotFound
     return run, reported or run.lease_id
 
 

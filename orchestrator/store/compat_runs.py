@@ -53,13 +53,18 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True)
 class PastStep:
-    """A step that is done, of a run that has come further."""
+    """
+    A step that is done, of a run that has come further.
+
+    Attributes:
+        option: What was selected, as its output says.
+    """
 
     step_index: int
     name: str
     type: str
     params: Json | None
-    output: Json | None
+    option: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +239,8 @@ def past_steps(
     """
     rows = connection.execute(
         text("""
-SELECT r.id, s."stepIndex", s.name, s.type, w.steps->s.name->'params', s.output
+SELECT r.id, s."stepIndex", s.name, s.type, w.steps->s.name->'params',
+       s.output->>'selectedOption'
   FROM "workflowRuns" r
   LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
  CROSS JOIN LATERAL (

@@ -247,6 +247,50 @@ def test_a_lease_that_was_got_otherwise_is_not_reported_here(adapter: Adapter, q
         assert native.report(outcome_of(dispatch, {"status": "success"}))[0]["problem"] is None
 
 
+def test_a_step_of_its_queues_is_reported_though_its_run_is_of_another(
+    adapter: Adapter, queue: str
+) -> None:
+    """A step may be claimed from a queue of its own: then only that is the executor's."""
+    executor = adapter.executor(f"{queue}-own")
+    own = {"name": "pay", "type": "pay", "queue": f"{queue}-own"}
+    adapter.web.create(queue, adapter.define(f"w-{queue}", own, {"name": "tell", "type": "tell"}))
+    [run] = executor.poll()
+
+    assert executor.schema(run).is_success
+    assert executor.log(run).is_success
+    assert executor.go_on(run) is None
+    assert executor.go_on(run) is None
+    assert told(executor.tell(run, "error")) == (409, "outcome-conflict")
+    assert adapter.web.run(run_id_of(run))["stepIndex"] == 1
+    # It has it no more, and it is of none of its queues.
+    assert told(executor.schema(run)) == (404, "not-found")
+    assert executor.available(run["id"]) is None
+
+
+@pytest.mark.parametrize(
+    ("output", "context"),
+    [("selectedOption", {}), (None, {}), ({"more": "x" * 9}, {}), ({"selectedOption": ""}, {}),
+     ({"selectedOption": 7}, {"selectedOption": "7"})],
+    ids=str,
+)  # fmt: skip
+def test_of_a_step_that_was_done_natively_the_option_alone_is_told(
+    adapter: Adapter, queue: str, output: Any, context: Json
+) -> None:
+    """It may be of any form, and large."""
+    executor = adapter.executor(queue)
+    token = make_token(adapter.stage.database, f"native-{queue}", Role.EXECUTOR)
+    adapter.web.create(queue, adapter.define(f"w-{queue}", *steps("one", "two")))
+    with closing(Client(adapter.stage.orchestrator.url, token)) as native:
+        [dispatch] = native.claim(queue)
+        outcome = {"status": "success", "output": output}
+        native.report(outcome_of(dispatch, outcome), chain=False)
+
+    [run] = executor.poll()
+
+    [done, _] = run["workflowHistory"]
+    assert done["context"] == {"status": "success"} | context
+
+
 def test_a_run_of_another_queue_is_like_one_that_has_no_such_number(
     adapter: Adapter, queue: str
 ) -> None:

@@ -1,6 +1,7 @@
 """The adapter makes up what a collection looks like, of what its runs execute."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -136,6 +137,15 @@ def test_a_collection_that_inputs_name_has_what_every_workflow_needs_of_it(
     assert schema["collectionName"] == f"orders-{queue}"
     assert fields(schema).items() >= {"total": "Number", "status": "String"}.items()
     assert f"send-{queue}" in endpoints(schema)
+
+
+@pytest.mark.parametrize("name", ["sales/orders", "b\u00fccher & co", "50%", "a?b#c"])
+def test_a_collection_may_have_any_name(adapter: Adapter, queue: str, name: str) -> None:
+    executor, run = polled(adapter, queue, {}, input={"collectionName": name})
+
+    schema = good(executor.schema(run, quote(name, safe="")))
+
+    assert schema["collectionName"] == run["collectionName"] == name
 
 
 def test_a_collection_that_is_not_the_runs_is_not_there(adapter: Adapter, queue: str) -> None:

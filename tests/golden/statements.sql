@@ -879,7 +879,8 @@ SELECT e."leaseId" FROM "runEvents" e
  ORDER BY e.seq DESC LIMIT 1;
 
 -- compat_runs.past_steps
-SELECT r.id, s."stepIndex", s.name, s.type, w.steps->s.name->'params', s.output
+SELECT r.id, s."stepIndex", s.name, s.type, w.steps->s.name->'params',
+       s.output->>'selectedOption'
   FROM "workflowRuns" r
   LEFT JOIN workflows w ON w.name = r.workflow AND w.version = r."workflowVersion"
  CROSS JOIN LATERAL (

@@ -81,8 +81,7 @@ def _current(handed: Handed) -> Body:
 
 def _done(step: PastStep) -> Body:
     definition = step_definition(step.name, step.type, members_of(step.params))
-    option = members_of(step.output).get("selectedOption")
-    context = {"status": "success"} | ({"selectedOption": option} if option else {})
+    context = {"status": "success"} | ({"selectedOption": step.option} if step.option else {})
     return _entry(step.name, step.step_index, definition, done=True) | {"context": context}
 
 

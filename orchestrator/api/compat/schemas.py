@@ -39,7 +39,7 @@ _PRIMARY_KEY: Final = "id"
 _TEXT: Final = "String"
 
 
-@compat.get(f"{ROOT}/collection-schema/<name>")
+@compat.get(f"{ROOT}/collection-schema/<path:name>")
 @allow(EXECUTORS, told_by=by_secret)
 def collection_schema(name: str) -> Response:
     """What a run's collection looks like. Asked for under a lease, it keeps that."""
@@ -58,7 +58,7 @@ def _collection(
 ) -> tuple[Subject, Sequence[Members]]:
     """What the run with this number is about, and the steps that its collection is made of."""
     found = compat_runs.definition_of(connection, number)
-    if found is None or not covers(caller().queues, found.queue):
+    if found is None or not (covers(caller().queues, found.queue) or _holds(connection, number)):
         raise NotFound(_NO_COLLECTION)
     subject = subject_of(None, found.workflow, found.version, found.input)
     if subject.collection_name != name:
@@ -69,6 +69,12 @@ def _collection(
         others = [each.definition for each in workflows.list_current(connection)]
         steps = [*(step for each in others for step in _read(each)["steps"]), *steps]
     return subject, steps
+
+
+def _holds(connection: Connection, number: int) -> bool:
+    """Whether the caller has this run now: a step may be of his queues, and its run of another."""
+    run = compat_runs.find(connection, number, token_name=caller().name)
+    return run is not None and run.lease_id is not None
 
 
 def _keep(number: int) -> None:

@@ -21,7 +21,7 @@ ROUTES = {
     f"GET {ROOT}/available-run/<named>",
     f"GET {ROOT}/run/<named>/access-check",
     f"POST {ROOT}/update-step",
-    f"GET {ROOT}/collection-schema/<name>",
+    f"GET {ROOT}/collection-schema/<path:name>",
     f"POST {ROOT}/executor-metadata",
     f"POST {LOGS}",
     f"PATCH {LOGS}/<index>/<log_id>/status",
