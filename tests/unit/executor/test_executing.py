@@ -457,7 +457,7 @@ def test_no_step_begins_beside_a_handler_that_ignores_its_time_out(
         let_go.wait(WAIT_SECONDS)
 
     made = dispatch()
-    following = made.model_dump(mode="json", by_alias=True)
+    following = msgspec.to_builtins(made)
     following["step"]["index"] = 1
     go_on = {"runId": made.run.id, "status": "continue", "next": following}
     answers.say("reports", {"results": [go_on]})
