@@ -29,7 +29,7 @@ from tests.chaos.repeating import RepeatingClient
 from tests.database import Database
 
 QUEUE = "chaos"
-RECOVERY_SECONDS = 60.0
+RECOVERY_SECONDS = 120.0
 """How long anything may take to be well again before a test gives up on it."""
 MOST_STEPS = 4
 MOST_CRASHES = 100
@@ -167,11 +167,12 @@ class Site:
         """
         left: float = len(self.lengths) + 1
         while left:
-            fewer = partial(self._has_fewer_live_than, left)
+            fewer = partial(self.has_fewer_live_than, left)
             self.wait(fewer, what=f"fewer than {left} live runs", look_again_seconds=0.25)
             left = self._live()
 
-    def _has_fewer_live_than(self, count: float) -> bool:
+    def has_fewer_live_than(self, count: float) -> bool:
+        """Whether Postgres says that fewer runs than this are not over."""
         return self._live() < count
 
     def _live(self) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tests.chaos.fault import Fault
 from tests.chaos.judgement import judge
@@ -25,6 +27,7 @@ class Pace:
         longest_rest_seconds: A blow falls so long after work has begun, at most.
         overlap: How many blows, from 0 to 1, do not wait for work to begin after the last.
         settle_seconds: What is left to those who live, before the next blow is prepared.
+        most_live: No runs are created while there are as many that are not over.
     """
 
     runs: int
@@ -32,6 +35,7 @@ class Pace:
     longest_rest_seconds: float = 0.5
     overlap: float = 0.0
     settle_seconds: float = 0.0
+    most_live: float = math.inf
 
 
 def storm(site: Site, chance: random.Random, strikes: Sequence[Strike], pace: Pace) -> list[Struck]:
@@ -45,6 +49,9 @@ def storm(site: Site, chance: random.Random, strikes: Sequence[Strike], pace: Pa
     struck = []
     for strike in strikes:
         lengths = [chance.randint(1, MOST_STEPS) for _ in range(share)]
+        if pace.most_live < math.inf:
+            has_room = partial(site.has_fewer_live_than, pace.most_live)
+            site.wait(has_room, what="the backlog is executed", look_again_seconds=0.1)
         site.create(lengths, step_seconds=pace.step_seconds)
         waits = chance.random() >= pace.overlap
         rest_seconds = chance.uniform(0, pace.longest_rest_seconds)

@@ -82,7 +82,8 @@ def restart_orchestrators(site: Site, chance: random.Random) -> Struck:
     for node in site.nodes:
         node.orchestrator.ask_to_end()
         assert node.orchestrator.wait_for_exit() == 0, node.orchestrator.name
-        node.orchestrator.start()
+        node.orchestrator.launch()
+        site.wait(node.orchestrator.is_ready, what=f"{node.orchestrator.name} is ready")
     return struck
 
 

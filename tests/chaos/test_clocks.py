@@ -27,7 +27,7 @@ HOUR = {"ahead": "+3600", "behind": "-3600"}
 JUMPS = {"forward": "+600", "back": "-600"}
 JUMP_SECONDS = 600
 PAUSE_SECONDS = (0.1, 0.6)
-RUNS = sized(60, 2_000)
+RUNS = sized(60, 500)
 HELD = 8
 SLOTS = 8
 

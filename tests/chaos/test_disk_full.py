@@ -24,8 +24,8 @@ from tests.database import fresh_database, template_on
 
 DISK_MEGABYTES = 192
 FULL_SECONDS = sized(3.0, 20.0)
-TIMES = sized(1, 5)
-ROUNDS = sized(5, 50)
+TIMES = sized(1, 3)
+ROUNDS = sized(5, 20)
 HEALS_WITHIN_SECONDS = 30.0
 CHUNK_BYTES = 1 << 20
 

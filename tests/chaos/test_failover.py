@@ -27,13 +27,13 @@ from tests.ledger import check_ledgers
 from tests.server_pair import ServerPair, end, freeze, server_pair
 
 PROMOTIONS = sized(2, 10)
-LOSSES = sized(1, 10)
-LATE_RUNS = sized(30, 200)
-ROUNDS = sized(5, 50)
+LOSSES = sized(1, 5)
+LATE_RUNS = sized(30, 100)
+ROUNDS = sized(5, 20)
 ASKED = sized(2, 10)
 AWAY_SECONDS = 10.0
 """The longest that a failover may keep anybody from being served."""
-CUT_SECONDS = sized(3.0, 20.0)
+CUT_SECONDS = sized(3.0, 10.0)
 HELD_BACK_SECONDS = 2.0
 
 Fence = Callable[[EmbeddedPostgres], None]

@@ -61,8 +61,9 @@ def test_the_runs_of_killed_executors_are_claimable_again_within_a_lease_and_a_s
 ) -> None:
     kills, runs = sized((8, 160), (200, 10_000))
     with build(executors=sized(6, 16), slots=8, lease_seconds=LEASE_SECONDS) as site:
-        # As many live at any time as it takes to hold what the dead have held.
-        pace = Pace(runs, step_seconds=0.3, settle_seconds=sized(2, 1))
+        # As many live at any time as it takes to hold what the dead have held, and nothing
+        # has waited before that.
+        pace = Pace(runs, step_seconds=0.3, settle_seconds=sized(2, 1), most_live=runs // kills)
         struck = storm(site, chance, [kill_executor] * kills, pace)
         held = taken_over(site.database, struck)
         write_down(site, struck, fault)

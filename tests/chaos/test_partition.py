@@ -15,9 +15,9 @@ from tests.chaos.two_orchestrators import two_orchestrators
 from tests.database import Template, fresh_database
 from tests.integration.door import door_to
 
-APART_SECONDS = sized(6.0, 30.0)
-TIMES = sized(1, 5)
-ROUNDS = sized(5, 50)
+APART_SECONDS = sized(6.0, 15.0)
+TIMES = sized(1, 3)
+ROUNDS = sized(5, 20)
 LONGEST_ANSWER_SECONDS = 7.0
 """Five that a request may wait for the database, and what a busy machine adds."""
 HEALS_WITHIN_SECONDS = 10.0

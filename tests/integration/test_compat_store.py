@@ -326,6 +326,27 @@ def test_a_run_that_is_being_claimed_by_another_is_waited_for(dibs: Dibs) -> Non
     assert claim(dibs.database, asker("forest-2"), RunName(run_id=run.id)) is None
 
 
+def test_a_lease_is_told_to_nobody_but_its_holder(dibs: Dibs) -> None:
+    held = handed(dibs)
+    number = number_of(dibs, held.run.id)
+
+    def leases(name: str, step_index: int = 0) -> tuple[UUID | None, UUID | None]:
+        def look(connection: Connection) -> tuple[UUID | None, UUID | None]:
+            run = compat_runs.find(connection, number, token_name=name)
+            reported = compat_runs.lease_that_reported(
+                connection, held.run.id, token_name=name, step_index=step_index
+            )
+            return run and run.lease_id, reported
+
+        return transact(dibs.database.work, look)
+
+    assert leases("forest") == (held.lease.id, None)
+    assert leases("forest-2") == (None, None)
+    tell(dibs, number)
+    assert leases("forest") == (None, held.lease.id)
+    assert leases("forest", 1) == leases("forest-2") == (None, None)
+
+
 def tell(dibs: Dibs, number: int, name: str = "forest") -> object:
     told = Told(number, 0, "success", b"h" * 32)
     return report(dibs.database, dibs.reports, asker(name), told)

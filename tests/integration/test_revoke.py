@@ -21,7 +21,7 @@ from orchestrator.store import endings
 from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
 from tests.command_line import CommandLine, Ended
-from tests.database import Database, Template, drop_database
+from tests.database import Database, Template, drop_database, needs_a_session
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
 from tests.ledger import check_ledgers
@@ -63,6 +63,8 @@ def serving(database: Database) -> Iterator[Dibs]:
 def backup_of(database: Database, how: str, template: Template, folder: Path) -> Restore:
     """Take a backup of a database that nobody uses; call the result to restore it elsewhere."""
     name = f"dibs_restored_{secrets.token_hex(6)}"
+    if how == "copy":
+        needs_a_session("a database that nobody is connected to")
     if how == "pg_dump":
         return dump(database, template, name, folder)
     restored_url = create_database(

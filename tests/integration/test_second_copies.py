@@ -22,7 +22,7 @@ from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client
 from tests.acceptance.stage import Stage, check_all_ledgers, stage_on
 from tests.acceptance.waiting import eventually
-from tests.database import Template, fresh_database
+from tests.database import Template, fresh_database, needs_a_session
 from tests.integration.face import Face
 from tests.integration.gathered import patient
 from tests.integration.keyed_requests import KeyedRequest, claim, claim_by_id, create, report
@@ -109,6 +109,7 @@ def waiting(both: Both) -> int:
 
 @pytest.mark.parametrize("name", COPIES)
 def test_a_second_copy_that_waits_too_long_is_told_to_come_again(both: Both, name: str) -> None:
+    needs_a_session("time-outs that stay with who opened it")
     prepare, _, tells = COPIES[name]
     request = prepare(both.web, both.holder)
     with held(both, name, request) as first:

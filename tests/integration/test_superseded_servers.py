@@ -22,6 +22,8 @@ from orchestrator.store.transaction import transact, words_of
 from tests.database import Database
 from tests.server_pair import ServerPair, server_pair
 
+pytestmark = pytest.mark.fault("F23")
+
 INSERT = text(
     'INSERT INTO queues (name, paused, "changedAt") VALUES (:name, false, now())'
     " ON CONFLICT DO NOTHING"

@@ -20,7 +20,7 @@ from orchestrator.store.engine import POOL_TIMEOUT_SECONDS, open_database
 from orchestrator.store.hot import hot
 from orchestrator.store.patience import PATIENCE_SECONDS, new_patience, patience
 from orchestrator.store.transaction import TRIES, constraint_of, transact
-from tests.database import Database
+from tests.database import Database, needs_a_session
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
 
@@ -80,6 +80,7 @@ def test_a_connection_that_died_before_anything_was_committed_is_replaced(
 @pytest.mark.parametrize("way", ["hot", "core"])
 def test_of_many_dead_connections_a_request_meets_one(dibs: Dibs, way: str) -> None:
     """There are as many as it has tries, and others are quicker to take those that are replaced."""
+    needs_a_session("backends that come and go with their clients")
     engine = dibs.database.work
     all_open = threading.Barrier(TRIES)
     tries = 0

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from orchestrator.dev.leash import leash
 
 # Beside this, each test has its own time (pytest-timeout).
-MOST_SECONDS = 300.0
+MOST_SECONDS = 900.0
 END_SECONDS = 30.0
 TAIL_LINES = 25
 

@@ -142,10 +142,16 @@ class Holders(Clients, Claims, TimePasses):
         executor = self.executors[by] if by < len(self.executors) else handed.executor
         self.do(lambda: self._renew(executor, [handed], [], None))
 
-    @rule(by=st.integers(0, 2), named=picks, claiming=picks)
-    def beat(self, by: int, named: int, claiming: int) -> None:
-        """Renew some of what this process was handed; what it knows no more may be an orphan."""
-        executor = self.executors[by]
+    @rule(pick=picks, named=picks, claiming=picks, late=st.sampled_from([True, True, False]))
+    def beat(self, pick: int, named: int, claiming: int, late: bool) -> None:
+        """
+        Renew some of what a process was handed; what it knows no more may be an orphan.
+
+        Only what was granted before its last beat, which may have been just now.
+        """
+        executor = self._handed(pick).executor
+        if late:
+            self._renew(executor, [], [], None)
         own = {each.lease_id: each for each in self.handed if each.executor == executor}
         said = [each for place, each in enumerate(own.values()) if named >> place % 6 & 1]
         awaited = [
