@@ -39,8 +39,9 @@ chaos: setup ## Put it under every fault that this machine can cause: a table (A
 	@$(bin)/python -m pytest -n $(WORKERS) -m 'chaos or fault' $(ARGS)
 
 chaos-long: setup ## The same as often as docs/reliability.md says: hours; writes chaos.json and its tables
-	@DIBS_CHAOS=long $(bin)/python -m pytest -n 0 -m 'chaos or fault' --chaos-report chaos.json $(ARGS)
+	@DIBS_CHAOS=long DIBS_MODEL_EXAMPLES=20000 $(bin)/python -m pytest -n 0 -m 'chaos or fault' --chaos-report chaos.json $(ARGS)
 	@$(bin)/python -m tests.chaos.page chaos.json
+	@$(bin)/python -m tests.chaos.mutants
 
 soak: setup ## Load with a kill now and then: memory, table sizes, p99 (MINUTES=60)
 	@exec $(bin)/python -m tests.chaos.soak --minutes $(or $(MINUTES),60) $(ARGS)

@@ -35,7 +35,7 @@ CHUNK_BYTES = 1 << 20
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small disk of the test's own."""
     if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
+        pytest.skip("not allowed here: only root may mount a small disk")
     folder = tmp_path / "disk"
     folder.mkdir()
     size = f"size={DISK_MEGABYTES}m,mode=0700"
@@ -43,7 +43,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", size, "dibs-test", folder], capture_output=True, check=False
     )
     if mounted.returncode != 0:
-        pytest.skip("this machine lets nobody mount a small disk")
+        pytest.skip("not allowed here: nobody may mount a small disk on this machine")
     try:
         yield folder
     finally:

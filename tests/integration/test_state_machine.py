@@ -37,6 +37,7 @@ def place(module_database: Database, face: Face) -> Iterator[Place]:
         yield place
 
 
+@pytest.mark.fault("model")
 @pytest.mark.timeout(60 + 2 * EXAMPLES)
 def test_whatever_is_asked_in_whatever_order_runs_are_as_the_model_says(
     place: Place, pytestconfig: pytest.Config
