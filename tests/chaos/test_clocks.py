@@ -19,6 +19,7 @@ from tests.acceptance.processes import Orchestrator
 from tests.acceptance.stage import LEASE_SECONDS, Fleet, Stage, check_all_ledgers, stage_on
 from tests.acceptance.waiting import eventually
 from tests.chaos.fault import Fault
+from tests.chaos.judgement import require_no_500
 from tests.chaos.promised_times import require_within
 from tests.chaos.size import sized
 from tests.chaos.wrong_clock import WrongClock, left_behind
@@ -78,6 +79,8 @@ def test_whatever_the_clocks_of_orchestrators_show_runs_are_executed_once_and_in
             for name, url in (("ahead", None), ("behind", second.url), ("restless", third.url)):
                 fleet.add(name, slots=SLOTS, url=url)
             one_dies_and_all_is_done(fleet, web, fault)
+        for orchestrator in (stage.orchestrator, second, third):
+            require_no_500(orchestrator)
         check_all_ledgers(database)
 
 
@@ -141,6 +144,7 @@ def test_when_the_databases_clock_jumps_the_living_keep_their_runs_and_the_dead_
         time.sleep(2 * LEASE_SECONDS)
         fleet.gates.open("gate")
         runs = [web.wait_for(run_id) for run_id in (*kept, *left)]
+        require_no_500(stage.orchestrator)
         check_all_ledgers(database)
 
     assert abs(abs(jumped_by) - JUMP_SECONDS) < JUMP_SECONDS / 2, "the clock did not jump"

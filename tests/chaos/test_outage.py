@@ -19,6 +19,7 @@ from tests.acceptance.processes import Orchestrator
 from tests.acceptance.stage import LEASE_SECONDS, Fleet, Stage, check_all_ledgers, stage_on
 from tests.acceptance.waiting import eventually
 from tests.chaos.fault import Fault
+from tests.chaos.judgement import require_no_500
 from tests.chaos.promised_times import require_within
 from tests.chaos.size import sized
 from tests.database import Template, fresh_database
@@ -45,6 +46,7 @@ def stage(durable_template: Template, tmp_path: Path) -> Iterator[Stage]:
     """An orchestrator on that server; at the end every ledger is checked."""
     with fresh_database(durable_template) as database, stage_on(database, tmp_path) as stage:
         yield stage
+        require_no_500(stage.orchestrator)
         check_all_ledgers(database)
 
 
