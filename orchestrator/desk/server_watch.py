@@ -24,8 +24,8 @@ LOOK_EVERY_SECONDS = 10.0
 def look(url: str, primary: KnownPrimary) -> None:
     """Look at each server that the URL names, and remember the newest timeline."""
     for server in each_server(url):
-        # Standbys and servers that are away are no news.
-        with suppress(psycopg.OperationalError):
+        # Standbys and servers that are away are no news, and whatever else one says is its own.
+        with suppress(psycopg.Error):
             open_connection(server, name="dibs-watch", primary=primary).close()
 
 

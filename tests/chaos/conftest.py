@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.dev.embedded import EmbeddedPostgres
 from tests.acceptance.stage import Fleet, Stage, check_all_ledgers, stage_on
+from tests.chaos.judgement import require_no_500
 from tests.chaos.size import sized
 from tests.database import Template, fresh_database, template_on
 
@@ -62,6 +63,7 @@ def stage(template: Template, tmp_path: Path) -> Iterator[Stage]:
     """One orchestrator on a database of the test's own; at the end every ledger is checked."""
     with fresh_database(template) as database, stage_on(database, tmp_path) as stage:
         yield stage
+        require_no_500(stage.orchestrator)
         check_all_ledgers(database)
 
 

@@ -12,7 +12,7 @@ import orjson
 import psycopg
 
 from orchestrator.audit.finding import Rule
-from tests.acceptance.processes import environment, python
+from tests.acceptance.processes import Orchestrator, environment, python
 from tests.chaos.fault import Fault
 from tests.chaos.site import Site
 
@@ -26,6 +26,8 @@ DOUBLED = frozenset(
         Rule.HANDED_OUT_TWICE,
     }
 )
+SURPRISE = "request_failed"
+"""What an orchestrator logs with each answer of 500."""
 STALE = frozenset({Rule.FOREIGN_LEASE, Rule.NOT_THE_HOLDER, Rule.FENCE_NOT_GROWING})
 
 
@@ -56,9 +58,19 @@ def judge(site: Site, fault: Fault) -> None:
     }
 
 
+def require_no_500(orchestrator: Orchestrator) -> None:
+    """
+    Look through its log, where no proxy has seen what it answered.
+
+    Raises:
+        AssertionError: It was surprised by a request, and said so by a 500.
+    """
+    assert orchestrator.said(SURPRISE) == [], orchestrator.name
+
+
 def audit(owner_url: str, logs: Sequence[Path]) -> dict[str, Any]:
     """What `dibs audit verify` says of a database and these logs of clients."""
-    words = [word for log in logs if log.exists() for word in ("--client-log", str(log))]
+    words = [word for log in logs for word in ("--client-log", str(log))]
     ended = subprocess.run(
         python("orchestrator", "audit", "verify", "--retention-days", "0", "--json", *words),
         capture_output=True,

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,9 +57,7 @@ def kill_executor(site: Site, chance: random.Random) -> Struck:
 def kill_worker(site: Site, chance: random.Random) -> Struck:
     """kill -9 one process that serves requests; its server starts another."""
     orchestrator = chance.choice(site.nodes).orchestrator
-    site.wait(lambda: workers_of(orchestrator), what=f"{orchestrator.name} has a worker")
-    victim = chance.choice(workers_of(orchestrator))
-    _kill(victim)
+    victim = _kill_one(site, chance, lambda: workers_of(orchestrator), orchestrator.name)
     return Struck(WORKER, f"{orchestrator.name}/{victim}", _now())
 
 
@@ -91,10 +89,7 @@ def restart_orchestrators(site: Site, chance: random.Random) -> Struck:
 
 def kill_backend(site: Site, chance: random.Random) -> Struck:
     """kill -9 one backend that serves an orchestrator: Postgres then ends all others, too."""
-    victims: list[int] = []
-    site.wait(lambda: victims.extend(_backends(site)) or victims, what="there are backends")
-    victim = chance.choice(victims)
-    _kill(victim)
+    victim = _kill_one(site, chance, lambda: _backends(site), "Postgres")
     return Struck(BACKEND, str(victim), _now())
 
 
@@ -111,7 +106,10 @@ def workers_of(orchestrator: Orchestrator) -> list[int]:
     if orchestrator.has_ended():
         return []
     main = orchestrator.process.pid
-    children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+    except OSError:
+        return []
     return sorted(int(child) for child in children if _serves(int(child)))
 
 
@@ -138,8 +136,20 @@ def _backends(site: Site) -> list[int]:
         return []
 
 
-def _kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+def _kill_one(site: Site, chance: random.Random, look: Callable[[], list[int]], whose: str) -> int:
+    """Kill one of the processes that `look` finds; whoever ends by himself meanwhile is none."""
+    killed: list[int] = []
+
+    def strike() -> bool:
+        if found := look():
+            victim = chance.choice(found)
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+                killed.append(victim)
+        return bool(killed)
+
+    site.wait(strike, what=f"{whose} has a process to kill")
+    return killed[0]
 
 
 def _now() -> datetime:

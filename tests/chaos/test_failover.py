@@ -20,6 +20,7 @@ from tests.acceptance.client import Json
 from tests.acceptance.processes import Orchestrator
 from tests.chaos.fault import Fault
 from tests.chaos.logged_load import LoggedLoad, report_of
+from tests.chaos.promised_times import require_within
 from tests.chaos.size import sized
 from tests.chaos.two_orchestrators import TwoOrchestrators, two_orchestrators
 from tests.database import Database
@@ -81,7 +82,7 @@ def test_nothing_acknowledged_is_missing_after_failovers_to_a_synchronous_standb
         load.go_on()
     two.everything_is_there(load, fault)
 
-    assert max(fault.figures["recovered"]) <= AWAY_SECONDS
+    require_within(fault, "all served again", max(fault.figures["recovered"]), AWAY_SECONDS)
 
 
 @pytest.mark.fault("F20")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
@@ -16,7 +17,9 @@ from orchestrator.dev.embedded import EmbeddedPostgres
 from orchestrator.errors import Unavailable
 from orchestrator.store.engine import Database as Pools
 from orchestrator.store.engine import open_database
+from orchestrator.store.known_primary import KnownPrimary
 from orchestrator.store.transaction import transact, words_of
+from tests.database import Database
 from tests.server_pair import ServerPair, server_pair
 
 pytestmark = pytest.mark.fault("F23")
@@ -129,3 +132,14 @@ def test_a_standby_that_libpq_is_content_with_is_passed_over(tmp_path: Path) -> 
         anywhere = pair.service_url(pair.standby, pair.primary).partition("?")[0]
         with closing(open_database(anywhere)) as pools:
             assert transact(pools.work, timeline) == 1
+
+
+def test_a_server_that_refuses_what_is_asked_does_not_end_the_watch(
+    database: Database, owner: psycopg.Connection
+) -> None:
+    owner.execute("REVOKE EXECUTE ON FUNCTION pg_is_in_recovery() FROM PUBLIC")
+    primary = KnownPrimary()
+
+    look(database.service_url, primary)
+
+    assert primary.server is None

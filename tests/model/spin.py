@@ -23,7 +23,9 @@ _STATES = re.compile(r"^\s*(\d+) states, stored", re.MULTILINE)
 _MEMORY = re.compile(r"^\s*([\d.]+)\s+total actual memory usage", re.MULTILINE)
 _SECONDS = re.compile(r"elapsed time ([\d.e+-]+) seconds")
 # What makes a search less than a whole one.
-_CUT_SHORT = ("max search depth too small", "out of memory", "memory bound", "hash factor: 0")
+_CUT_SHORT = ("max search depth too small", "out of memory", "-DMEMLIM bound")
+# Also said, and rightly, of a search that ended because it has found something.
+_NOT_COMPLETED = "Search not completed"
 
 
 class SpinError(Exception):
@@ -97,7 +99,7 @@ def _read(said: str, case: Case, model: Path, defines: list[str]) -> Search:
     broken = violated.group(1) if violated else None
     if broken is None and _CYCLE.search(said):
         broken = "every_run_ends"
-    if (broken is None) != (ends.group(2) == "0"):
+    if (broken is None) != (ends.group(2) == "0") or (broken is None and _NOT_COMPLETED in said):
         raise SpinError(f"{case.name}: the verifier says\n{said}")
     return Search(
         states=int(states.group(1)),

@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.model.cases import CASES, Case
-from tests.model.spin import INSTALL, missing, search
+from tests.model.spin import INSTALL, SpinError, missing, search
 from tests.model.verdict import verdict
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.kind}-{case.name}")
 def test_every_search_finds_what_it_should(case: Case, tmp_path: Path) -> None:
-    if lacking := missing():
-        pytest.skip(f"no {' and no '.join(lacking)} here: {INSTALL}")
+    require_spin()
 
     found = search(case, tmp_path)
 
@@ -34,3 +33,19 @@ def test_each_promise_of_the_model_is_broken_by_a_mutant() -> None:
 
     broken = {case.breaks for case in CASES if case.breaks and not case.of_an_end}
     assert asserted == broken
+
+
+def test_a_search_that_runs_out_of_memory_finds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verifier ends with status 0 all the same, and says that there were no errors."""
+    require_spin()
+    monkeypatch.setattr("tests.model.spin.MEMORY_MEGABYTES", 20)
+
+    with pytest.raises(SpinError, match="not all states were searched"):
+        search(CASES[0], tmp_path)
+
+
+def require_spin() -> None:
+    if lacking := missing():
+        pytest.skip(f"no {' and no '.join(lacking)} here: {INSTALL}")
