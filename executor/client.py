@@ -9,17 +9,17 @@ whoever may repeat one makes the id before the first.
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import orjson
 
 from executor.transport import ANSWER_SECONDS, Transport, UnansweredError
 from executor.wire import (
-    Answer,
     Caller,
     Claimed,
     Dispatch,
+    Read,
     Released,
     Renewed,
     Reported,
@@ -29,8 +29,6 @@ from executor.wire import (
 
 WHOAMI_SECONDS = 3.0
 """How long the answer to a question about a caller may take: he waits for it."""
-
-Read = TypeVar("Read", bound=Answer)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from orchestrator.desk.arrivals import arrivals
 from orchestrator.lifecycle import covers
 from orchestrator.store import compat_executors, compat_leases, executors
 from orchestrator.store.activity import Counted
-from orchestrator.store.census import walk_indexes
+from orchestrator.store.census import pending_queues, walk_indexes
 from orchestrator.store.engine import Database
 from orchestrator.store.executors import Registration
 from orchestrator.store.tally import Happened, moved
@@ -142,7 +142,7 @@ def _queues_to_poll(connection: Connection, asker: Asker) -> tuple[str, ...]:
     walk_indexes(connection)
     found = [
         queue
-        for queue in compat_executors.pending_queues(connection)
+        for queue in pending_queues(connection)
         if queue not in named and covers(asker.queues, queue)
     ]
     return (*named, *found)[:MOST_QUEUES]

@@ -106,13 +106,9 @@ SELECT set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan'
     )
 
 
-def pending(connection: Connection) -> list[Pending]:
-    """What waits in each queue that has pending runs, by name; of `MOST_QUEUES` at most."""
-    # The names are found by jumping along the index from one to the next: DISTINCT would
-    # read all of its entries.
-    rows = connection.execute(
-        text(f"""
-WITH RECURSIVE names AS (
+# The names are found by jumping along the index from one to the next: DISTINCT would read
+# all of its entries.
+_PENDING_NAMES = f"""names AS (
   (SELECT "stepQueue" AS name, 1 AS number FROM "workflowRuns"
     WHERE "runState" = '{RunState.PENDING}' ORDER BY "stepQueue" LIMIT 1)
   UNION ALL
@@ -120,7 +116,20 @@ WITH RECURSIVE names AS (
     SELECT r."stepQueue" AS name FROM "workflowRuns" r
      WHERE r."runState" = '{RunState.PENDING}' AND r."stepQueue" > w.name
      ORDER BY r."stepQueue" LIMIT 1) n
-   WHERE w.number < {MOST_QUEUES}),
+   WHERE w.number < {MOST_QUEUES})"""
+
+
+def pending_queues(connection: Connection) -> list[str]:
+    """The queues that have pending runs, by name; of `MOST_QUEUES` at most."""
+    rows = connection.execute(text(f"WITH RECURSIVE {_PENDING_NAMES}\nSELECT name FROM names\n"))
+    return list(rows.scalars())
+
+
+def pending(connection: Connection) -> list[Pending]:
+    """What waits in each queue that has pending runs, by name; of `MOST_QUEUES` at most."""
+    rows = connection.execute(
+        text(f"""
+WITH RECURSIVE {_PENDING_NAMES},
 few AS MATERIALIZED (
   SELECT n.name, c.number FROM names n
    CROSS JOIN LATERAL (SELECT count(*) AS number FROM (

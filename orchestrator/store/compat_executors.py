@@ -15,7 +15,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from orchestrator.lifecycle import RunState
 from orchestrator.store.sql import text
 
 # An address is in use for so long after it was last seen.
@@ -23,7 +22,6 @@ ADDRESS_SECONDS: Final = 60
 # For so long a second one is told of.
 TOLD_MINUTES: Final = 10
 MOST_TOLD: Final = 100
-MOST_QUEUES: Final = 1_000
 
 _IS_FREE = f"""(e.address = excluded.address
     OR e."seenAt" < excluded."seenAt" - interval '{ADDRESS_SECONDS} seconds')"""
@@ -110,23 +108,3 @@ SELECT c."tokenName" AS token_name, c.address, c."otherAddress" AS other_address
 """)
     )
     return [SecondAddress(**row._mapping) for row in rows]  # noqa: SLF001
-
-
-def pending_queues(connection: Connection) -> list[str]:
-    """The queues that have pending runs, by name; of `MOST_QUEUES` at most."""
-    # As the census finds them: by jumping along the index from one to the next.
-    rows = connection.execute(
-        text(f"""
-WITH RECURSIVE names AS (
-  (SELECT "stepQueue" AS name, 1 AS number FROM "workflowRuns"
-    WHERE "runState" = '{RunState.PENDING}' ORDER BY "stepQueue" LIMIT 1)
-  UNION ALL
-  SELECT n.name, w.number + 1 FROM names w CROSS JOIN LATERAL (
-    SELECT r."stepQueue" AS name FROM "workflowRuns" r
-     WHERE r."runState" = '{RunState.PENDING}' AND r."stepQueue" > w.name
-     ORDER BY r."stepQueue" LIMIT 1) n
-   WHERE w.number < {MOST_QUEUES})
-SELECT name FROM names
-""")
-    )
-    return list(rows.scalars())

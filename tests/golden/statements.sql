@@ -1159,7 +1159,7 @@ SELECT c."tokenName" AS token_name, c.address, c."otherAddress" AS other_address
  WHERE c."otherAt" > clock_timestamp() - interval '10 minutes'
  ORDER BY c."tokenName" LIMIT 100;
 
--- compat_executors.pending_queues
+-- census.pending_queues
 WITH RECURSIVE names AS (
   (SELECT "stepQueue" AS name, 1 AS number FROM "workflowRuns"
     WHERE "runState" = 'pending' ORDER BY "stepQueue" LIMIT 1)

@@ -214,7 +214,7 @@ CALLS: dict[str, Callable[[Connection], object]] = {
     ),
     "compat_executors.serve": lambda c: compat_executors.serve(c, "forest", ID, ["default"]),
     "compat_executors.second_addresses": compat_executors.second_addresses,
-    "compat_executors.pending_queues": compat_executors.pending_queues,
+    "census.pending_queues": census.pending_queues,
     "lock_waits.wait_briefly": lock_waits.wait_briefly,
     "parked.look": lambda c: parked.look(
         c, queues=["default"], most=1, keys=[REQUEST.key], processes=[("fleet:one", ID)]
