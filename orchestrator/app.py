@@ -160,7 +160,7 @@ def _services(
         ),
         failed_credentials=failed_credentials(),
         claim_desk=claim_desk,
-        create_desk=CreateDesk(database),
+        create_desk=CreateDesk(database, claim_desk),
         report_desk=ReportDesk(database),
         lease_desk=LeaseDesk(database),
         # Some threads are left for what does not wait.

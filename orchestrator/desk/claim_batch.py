@@ -151,10 +151,38 @@ class Served:
     answers: Sequence[ClaimAnswer | Alone]
     freeing: Mapping[str, Freeing]
 
+    @property
+    def dispatches(self) -> list[Dispatch]:
+        """All that was granted."""
+        return [
+            dispatch
+            for answer in self.answers
+            if isinstance(answer, ClaimAnswer)
+            for dispatch in answer.dispatches
+        ]
+
 
 def claim_together(connection: Connection, asked: Sequence[Asked], *, known: Known) -> Served:
     """
     Claim for several requests; one that a copy of it holds up is not waited for.
+
+    Raises:
+        As `claim_along`.
+    """
+    served = claim_along(connection, asked, known=known, briefly=len(asked) > 1)
+    if not served.dispatches:
+        _keep_nothing(connection)
+    return served
+
+
+def claim_along(
+    connection: Connection, asked: Sequence[Asked], *, known: Known, briefly: bool
+) -> Served:
+    """
+    As `claim_together`, in a transaction that may have more to commit than the claims.
+
+    Args:
+        briefly: Others share the transaction, whom limits that are held do not concern.
 
     Raises:
         RefusedMeanwhileError: Nothing may be committed; the others are to be served again.
@@ -168,6 +196,7 @@ def claim_together(connection: Connection, asked: Sequence[Asked], *, known: Kno
         connection,
         [each for each, is_free in zip(once.values(), free, strict=True) if is_free],
         known,
+        briefly=briefly,
     )
     # A second copy in the same batch is none of `once`.
     return Served(
@@ -193,8 +222,11 @@ def claim_alone(connection: Connection, asked: Asked, *, known: Known) -> ClaimA
     if replayed is not None:
         _refuse_meanwhile(connection, [asked])
         return ClaimAnswer(replayed, 0, replayed=True)
-    answers, _ = _claim(connection, [asked], known)
-    return answers[wish.key]
+    answers, _ = _claim(connection, [asked], known, briefly=False)
+    answer = answers[wish.key]
+    if not answer.dispatches:
+        _keep_nothing(connection)
+    return answer
 
 
 def replay(
@@ -244,7 +276,7 @@ class _Round:
 
 
 def _claim(
-    connection: Connection, asked: Sequence[Asked], known: Known
+    connection: Connection, asked: Sequence[Asked], known: Known, *, briefly: bool
 ) -> tuple[dict[Key, ClaimAnswer], Mapping[str, Freeing]]:
     """
     An answer for each; those that were granted something before are left out.
@@ -253,7 +285,7 @@ def _claim(
     """
     rounds = _rounds(connection, asked, known.slots)
     queues = {name for each in asked for name in each.queues}
-    allowances = Allowances(connection, known.limits, queues, briefly=len(asked) > 1)
+    allowances = Allowances(connection, known.limits, queues, briefly=briefly)
     for place in range(max((len(each.queues) for each in asked), default=0)):
         by_queue: dict[str, list[_Round]] = {}
         for each in rounds:
@@ -278,10 +310,12 @@ def _claim(
             if (why := known.slots.full(process))
         }
         answers |= _empty_answers(connection, without, freeing, full)
-    if not got:
-        # Nothing to keep: the locks go with the transaction.
-        connection.rollback()
     return answers, freeing
+
+
+def _keep_nothing(connection: Connection) -> None:
+    """End a transaction that granted nothing: its locks go with it, and no COMMIT is waited for."""
+    connection.rollback()
 
 
 def _claim_from(

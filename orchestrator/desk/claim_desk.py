@@ -22,6 +22,7 @@ from orchestrator.desk.claim_batch import (
     Known,
     LimitsFoundError,
     RefusedMeanwhileError,
+    Served,
     Wish,
     claim_alone,
     claim_together,
@@ -30,6 +31,7 @@ from orchestrator.desk.first_copies import FirstCopies
 from orchestrator.desk.gathering import Alone, Gathering, Ticket
 from orchestrator.desk.granted import count_granted
 from orchestrator.desk.lookout import Lookout
+from orchestrator.desk.on_arrival import OnArrival
 from orchestrator.desk.pace import EMPTY_POLL_MS, Pace
 from orchestrator.desk.parking import Parking, Rings
 from orchestrator.desk.signs_of_life import SignsOfLife
@@ -39,7 +41,6 @@ from orchestrator.store import parked
 from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.patience import new_patience, seconds_left
-from orchestrator.store.records import Dispatch
 from orchestrator.store.tally import of_queues
 from orchestrator.store.transaction import transact
 
@@ -168,6 +169,30 @@ class ClaimDesk:
         self._gathering.submit(called)
         return left_over
 
+    @contextmanager
+    def on_arrival(self) -> Iterator[OnArrival[_Parked]]:
+        """
+        Let a transaction, which begins and ends within this block, claim what it brings for
+        those that are parked; each of them is answered after it.
+        """
+        arrival: OnArrival[_Parked] | None = None
+        try:
+            with self._known() as known:
+                arrival = OnArrival(self._parking.first, known)
+                yield arrival
+        except BaseException:
+            if arrival is not None:
+                # Whether it was committed their own look says.
+                self._gathering.submit(arrival.called)
+            raise
+        if arrival.served is None:
+            self._gathering.submit(arrival.called)
+            return
+        for ticket, answer in zip(arrival.called, arrival.served.answers, strict=True):
+            ticket.outcome = answer
+            ticket.wake()
+        self._note(arrival.served)
+
     def _may_park_at_once(self, wish: Wish) -> bool:
         """Whether a look would find nothing, for all that is known here; never for a repeat."""
         is_first = self._first_copies.note(wish.key)
@@ -257,25 +282,21 @@ class ClaimDesk:
                     living.remove(each)
                 continue
             outcomes |= zip(map(id, living), served.answers, strict=True)
-            count_granted(self._database.metrics, _dispatches(served.answers))
-            for queue, freeing in served.freeing.items():
-                self._alarm.set(queue, after_seconds=freeing.after_seconds, runs=freeing.runs)
+            self._note(served)
             break
         wanted = sum(each.wish.limit for each in asked)
         self._pace.served(len(asked), wanted, time.monotonic() - began)
-        answers = [outcomes[id(each)] for each in asked]
+        return [outcomes[id(each)] for each in asked]
+
+    def _note(self, served: Served) -> None:
+        """Count what is committed now, and see that those are called whom a rate makes wait."""
+        granted = served.dispatches
+        count_granted(self._database.metrics, granted)
         self._database.tally.add(
-            of_queues(
-                Counted.CLAIMED,
-                [
-                    dispatch.run.step_queue
-                    for answer in answers
-                    if isinstance(answer, ClaimAnswer)
-                    for dispatch in answer.dispatches
-                ],
-            )
+            of_queues(Counted.CLAIMED, [dispatch.run.step_queue for dispatch in granted])
         )
-        return answers
+        for queue, freeing in served.freeing.items():
+            self._alarm.set(queue, after_seconds=freeing.after_seconds, runs=freeing.runs)
 
     def _serve_alone(self, asked: Asked) -> ClaimAnswer:
         while True:
@@ -346,12 +367,3 @@ def _result(answer: ClaimAnswer) -> str:
     if answer.dispatches:
         return "granted"
     return "out-of-service" if answer.out_of_service else "empty"
-
-
-def _dispatches(answers: Sequence[ClaimAnswer | Alone]) -> list[Dispatch]:
-    return [
-        dispatch
-        for answer in answers
-        if isinstance(answer, ClaimAnswer)
-        for dispatch in answer.dispatches
-    ]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from sqlalchemy import Connection
 
 from orchestrator.desk.arrivals import arrivals
+from orchestrator.desk.claim_batch import LimitsFoundError, RefusedMeanwhileError
+from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import DibsError, IdempotencyKeyReused, Overloaded, RunAlreadyActive
 from orchestrator.metrics.catalogue import Desk
@@ -22,6 +25,9 @@ from orchestrator.store.tally import of_queues
 from orchestrator.store.transaction import transact
 
 TRIES = 3
+
+Claim = Callable[[Connection, Mapping[str, int]], Mapping[str, int]]
+"""What `OnArrival.claim` is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,15 @@ class _VanishedError(Exception):
 
 
 class CreateDesk:
-    """One process's desk for creates; those of one run each share transactions."""
+    """
+    One process's desk for creates; those of one run each share transactions.
 
-    def __init__(self, database: Database) -> None:
+    Whoever is parked for such a run claims it in the transaction that creates it.
+    """
+
+    def __init__(self, database: Database, claims: ClaimDesk) -> None:
         self._database = database
+        self._claims = claims
         self._gathering: Gathering[Wanted, Created] = Gathering(
             self._create_each,
             self._create_one,
@@ -99,18 +110,26 @@ class CreateDesk:
         self, wanted: Sequence[Wanted], committing: Callable[[], None]
     ) -> Sequence[Created | Exception | Alone]:
         def work(
-            connection: Connection,
+            connection: Connection, claim: Claim
         ) -> tuple[Sequence[Created | DibsError | Alone], Mapping[str, int]]:
             if any(wish.has_key for wish in wanted):
                 # Who holds the key of one of them is for that one to wait for.
                 wait_briefly(connection)
             # Whoever shares the transaction is nobody's business: each is a request of one.
             outcomes = _create_each(connection, wanted, indexes=[0] * len(wanted))
-            return outcomes, _arrivals(connection, outcomes)
+            return outcomes, claim(connection, _arrivals(connection, outcomes))
 
-        outcomes, arrived = transact(self._database.work, work, committing=committing)
+        try:
+            with self._claims.on_arrival() as arrival:
+                outcomes, left = transact(
+                    self._database.work, partial(work, claim=arrival.claim), committing=committing
+                )
+        except (RefusedMeanwhileError, LimitsFoundError):
+            outcomes, left = transact(
+                self._database.work, partial(work, claim=_nothing), committing=committing
+            )
         self._note(outcomes)
-        self._database.arrived(arrived)
+        self._database.arrived(left)
         return outcomes
 
     def _note(self, outcomes: Sequence[Created | DibsError | Alone]) -> None:
@@ -131,6 +150,11 @@ def _create_all(
             raise outcome
         answers.append(outcome)
     return answers, _arrivals(connection, answers)
+
+
+def _nothing(_connection: Connection, arrived: Mapping[str, int]) -> Mapping[str, int]:
+    """Claims nothing: all that has arrived is for the bell."""
+    return arrived
 
 
 def _arrivals(

@@ -97,14 +97,18 @@ class Parking(Generic[Waiter]):
             for queue in arrived:
                 self._rings[queue] = next(self._ring_numbers)
             for queue, runs in arrived.items():
-                waiting = self._by_queue.get(queue, {})
-                first = [waiter for _, waiter in zip(range(runs), waiting, strict=False)]
-                for waiter in first:
-                    self._remove(waiter)
+                first = self._first(queue, runs)
                 called += first
                 if runs > len(first):
                     left_over[queue] = runs - len(first)
         return called, left_over
+
+    def first(self, arriving: Mapping[str, int]) -> list[Waiter]:
+        """As `ring`, for runs that nobody else can see yet: whoever looks need not look again."""
+        with self._lock:
+            return [
+                waiter for queue, runs in arriving.items() for waiter in self._first(queue, runs)
+            ]
 
     def call(self, waiters: Iterable[Waiter]) -> list[Waiter]:
         """Those of them that are parked still, and no longer from now on."""
@@ -138,6 +142,13 @@ class Parking(Generic[Waiter]):
             if rings != self._rings.get(queue, self._floor) or now - seen_at > within_seconds:
                 return False
         return True
+
+    def _first(self, queue: str, most: int) -> list[Waiter]:
+        waiting = self._by_queue.get(queue, {})
+        first = [waiter for _, waiter in zip(range(most), waiting, strict=False)]
+        for waiter in first:
+            self._remove(waiter)
+        return first
 
     def _remove(self, waiter: Waiter) -> bool:
         if waiter not in self._parked:

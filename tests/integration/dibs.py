@@ -61,7 +61,7 @@ class Dibs:
             self.database, self.signs, self.points, parked_limit=8, draining=self.draining
         )
         self.bell.hear = self.desk.ring
-        self.creates = CreateDesk(self.database)
+        self.creates = CreateDesk(self.database, self.desk)
         self.reports = ReportDesk(self.database)
         self.leases = LeaseDesk(self.database)
         self.set_keeper(awake=True)
