@@ -18,7 +18,7 @@ run: setup ## Run everything on this machine until Ctrl-C (ARGS="--port 9000 --e
 	@exec $(bin)/dibs dev $(ARGS)
 
 test: lint ## Check the code and run every test that this machine can run (ARGS="-k claim")
-	@$(bin)/python -m pytest -n $(WORKERS) -m 'not compose and not chaos' $(ARGS)
+	@$(bin)/python -m pytest -n $(WORKERS) -m 'not compose and not chaos and not long' $(ARGS)
 
 test-all: lint ## The same, docker-compose.yml and chaos (DIBS_TEST_REQUIRE=all: nothing may be missing)
 	@$(bin)/python -m pytest -n $(WORKERS) $(ARGS)
@@ -35,6 +35,7 @@ test-postgres: setup ## Run the integration tests on Debian's PostgreSQL of anot
 test-api: setup ## Send many random requests of the OpenAPI document (DIBS_TEST_EXAMPLES=200)
 	@DIBS_TEST_EXAMPLES=$${DIBS_TEST_EXAMPLES:-200} $(bin)/python -m pytest -n $(WORKERS) tests/contract/test_generated_requests.py $(ARGS)
 
+chaos: WORKERS = 3
 chaos: setup ## Put it under every fault that this machine can cause: a table (ARGS="-k storm")
 	@$(bin)/python -m pytest -n $(WORKERS) -m 'chaos or fault' $(ARGS)
 

@@ -24,6 +24,8 @@ from executor.workers import Workers
 log = structlog.get_logger()
 
 LOOK_AGAIN_SECONDS = 0.05
+NO_SLOT = "no-slot"
+"""Why a run is given back that has waited its turn for too long."""
 
 
 class Runner:
@@ -32,7 +34,8 @@ class Runner:
 
     Polls bring a few more than that while there is a backlog of runs that are
     done quickly (`pace`), and a trigger may take a slot while a poll is parked.
-    A run that finds none free waits its turn here, renewed like the others.
+    A run that finds none free waits its turn here, renewed like the others, but no
+    longer than a third of a lease: then it is given back for somebody who has one.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Runner:
         self._changed = threading.Condition(threading.RLock())
         self._executions: dict[str, Execution] = {}
         self._turns = Turns(slots, Pace(lease_seconds))
+        self._longest_wait_seconds = lease_seconds / 3
         self._behind_a_trigger: dict[str, tuple[Dispatch, HeldLease]] = {}
         self.draining = False
 
@@ -116,7 +120,7 @@ class Runner:
         execution = Execution(entry, lease, dispatch)
         with self._changed:
             self._executions[lease.id] = execution
-            self._turns.line_up(execution)
+            self._turns.line_up(execution, monotonic_seconds())
             if not self._leases.holds(lease.id):
                 # Lost since it arrived: no renewal would ever say so again.
                 self._ending.settle(execution)
@@ -150,6 +154,13 @@ class Runner:
             self._ending.settle(execution)
         elif self._turns.is_waiting(execution):
             self._ending.give_back(execution, cause.value)
+
+    def give_back_stranded(self, now: float) -> None:
+        """Give back what no slot has become free for in time."""
+        with self._changed:
+            stranded = self._turns.waiting_since(now - self._longest_wait_seconds)
+        for execution in stranded:
+            self._ending.give_back(execution, NO_SLOT)
 
     def renewed(self, lease_id: str) -> None:
         """Go on with what could not be written before this lease was renewed."""

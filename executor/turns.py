@@ -15,14 +15,15 @@ class Turns:
     def __init__(self, slots: int, pace: Pace) -> None:
         self._slots = slots
         self._pace = pace
-        # A dict keeps the order of coming, and lets go from its middle at no cost.
-        self._waiting: dict[Execution, None] = {}
+        # With the time at which it came. A dict keeps that order, and lets go from its
+        # middle at no cost.
+        self._waiting: dict[Execution, float] = {}
         # With the time at which it got its slot; the longest ago comes first.
         self._busy: dict[Execution, float] = {}
 
-    def line_up(self, execution: Execution) -> None:
+    def line_up(self, execution: Execution, now: float) -> None:
         """Let a run wait for its turn."""
-        self._waiting[execution] = None
+        self._waiting[execution] = now
 
     def take(self, now: float) -> Execution | None:
         """Give the next free slot to the run that has waited longest, if there are both."""
@@ -48,6 +49,10 @@ class Turns:
     def waiting(self) -> list[Execution]:
         """The runs that have had no slot yet."""
         return list(self._waiting)
+
+    def waiting_since(self, before: float) -> list[Execution]:
+        """Those of them that came before this time."""
+        return [execution for execution, came_at in self._waiting.items() if came_at < before]
 
     def ahead(self, now: float) -> int:
         """How many runs may wait here beyond those that have a slot."""

@@ -17,7 +17,10 @@ GRACE_SECONDS = 1.0
 
 
 class Watch:
-    """A thread that tells handlers to stop: at their time-out, and at a lease's deadline."""
+    """
+    A thread that tells handlers to stop, at their time-out and at a lease's deadline, and
+    has those given back that have waited their turn for too long.
+    """
 
     def __init__(self, runner: Runner, leases: HeldLeases) -> None:
         self._runner = runner
@@ -46,6 +49,7 @@ class Watch:
             self._runner.cancel(lease.id, Cancellation.DEADLINE)
         for execution in self._runner.executions():
             self._look_at(execution, now)
+        self._runner.give_back_stranded(now)
 
     def _look_at(self, execution: Execution, now: float) -> None:
         times_out_at = execution.times_out_at

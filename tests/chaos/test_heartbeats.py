@@ -10,11 +10,12 @@ import pytest
 
 from orchestrator.lifecycle import Role
 from tests.chaos.honest_executor import HonestExecutor, Json, Request
+from tests.chaos.size import sized
 from tests.database import Database
 from tests.integration.face import Face, fresh_name
 from tests.ledger import check_ledgers
 
-EPISODES = 20
+EPISODES = sized(8, 40)
 ACTS_PER_EPISODE = 100
 RUNS_PER_EPISODE = 30
 AT_ONCE = 3

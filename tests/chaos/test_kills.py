@@ -59,7 +59,7 @@ def build(
 def test_the_runs_of_killed_executors_are_claimable_again_within_a_lease_and_a_second(
     build: Build, chance: random.Random, fault: Fault
 ) -> None:
-    kills, runs = sized((8, 160), (200, 10_000))
+    kills, runs = sized((5, 80), (200, 10_000))
     with build(executors=sized(6, 16), slots=8, lease_seconds=LEASE_SECONDS) as site:
         # As many live at any time as it takes to hold what the dead have held, and nothing
         # has waited before that.

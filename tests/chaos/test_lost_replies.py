@@ -37,7 +37,7 @@ WITHIN_SECONDS = 60.0
 @pytest.mark.parametrize(
     ("runs", "rates"),
     [
-        pytest.param(sized(2_000, 10_000), Rates(lost=0.3, doubled=0.1), id="lost-and-doubled"),
+        pytest.param(sized(600, 10_000), Rates(lost=0.3, doubled=0.1), id="lost-and-doubled"),
         pytest.param(
             400,
             Rates(lost=0.1, doubled=0.1, cut=0.1, delayed=0.3, overtaken=0.2),

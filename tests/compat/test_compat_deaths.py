@@ -148,7 +148,7 @@ def test_what_another_secret_holds_is_left_alone_by_a_restart(
     assert len(agent.calls()) == 1
 
 
-@pytest.mark.chaos
+@pytest.mark.long
 def test_killed_soon_after_it_got_its_runs_they_go_on_or_are_parked_by_themselves_all_the_same(
     doubles: Doubles,
     secret_of: MakeSecret,

@@ -18,7 +18,7 @@ POLL = "/api/workflow-orchestrator/pending-run"
 POLL_SECONDS = 0.05
 
 
-@pytest.mark.chaos
+@pytest.mark.long
 def test_200_runs_of_two_steps_polled_by_two_executors_are_200_writes(
     doubles: Doubles,
     second: Orchestrator,

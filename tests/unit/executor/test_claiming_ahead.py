@@ -45,8 +45,13 @@ def whatever_runs_here_is_quick(monkeypatch):
 
 
 @pytest.fixture
-def executor(app, start_executor, gate):
-    yield start_executor(app, EXECUTOR_SLOTS=str(SLOTS), EXECUTOR_LEASE_SECONDS="3600")
+def lease_seconds():
+    return "3600"
+
+
+@pytest.fixture
+def executor(app, start_executor, gate, lease_seconds):
+    yield start_executor(app, EXECUTOR_SLOTS=str(SLOTS), EXECUTOR_LEASE_SECONDS=lease_seconds)
     gate.set()
 
 
@@ -131,6 +136,25 @@ def test_a_drain_gives_back_what_waits_and_lets_what_runs_end(
 
     assert executor.runner.wait_until_idle(WAIT_SECONDS)
     assert released(answers) == {one.lease.id: "draining" for one in waiting}
+    assert sorted(began) == sorted(one.run.id for one in running)
+
+
+@pytest.mark.parametrize("lease_seconds", ["3"])
+def test_what_no_slot_becomes_free_for_within_a_third_of_a_lease_is_given_back(
+    knows_its_pace, begin, gate, began, answers
+):
+    executor = knows_its_pace
+    begun_at = monotonic_seconds()
+    running, waiting = [[begin("hold") for _ in range(SLOTS)] for _ in range(2)]
+
+    with answers.changed:
+        assert answers.changed.wait_for(lambda: len(released(answers)) == SLOTS, WAIT_SECONDS)
+    waited_seconds = monotonic_seconds() - begun_at
+    gate.set()
+
+    assert executor.runner.wait_until_idle(WAIT_SECONDS)
+    assert waited_seconds > 1.0
+    assert released(answers) == {one.lease.id: "no-slot" for one in waiting}
     assert sorted(began) == sorted(one.run.id for one in running)
 
 

@@ -23,7 +23,7 @@ def line_up(turns, dispatch):
     def line_up():
         made = dispatch()
         execution = Execution(InFlightRun(made.run.id), HeldLeases().hold(made, NOW), made)
-        turns.line_up(execution)
+        turns.line_up(execution, NOW)
         return execution
 
     return line_up
