@@ -313,6 +313,23 @@ def test_a_commit_that_is_still_waited_for_is_looked_up_once_it_has_taken_effect
     assert unseen
 
 
+def test_who_claimed_on_arrival_in_a_commit_that_was_not_answered_gets_its_run_once(
+    dibs: Dibs, executor: Executor, threads: ThreadPoolExecutor
+) -> None:
+    waiting = threads.submit(dibs.claim, executor, wait_seconds=25.0)
+    eventually(lambda: dibs.desk.parked)
+    with standby_away(dibs):
+        creating = threads.submit(dibs.pending)
+        (pid,) = eventually(lambda: waiting_for_standby(dibs))
+        dibs.sql("SELECT pg_terminate_backend(%s)", pid)
+        eventually(lambda: set(waiting_for_standby(dibs)) - {pid})
+        assert not waiting.done()
+
+    run = creating.result()
+    assert [each.run.id for each in waiting.result().dispatches] == [run.id]
+    assert dibs.events(run.id) == ["created", "claimed"]
+
+
 @contextmanager
 def connections(dibs: Dibs) -> Iterator[dict[int, psycopg.Connection[Any]]]:
     """The connections that transactions begin on meanwhile, by the pid of their backend."""
