@@ -42,6 +42,15 @@ def ids(answer: Future[ClaimAnswer]) -> list[UUID]:
     return [dispatch.run.id for dispatch in answer.result(WAIT_SECONDS).dispatches]
 
 
+def limit(dibs: Dibs) -> None:
+    dibs.sql(
+        """INSERT INTO queues (name, paused, "maxConcurrency", "changedAt")
+           VALUES (%s, false, 1, now())
+           ON CONFLICT (name) DO UPDATE SET "maxConcurrency" = 1""",
+        QUEUE,
+    )
+
+
 def transactions(dibs: Dibs, run_id: UUID) -> list[tuple[str, str]]:
     """The events of a run, each with the transaction that wrote it."""
     rows = dibs.sql(
@@ -129,14 +138,24 @@ def test_the_run_is_created_though_its_queue_has_limits_that_nobody_here_knew(
     dibs: Dibs, park: Park
 ) -> None:
     waiting = park()
-    dibs.sql(
-        """INSERT INTO queues (name, paused, "maxConcurrency", "changedAt")
-           VALUES (%s, false, 1, now())
-           ON CONFLICT (name) DO UPDATE SET "maxConcurrency" = 1""",
-        QUEUE,
-    )
+    limit(dibs)
 
     run = dibs.pending()
+
+    assert ids(waiting) == [run.id]
+
+
+def test_the_run_is_created_though_somebody_holds_the_limits_of_its_queue(
+    dibs: Dibs, park: Park, executor: Executor
+) -> None:
+    limit(dibs)
+    # So that it is known here.
+    dibs.claim(executor)
+    waiting = park()
+    with dibs.owner.transaction():
+        dibs.sql("SELECT FROM queues WHERE name = %s FOR UPDATE", QUEUE)
+        run = dibs.pending()
+        assert not waiting.done()
 
     assert ids(waiting) == [run.id]
 
