@@ -182,10 +182,10 @@ def test_who_still_reaches_the_old_primary_acknowledges_nothing(
             cut_off(servers)
             promoted_at = time.monotonic()
             servers.promote()
-            with closing(load.client_of(left_behind.url)) as client:
-                asked = [client.send(*load.creation()) for _ in range(ASKED)]
             load.go_on()
             fault.recovered(time.monotonic() - promoted_at)
+            with closing(load.client_of(left_behind.url)) as client:
+                asked = [client.send(*load.creation()) for _ in range(ASKED)]
             fault.injected()
             end(old)
         two.everything_is_there(load, fault)
