@@ -108,7 +108,10 @@ def _source(config: pytest.Config) -> Source:
     """The Postgres of this session: chosen once, by the process that was started."""
     if source_key not in config.stash:
         told = getattr(config, "workerinput", None)
-        config.stash[source_key] = Source(**told["postgres"]) if told else choose_source()
+        try:
+            config.stash[source_key] = Source(**told["postgres"]) if told else choose_source()
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from error
     return config.stash[source_key]
 
 
