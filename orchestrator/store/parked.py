@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from orchestrator.lifecycle import RunState
 from orchestrator.store.claim_requests import Key
 from orchestrator.store.gates import NOT_GATED
+from orchestrator.store.hot import hot
 from orchestrator.store.incidents import Process
 from orchestrator.store.sql import text
 
@@ -106,8 +107,7 @@ def refused_meanwhile(connection: Connection, parked: Sequence[Parked]) -> set[K
     lost lease became visible together with the line that says whose it was. A loss
     that is yet to come was noted before the clock stepped back: it says nothing.
     """
-    rows = connection.execute(
-        text("""
+    rows = hot("""
 SELECT p.token_name, p.request_id
   FROM unnest(CAST(:token_names AS text[]), CAST(:request_ids AS uuid[]), CAST(:key_ids AS text[]),
     CAST(:executors AS text[]), CAST(:sessions AS uuid[]),
@@ -122,7 +122,8 @@ SELECT p.token_name, p.request_id
    SELECT FROM "accessTokens" a
     WHERE a."keyId" = p.key_id
       AND (a."revokedAt" IS NOT NULL OR a."expiresAt" <= clock_timestamp()))
-"""),
+""").rows(
+        connection,
         {
             "token_names": [one.key[0] for one in parked],
             "request_ids": [one.key[1] for one in parked],
