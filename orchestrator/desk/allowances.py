@@ -63,6 +63,11 @@ class Allowances:
         for queue in named - self._used.keys():
             known.forget(queue)
 
+    @property
+    def hold_rows(self) -> bool:
+        """Whether a queue's row is locked."""
+        return bool(self._used)
+
     def of(self, queue: str, wanted: int) -> int | None:
         """How many of the runs wanted may be claimed; None: it is not known to be limited."""
         used = self._used.get(queue)

@@ -146,10 +146,12 @@ class Served:
     Attributes:
         answers: One for each wish, in their order.
         freeing: The queues whose rate is used up, and when they allow more.
+        holds_limits: Rows of queues with limits are locked.
     """
 
     answers: Sequence[ClaimAnswer | Alone]
     freeing: Mapping[str, Freeing]
+    holds_limits: bool
 
     @property
     def dispatches(self) -> list[Dispatch]:
@@ -171,7 +173,7 @@ def claim_together(connection: Connection, asked: Sequence[Asked], *, known: Kno
     """
     served = claim_along(connection, asked, known=known, briefly=len(asked) > 1)
     if not served.dispatches:
-        _keep_nothing(connection)
+        _keep_nothing(connection, holds_limits=served.holds_limits)
     return served
 
 
@@ -192,7 +194,7 @@ def claim_along(
     for each in asked:
         once.setdefault(each.wish.key, each)
     free = claim_requests.lock_free(connection, list(once))
-    answers, freeing = _claim(
+    answers, allowances = _claim(
         connection,
         [each for each, is_free in zip(once.values(), free, strict=True) if is_free],
         known,
@@ -204,7 +206,8 @@ def claim_along(
             answers.get(each.wish.key, ALONE) if once[each.wish.key] is each else ALONE
             for each in asked
         ],
-        freeing,
+        allowances.freeing(),
+        allowances.hold_rows,
     )
 
 
@@ -222,10 +225,10 @@ def claim_alone(connection: Connection, asked: Asked, *, known: Known) -> ClaimA
     if replayed is not None:
         _refuse_meanwhile(connection, [asked])
         return ClaimAnswer(replayed, 0, replayed=True)
-    answers, _ = _claim(connection, [asked], known, briefly=False)
+    answers, allowances = _claim(connection, [asked], known, briefly=False)
     answer = answers[wish.key]
     if not answer.dispatches:
-        _keep_nothing(connection)
+        _keep_nothing(connection, holds_limits=allowances.hold_rows)
     return answer
 
 
@@ -277,11 +280,11 @@ class _Round:
 
 def _claim(
     connection: Connection, asked: Sequence[Asked], known: Known, *, briefly: bool
-) -> tuple[dict[Key, ClaimAnswer], Mapping[str, Freeing]]:
+) -> tuple[dict[Key, ClaimAnswer], Allowances]:
     """
     An answer for each; those that were granted something before are left out.
 
-    Beside them the queues whose rate is used up.
+    Beside them what the queues allowed.
     """
     rounds = _rounds(connection, asked, known.slots)
     queues = {name for each in asked for name in each.queues}
@@ -296,7 +299,6 @@ def _claim(
                 known.limits.note(queue)
                 raise LimitsFoundError
     allowances.keep()
-    freeing = allowances.freeing()
     got = [each for each in rounds if each.got]
     _refuse_meanwhile(connection, [each.asked for each in got])
     for each in got:
@@ -309,13 +311,19 @@ def _claim(
             for process in {each.asked.wish.process for each in rounds if not each.most}
             if (why := known.slots.full(process))
         }
-        answers |= _empty_answers(connection, without, freeing, full)
-    return answers, freeing
+        answers |= _empty_answers(connection, without, allowances.freeing(), full)
+    return answers, allowances
 
 
-def _keep_nothing(connection: Connection) -> None:
-    """End a transaction that granted nothing: its locks go with it, and no COMMIT is waited for."""
-    connection.rollback()
+def _keep_nothing(connection: Connection, *, holds_limits: bool) -> None:
+    """
+    End a transaction that granted nothing, and its locks with it.
+
+    Without a row's lock it has nothing to flush, so COMMIT costs no more than ROLLBACK, after
+    which psycopg would drop all that is prepared on this connection: the next claim and
+    create would be parsed and planned anew (docs/performance.md, "An idle service").
+    """
+    connection.rollback() if holds_limits else connection.commit()
 
 
 def _claim_from(

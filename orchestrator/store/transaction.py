@@ -67,8 +67,7 @@ def transact(
 
     `work` is called again after a deadlock or a connection that turned out to be
     dead before anything was committed, so it must keep what it changes outside
-    the database to itself. It may call `connection.rollback()` when it found
-    nothing to do.
+    the database to itself. It may end the transaction itself when it found nothing to do.
 
     Args:
         look_up: Called when a COMMIT was not answered: does the work if it was not

@@ -12,12 +12,13 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from orchestrator.desk.claim_batch import ClaimAnswer
 from orchestrator.desk.creates import Wanted
 from orchestrator.errors import RequestIdReused
 from tests.acceptance.waiting import eventually
-from tests.database import Database
+from tests.database import Database, needs_a_session
 from tests.integration.dibs import Dibs
 from tests.integration.gathered import WAIT_SECONDS, commits, patient, together
 from tests.integration.statements import captured
@@ -82,6 +83,12 @@ def sizes(answers: list[ClaimAnswer]) -> list[int]:
     return [len(answer.dispatches) for answer in answers]
 
 
+def next_transaction(dibs: Dibs) -> int:
+    """The number of the next transaction that changes or locks anything."""
+    (row,) = dibs.sql("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next")
+    return int(row["next"])
+
+
 def held(dibs: Dibs) -> set[UUID]:
     rows = dibs.sql("""SELECT id FROM "workflowRuns" WHERE "runState" = 'loading'""")
     return {row["id"] for row in rows}
@@ -98,7 +105,8 @@ def test_claims_that_come_together_are_one_statement_and_one_commit(
     assert sorted(run for answer in got for run in runs_of(answer)) == sorted(runs)
     claims = [each for each in statements if CLAIMS in each.text]
     assert [len(each.values["limits"]) for each in claims] == [1, 6]
-    assert len(committed) == 1
+    # That of the first, which found nothing, and theirs.
+    assert len(committed) == 2
 
 
 def test_each_claim_is_kept_and_its_repeat_gets_the_same(dibs: Dibs, answers: Answers) -> None:
@@ -215,12 +223,22 @@ def test_for_each_queue_and_round_there_is_one_statement(dibs: Dibs, answers: An
 
 
 def test_claims_that_find_nothing_together_keep_nothing(dibs: Dibs, answers: Answers) -> None:
-    with commits(dibs.database.work) as committed:
-        got = answers({}, {}, {})
+    before = next_transaction(dibs)
+    got = answers({}, {}, {})
 
     assert sizes(got) == [0, 0, 0]
     assert dibs.sql('SELECT FROM "claimRequests"') == []
-    assert committed == []
+    assert next_transaction(dibs) == before
+
+
+def test_a_claim_that_finds_nothing_leaves_what_is_prepared(dibs: Dibs, executor: Executor) -> None:
+    needs_a_session("statements that stay prepared")
+    for _ in range(4):
+        assert not dibs.claim(executor).dispatches
+
+    with dibs.database.work.connect() as connection:
+        prepared = connection.scalars(text("SELECT statement FROM pg_prepared_statements")).all()
+    assert any("asked_queue" in statement for statement in prepared)
 
 
 # One claim that is no plain one, and what becomes of it between two that are.
@@ -236,8 +254,8 @@ def test_a_repeat_gets_what_it_got_and_its_neighbours_get_runs(
     with commits(dibs.database.work) as committed:
         one, repeat, other = answers({}, wish, {})
 
-    # The neighbours' own, and the repeat's by itself.
-    assert len(committed) == 2
+    # That of the first, which found nothing; the neighbours' own, and the repeat's by itself.
+    assert len(committed) == 3
     assert (repeat.replayed, leases_of(repeat)) == (True, leases_of(before))
     assert sizes([one, other]) == [1, 1]
     assert len(held(dibs)) == 5

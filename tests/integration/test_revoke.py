@@ -22,6 +22,7 @@ from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
 from tests.command_line import CommandLine, Ended
 from tests.database import Database, Template, drop_database, needs_a_session
+from tests.debian_postgres import is_installed, programs_of
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
 from tests.ledger import check_ledgers
@@ -75,10 +76,7 @@ def backup_of(database: Database, how: str, template: Template, folder: Path) ->
 
 def dump(database: Database, template: Template, name: str, folder: Path) -> Restore:
     """`pg_dump`, and `psql` into a new database."""
-    try:
-        programs = find_binaries(copy_to=folder / "binaries")
-    except BinariesMissingError as error:
-        pytest.skip(f"no pg_dump: {error}")
+    programs = programs_for(database, folder)
     file = folder / "backup.sql"
     subprocess.run([programs / "pg_dump", "-f", file, database.owner_url], check=True)
 
@@ -140,6 +138,18 @@ def test_after_a_restore_no_lease_of_before_writes_and_every_fence_is_higher(
         assert min(fences.values()) > highest
     finally:
         drop_database(template.owner_url, restored.owner_url.rpartition("/")[2])
+
+
+def programs_for(database: Database, folder: Path) -> Path:
+    """Those of the server's version, if they are here: it refuses what a newer pg_dump writes."""
+    with closing(psycopg.connect(database.owner_url)) as connection:
+        version = str(connection.info.server_version // 10_000)
+    if is_installed(version):
+        return programs_of(version)
+    try:
+        return find_binaries(copy_to=folder / "binaries")
+    except BinariesMissingError as error:
+        pytest.skip(f"no pg_dump: {error}")
 
 
 def skip_unless_dumpable(database: Database) -> None:
