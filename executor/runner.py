@@ -157,10 +157,11 @@ class Runner:
 
     def give_back_stranded(self, now: float) -> None:
         """Give back what no slot has become free for in time."""
+        # Together: what has been given a slot meanwhile is nobody's to give back.
         with self._changed:
-            stranded = self._turns.waiting_since(now - self._longest_wait_seconds)
-        for execution in stranded:
-            self._ending.give_back(execution, NO_SLOT)
+            for execution in self._turns.waiting_since(now - self._longest_wait_seconds):
+                self._turns.leave(execution, now)
+                self._ending.give_back(execution, NO_SLOT)
 
     def renewed(self, lease_id: str) -> None:
         """Go on with what could not be written before this lease was renewed."""

@@ -105,7 +105,7 @@ class Role(StrEnum):
 # A name of a queue, workflow, step, token or executor's instance.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 
-# Releases in a row (for another reason than draining) that end a run.
+# Releases in a row (for a reason that is not `endings.BLAMELESS`) that end a run.
 MAX_RELEASES_IN_A_ROW = 20
 # The pause after the n-th such release is 2^(n-1) seconds, at most this.
 MAX_RELEASE_PAUSE_SECONDS = 60

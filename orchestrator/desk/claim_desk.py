@@ -178,7 +178,7 @@ class ClaimDesk:
         arrival: OnArrival[_Parked] | None = None
         try:
             with self._known() as known:
-                arrival = OnArrival(self._parking.first, known)
+                arrival = OnArrival(self._first, known)
                 yield arrival
         except BaseException:
             if arrival is not None:
@@ -192,6 +192,21 @@ class ClaimDesk:
             ticket.outcome = answer
             ticket.wake()
         self._note(arrival.served)
+
+    def _first(self, arriving: Mapping[str, int]) -> list[_Parked]:
+        """
+        Those who claim what arrives in the transaction that brings it: no more than one serves.
+
+        Nobody who asks a queue with limits, too: its row would be waited for, and held.
+        """
+        limits, room = self._database.limits, RUNS_AT_ONCE
+
+        def fits(ticket: _Parked) -> bool:
+            nonlocal room
+            room -= ticket.wish.wish.limit
+            return room >= 0 and not any(queue in limits for queue in ticket.queues)
+
+        return self._parking.first(arriving, fits)
 
     def _may_park_at_once(self, wish: Wish) -> bool:
         """Whether a look would find nothing, for all that is known here; never for a repeat."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from uuid import UUID
 
 from sqlalchemy import Connection
 
 from orchestrator.desk.arrivals import arrivals
-from orchestrator.desk.claim_batch import LimitsFoundError, RefusedMeanwhileError
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.gathering import ALONE, Alone, Gathering
 from orchestrator.errors import DibsError, IdempotencyKeyReused, Overloaded, RunAlreadyActive
@@ -26,7 +26,7 @@ from orchestrator.store.transaction import transact
 
 TRIES = 3
 
-Claim = Callable[[Connection, Mapping[str, int]], Mapping[str, int]]
+Claim = Callable[[Connection, Mapping[str, int], Collection[UUID]], Mapping[str, int]]
 """What `OnArrival.claim` is."""
 
 
@@ -117,14 +117,18 @@ class CreateDesk:
                 wait_briefly(connection)
             # Whoever shares the transaction is nobody's business: each is a request of one.
             outcomes = _create_each(connection, wanted, indexes=[0] * len(wanted))
-            return outcomes, claim(connection, _arrivals(connection, outcomes))
+            made = {run.id for run in _created(outcomes)}
+            return outcomes, claim(connection, _arrivals(connection, outcomes), made)
 
         try:
             with self._claims.on_arrival() as arrival:
                 outcomes, left = transact(
                     self._database.work, partial(work, claim=arrival.claim), committing=committing
                 )
-        except (RefusedMeanwhileError, LimitsFoundError):
+        except Exception:
+            if not arrival.has_failed:
+                raise
+            # Whatever was in the claim's way is none of these runs'.
             outcomes, left = transact(
                 self._database.work, partial(work, claim=_nothing), committing=committing
             )
@@ -152,7 +156,9 @@ def _create_all(
     return answers, _arrivals(connection, answers)
 
 
-def _nothing(_connection: Connection, arrived: Mapping[str, int]) -> Mapping[str, int]:
+def _nothing(
+    _connection: Connection, arrived: Mapping[str, int], _made: Collection[UUID]
+) -> Mapping[str, int]:
     """Claims nothing: all that has arrived is for the bell."""
     return arrived
 

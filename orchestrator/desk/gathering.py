@@ -43,13 +43,15 @@ class Ticket(Generic[Wish, Answer]):
 
     Attributes:
         leads: Whether its thread is to serve all that wait; from then on it cannot withdraw.
+        gone: Nobody waits for it any more.
     """
 
-    __slots__ = ("_gate", "leads", "outcome", "wish")
+    __slots__ = ("_gate", "gone", "leads", "outcome", "wish")
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
         self.leads = False
+        self.gone = False
         self.outcome: Answer | Exception | Alone | None = None
         self._gate = threading.Lock()
         self._gate.acquire()
@@ -111,15 +113,18 @@ class Gathering(Generic[Wish, Answer]):
         return self.collect(ticket)
 
     def submit(self, tickets: Sequence[Ticket[Wish, Answer]]) -> None:
-        """Put wishes among those that wait, to be served together if there is room."""
-        if not tickets:
-            return
+        """
+        Put wishes among those that wait, to be served together if there is room.
+
+        One whose thread has gone meanwhile is left out: it would never lead.
+        """
         with self._lock:
-            self._waiting += tickets
-            if self._led:
+            present = [ticket for ticket in tickets if not ticket.gone]
+            self._waiting += present
+            if self._led or not present:
                 return
             self._led = True
-            leader = tickets[-1]
+            leader = present[-1]
             leader.leads = True
         leader.wake()
 
@@ -154,7 +159,10 @@ class Gathering(Generic[Wish, Answer]):
     def _withdrawn(self, ticket: Ticket[Wish, Answer]) -> bool:
         """Take back a wish that nobody serves yet; whether it was not too late for that."""
         with self._lock:
-            if ticket.leads or ticket not in self._waiting:
+            if ticket.leads:
+                return False
+            if ticket not in self._waiting:
+                ticket.gone = ticket.outcome is None
                 return False
             self._waiting.remove(ticket)
             return True

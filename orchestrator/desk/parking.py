@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice, takewhile
 from typing import Generic, Protocol, TypeVar
 
 # Queues that rang or were found empty, as many as are remembered: names are free to choose.
@@ -103,11 +104,18 @@ class Parking(Generic[Waiter]):
                     left_over[queue] = runs - len(first)
         return called, left_over
 
-    def first(self, arriving: Mapping[str, int]) -> list[Waiter]:
-        """As `ring`, for runs that nobody else can see yet: whoever looks need not look again."""
+    def first(self, arriving: Mapping[str, int], fits: Callable[[Waiter], bool]) -> list[Waiter]:
+        """
+        As `ring`, for runs that nobody else can see yet: whoever looks need not look again.
+
+        Args:
+            fits: Who is called; behind one who is not nobody is, for he has waited longer.
+        """
         with self._lock:
             return [
-                waiter for queue, runs in arriving.items() for waiter in self._first(queue, runs)
+                waiter
+                for queue, runs in arriving.items()
+                for waiter in self._first(queue, runs, fits)
             ]
 
     def call(self, waiters: Iterable[Waiter]) -> list[Waiter]:
@@ -143,9 +151,11 @@ class Parking(Generic[Waiter]):
                 return False
         return True
 
-    def _first(self, queue: str, most: int) -> list[Waiter]:
+    def _first(
+        self, queue: str, most: int, fits: Callable[[Waiter], bool] = lambda _waiter: True
+    ) -> list[Waiter]:
         waiting = self._by_queue.get(queue, {})
-        first = [waiter for _, waiter in zip(range(most), waiting, strict=False)]
+        first = list(takewhile(fits, islice(waiting, most)))
         for waiter in first:
             self._remove(waiter)
         return first

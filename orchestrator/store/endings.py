@@ -17,7 +17,9 @@ from orchestrator.store.leases import OWNED, HeldLease
 from orchestrator.store.sql import text
 from orchestrator.store.verdict import EndedLease, end_leases, ended, ending_columns
 
-DRAINING = "draining"
+# Reasons that say something of the executor and nothing of the run: it is drained, or has claimed
+# ahead and found no slot free.
+BLAMELESS = ("draining", "no-slot")
 
 # After an outage live executors get one whole lease to renew before anything is
 # taken from them. A keeper that has not ticked lately has not noticed an outage yet.
@@ -36,7 +38,7 @@ def release(
     """
     Give leases back unfinished.
 
-    Costs none of a run's budgets, but a reason other than draining makes it
+    Costs none of a run's budgets, but a reason that is not `BLAMELESS` makes it
     wait for a growing pause, and the twentieth such release in a row fails it.
 
     Args:
@@ -52,7 +54,7 @@ def release(
         ending_columns(
             Ending.RELEASED,
             reason="CAST(:reason AS text)",
-            unwanted=f"CAST(:reason AS text) <> '{DRAINING}'",
+            unwanted=f"CAST(:reason AS text) NOT IN {BLAMELESS}",
             request_id="n.request_id",
             actor="n.token_name",
         )

@@ -1286,7 +1286,7 @@ SELECT "leaseId" FROM marked;
 
 -- endings.release
 WITH doomed AS MATERIALIZED (
-  SELECT r.*, 'released'::text AS ending, false AS crashed, CAST(%(reason)s AS text) <> 'draining' AS unwanted, CAST(%(reason)s AS text) AS reason, n.request_id AS request_id, n.token_name AS actor, clock_timestamp() AS incident_since
+  SELECT r.*, 'released'::text AS ending, false AS crashed, CAST(%(reason)s AS text) NOT IN ('draining', 'no-slot') AS unwanted, CAST(%(reason)s AS text) AS reason, n.request_id AS request_id, n.token_name AS actor, clock_timestamp() AS incident_since
     FROM unnest(CAST(%(token_names)s AS text[]), CAST(%(run_ids)s AS uuid[]),
       CAST(%(lease_ids)s AS uuid[]), CAST(%(request_ids)s AS text[]))
       AS n(token_name, run_id, lease_id, request_id)

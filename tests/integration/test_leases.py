@@ -219,3 +219,15 @@ def test_a_step_start_without_the_lease_is_refused(
     with pytest.raises(LeaseLost):
         dibs.leases.start_step(says, step_index=1 if wrong == "step" else 0)
     assert dibs.row(dispatch.run.id)["mutatingSince"] is None
+
+
+@pytest.mark.parametrize("reason", ["draining", "no-slot"])
+def test_a_reason_that_says_nothing_of_the_run_gives_it_back_at_once(
+    dibs: Dibs, executor: Executor, reason: str
+) -> None:
+    dispatch = dibs.dispatch(executor)
+
+    dibs.release(executor, dispatch, reason=reason)
+
+    row = dibs.row(dispatch.run.id)
+    assert (row["runState"], row["releases"]) == ("pending", 0)

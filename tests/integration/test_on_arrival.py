@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
+from orchestrator.desk import claim_desk
 from orchestrator.desk.claim_batch import ClaimAnswer
-from orchestrator.errors import IdempotencyKeyReused
+from orchestrator.errors import IdempotencyKeyReused, OutcomeUnknown, Overloaded
+from orchestrator.store import patience
 from tests.acceptance.waiting import eventually
+from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.gathered import WAIT_SECONDS, commits
 from tests.integration.wishes import QUEUE, Executor
@@ -42,12 +47,12 @@ def ids(answer: Future[ClaimAnswer]) -> list[UUID]:
     return [dispatch.run.id for dispatch in answer.result(WAIT_SECONDS).dispatches]
 
 
-def limit(dibs: Dibs) -> None:
+def limit(dibs: Dibs, queue: str = QUEUE) -> None:
     dibs.sql(
         """INSERT INTO queues (name, paused, "maxConcurrency", "changedAt")
            VALUES (%s, false, 1, now())
            ON CONFLICT (name) DO UPDATE SET "maxConcurrency" = 1""",
-        QUEUE,
+        queue,
     )
 
 
@@ -201,3 +206,70 @@ def test_the_run_is_created_though_the_database_refuses_the_claim(dibs: Dibs, pa
     assert ids(waiting) == [run.id]
     assert dibs.sql("SELECT last_value FROM refusals") == [{"last_value": 2}]
     assert len({xmin for _, xmin in transactions(dibs, run.id)}) == 2
+
+
+def test_when_who_waits_gets_an_older_run_the_bell_rings_for_the_new_one(
+    dibs: Dibs,
+    park: Park,
+    executor: Executor,
+    other: Executor,
+    database: Database,
+    owner: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claim_desk, "LOOK_DEAF_SECONDS", 3600.0)
+    first, second = park(executor), park(other)
+    with closing(Dibs(database.service_url, owner)) as elsewhere:
+        # Its ring is on its way.
+        older = elsewhere.pending()
+
+    newer = dibs.pending()
+
+    assert ids(first) == [older.id]
+    assert ids(second) == [newer.id]
+
+
+def test_who_asks_a_queue_with_limits_too_is_served_after_the_create(
+    dibs: Dibs, park: Park, executor: Executor
+) -> None:
+    limit(dibs, "limited")
+    # So that it is known here.
+    dibs.claim(executor, queues=("limited",))
+    waiting = park(queues=(QUEUE, "limited"))
+    with dibs.owner.transaction():
+        dibs.sql("SELECT FROM queues WHERE name = 'limited' FOR UPDATE")
+        run = dibs.pending()
+        assert [kind for kind, _ in transactions(dibs, run.id)] == ["created"]
+
+    assert ids(waiting) == [run.id]
+
+
+def test_one_create_claims_no_more_than_one_claim_may(
+    dibs: Dibs, park: Park, executor: Executor, other: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim_desk, "RUNS_AT_ONCE", 5)
+    first, second = park(executor, limit=3), park(other, limit=3)
+
+    with dibs.desk.on_arrival() as arrival:
+        called = arrival._call({QUEUE: 2})
+
+    assert [each.wish.wish.executor for each in called] == [executor.name]
+    dibs.desk._gathering.submit(called)
+    runs = {dibs.pending().id, dibs.pending().id}
+    assert {*ids(first), *ids(second)} == runs
+
+
+def test_a_parked_claim_whose_time_was_up_while_a_create_failed_stops_nobody(
+    dibs: Dibs, park: Park, other: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", 0.5)
+    waiting = park(wait_seconds=0.5)
+    with suppress(Overloaded), dibs.desk.on_arrival() as arrival:
+        arrival.called = arrival._call({QUEUE: 1})
+        # A reconnect that takes longer than anybody has patience.
+        assert isinstance(waiting.exception(WAIT_SECONDS), OutcomeUnknown)
+        raise Overloaded("not now", retry_after_seconds=1)
+    monkeypatch.setattr(patience, "PATIENCE_SECONDS", float(WAIT_SECONDS))
+
+    run = dibs.pending()
+    assert [each.run.id for each in dibs.claim(other).dispatches] == [run.id]
