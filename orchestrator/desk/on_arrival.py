@@ -67,11 +67,13 @@ class OnArrival(Generic[Waiter]):
         self.called = self.called or self._call(arrived)
         if not self.called:
             return arrived
-        self.has_failed = True
-        self.served = claim_along(
-            connection, [each.wish for each in self.called], known=self._known, briefly=True
-        )
-        self.has_failed = False
+        try:
+            self.served = claim_along(
+                connection, [each.wish for each in self.called], known=self._known, briefly=True
+            )
+        except Exception:
+            self.has_failed = True
+            raise
         taken = Counter(
             dispatch.run.step_queue
             for dispatch in self.served.dispatches

@@ -158,6 +158,33 @@ def test_what_no_slot_becomes_free_for_within_a_third_of_a_lease_is_given_back(
     assert sorted(began) == sorted(one.run.id for one in running)
 
 
+@pytest.mark.parametrize("lease_seconds", ["3"])
+def test_what_is_being_given_back_takes_no_slot(knows_its_pace, begin, gate, began, answers):
+    executor = knows_its_pace
+    asked, answered = threading.Event(), threading.Event()
+
+    def release(body):
+        asked.set()
+        assert answered.wait(WAIT_SECONDS)
+        return 200, {"released": [], "lost": []}
+
+    answers.say("release", release)
+    for _ in range(2 * SLOTS):
+        begin("hold")
+    assert asked.wait(WAIT_SECONDS)
+    gate.set()
+    later = begin("hold")
+
+    try:
+        deadline = monotonic_seconds() + WAIT_SECONDS
+        while later.run.id not in began and monotonic_seconds() < deadline:
+            threading.Event().wait(0.01)
+        assert later.run.id in began
+    finally:
+        answered.set()
+    assert executor.runner.wait_until_idle(WAIT_SECONDS)
+
+
 def test_an_executor_holds_twice_its_slots_at_the_most_while_there_is_a_backlog(
     app, answers, dispatch, start_executor
 ):
