@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,10 +27,11 @@ WAIT_SECONDS = 60
 @contextmanager
 def patient(database: Database, owner: psycopg.Connection) -> Iterator[None]:
     """Nobody's time is up, however slow this machine is; for connections yet to be opened."""
-    for setting in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+    settings = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    for role, setting in itertools.product((database.service_role, owner.info.user), settings):
         owner.execute(
             sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(
-                sql.Identifier(database.service_role),
+                sql.Identifier(role),
                 sql.Identifier(owner.info.dbname),
                 sql.Identifier(setting),
                 f"{WAIT_SECONDS}s",

@@ -24,6 +24,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.database import Database
 from tests.integration.face import Face
+from tests.integration.gathered import patient
 from tests.integration.machine.place import Place
 from tests.integration.machine.runs import Runs
 
@@ -33,7 +34,10 @@ STEPS = int(os.environ.get("DIBS_MODEL_STEPS") or 10)
 
 @pytest.fixture
 def place(module_database: Database, face: Face) -> Iterator[Place]:
-    with closing(Place(module_database, face.owner)) as place:
+    with (
+        patient(module_database, face.owner),
+        closing(Place(module_database, face.owner)) as place,
+    ):
         yield place
 
 
