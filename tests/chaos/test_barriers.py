@@ -23,7 +23,7 @@ from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor, new_run
 from tests.ledger import check_ledgers
 
-ROUNDS = sized(400, 5_000)
+ROUNDS = sized(500, 5_000)
 BATCH = 500
 LEASE_SECONDS = 600
 
