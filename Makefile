@@ -20,7 +20,7 @@ run: setup ## Run everything on this machine until Ctrl-C (ARGS="--port 9000 --e
 test: lint ## Check the code and run every test that this machine can run (ARGS="-k claim")
 	@$(bin)/python -m pytest -n $(WORKERS) -m 'not compose and not chaos and not long' $(ARGS)
 
-test-all: lint ## The same, docker-compose.yml and chaos (DIBS_TEST_REQUIRE=all: nothing may be missing)
+test-all: lint ## The same, docker-compose.yml, chaos and what takes minutes (DIBS_TEST_REQUIRE=all: nothing may be missing)
 	@$(bin)/python -m pytest -n $(WORKERS) $(ARGS)
 
 TESTS ?= tests/integration

@@ -11,7 +11,6 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice, takewhile
 from typing import Generic, Protocol, TypeVar
 
 # Queues that rang or were found empty, as many as are remembered: names are free to choose.
@@ -155,7 +154,7 @@ class Parking(Generic[Waiter]):
         self, queue: str, most: int, fits: Callable[[Waiter], bool] = lambda _waiter: True
     ) -> list[Waiter]:
         waiting = self._by_queue.get(queue, {})
-        first = list(takewhile(fits, islice(waiting, most)))
+        first = list(itertools.takewhile(fits, itertools.islice(waiting, most)))
         for waiter in first:
             self._remove(waiter)
         return first

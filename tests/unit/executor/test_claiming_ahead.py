@@ -7,6 +7,7 @@ import pytest
 
 from executor import App
 from executor.deadline import monotonic_seconds
+from tests.acceptance.waiting import eventually
 
 WAIT_SECONDS = 10
 SLOTS = 2
@@ -176,10 +177,7 @@ def test_what_is_being_given_back_takes_no_slot(knows_its_pace, begin, gate, beg
     later = begin("hold")
 
     try:
-        deadline = monotonic_seconds() + WAIT_SECONDS
-        while later.run.id not in began and monotonic_seconds() < deadline:
-            threading.Event().wait(0.01)
-        assert later.run.id in began
+        eventually(lambda: later.run.id in began, within_seconds=WAIT_SECONDS)
     finally:
         answered.set()
     assert executor.runner.wait_until_idle(WAIT_SECONDS)
