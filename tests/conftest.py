@@ -18,7 +18,7 @@ from tests.database import (
     pooled,
     template_on,
 )
-from tests.workers import Units
+from tests.workers import Units, turn_of
 
 pytest_plugins = ("tests.chaos.plugin",)
 
@@ -55,6 +55,13 @@ def pytest_configure_node(node: WorkerController) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units:
     """Share the tests out by module."""
     return Units(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let a worker's longest begin first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: turn_of(item.nodeid))
 
 
 @pytest.hookimpl(wrapper=True)

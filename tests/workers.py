@@ -6,18 +6,25 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-QUIET = "quiet"
-# They start processes and promise times, so never two of them at once. Of the tests of
+# They start processes and promise times, so never two tests of a line at once. Of the tests of
 # faults only these do: the others wait for what they have done to be over.
-QUIET_PLACES = (
-    "tests/acceptance/",
-    "tests/chaos/test_kills.py",
-    "tests/chaos/test_lost_replies.py",
-    "tests/chaos/test_migration_under_load.py",
-    "tests/chaos/test_outage.py",
-    "tests/chaos/test_trickle.py",
-    "tests/compat/",
-    "tests/integration/test_bench.py",
+QUIET = {
+    "quiet": ("tests/acceptance/", "tests/compat/", "tests/integration/test_bench.py"),
+    "timed faults": (
+        "tests/chaos/test_kills.py",
+        "tests/chaos/test_lost_replies.py",
+        "tests/chaos/test_migration_under_load.py",
+        "tests/chaos/test_outage.py",
+        "tests/chaos/test_trickle.py",
+    ),
+}
+# What takes longest begins first; the many that are short fill up what is left at the end.
+LONGEST = (
+    "quiet",
+    "timed faults",
+    "tests/integration/test_state_machine.py",
+    "tests/integration/test_database_trouble.py",
+    "tests/chaos/",
 )
 
 
@@ -28,15 +35,17 @@ def unit_of(nodeid: str) -> str:
     A module, because its fixtures are made once; and all that is quiet together.
     """
     module = nodeid.partition("::")[0]
-    return QUIET if module.startswith(QUIET_PLACES) else module
+    return next((name for name, places in QUIET.items() if module.startswith(places)), module)
+
+
+def turn_of(nodeid: str) -> int:
+    """When the unit of a test is to begin, among all others."""
+    unit = unit_of(nodeid)
+    return next((turn for turn, one in enumerate(LONGEST) if unit.startswith(one)), len(LONGEST))
 
 
 class Units(LoadScopeScheduling):
-    """
-    Deals units to workers in the order of collection.
-
-    So the quiet ones, which take longest, begin first and at once.
-    """
+    """Deals units to workers in the order of collection."""
 
     def __init__(self, config: pytest.Config, log: Producer) -> None:
         config.option.loadscopereorder = False

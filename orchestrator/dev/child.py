@@ -77,7 +77,7 @@ class Child:
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while self.exit_code() is None and time.monotonic() < deadline:
             try:
-                if httpx2.get(self._ready_url, timeout=2, trust_env=False).is_success:
+                if httpx2.get(self._ready_url, timeout=2, trust_env=False, verify=False).is_success:
                     return
             except httpx2.TransportError:
                 pass

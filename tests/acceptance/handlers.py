@@ -18,7 +18,8 @@ from executor import App, AwaitInput, Later, StepContext, StepError
 from tests.acceptance.downstream import DOWNSTREAM, Effect, cause
 from tests.acceptance.journal import GATES, JOURNAL, Entry, Gates, Journal
 
-LOOK_AGAIN_SECONDS = 0.01
+# Forty that wait at a time must leave the machine to what they wait for.
+LOOK_AGAIN_SECONDS = 0.05
 
 app = App()
 

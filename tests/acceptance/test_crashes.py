@@ -37,7 +37,6 @@ def at(event: Json) -> datetime:
     return datetime.fromisoformat(event["at"])
 
 
-@pytest.mark.fault("F1")
 def test_the_runs_of_a_killed_executor_are_executed_by_the_other_within_lease_and_a_second(
     fleet: Fleet,
     web: Client,
@@ -63,7 +62,6 @@ def test_the_runs_of_a_killed_executor_are_executed_by_the_other_within_lease_an
     assert journal.executions() == dict.fromkeys(run_ids, 2)
 
 
-@pytest.mark.fault("F2")
 def test_a_paused_executor_that_comes_back_reports_nothing_and_changes_nothing(
     fleet: Fleet,
     relay: Relay,
@@ -121,7 +119,6 @@ def test_an_executor_that_was_cut_off_reports_nothing_under_the_lease_that_it_lo
     assert stored(owner, run_id) == before
 
 
-@pytest.mark.fault("F2")
 def test_a_late_report_under_a_lease_that_was_lost_is_refused_and_changes_nothing(
     fleet: Fleet,
     web: Client,
@@ -165,7 +162,6 @@ def test_a_fence_tells_downstream_which_executor_came_later(
     assert earlier.idempotency_key == later.idempotency_key == f"{run_id}:0"
 
 
-@pytest.mark.fault("F51")
 def test_a_poison_run_fails_after_its_crashes_and_the_others_go_on(
     fleet: Fleet, web: Client, owner: psycopg.Connection[Any], queue: str, journal: Journal
 ) -> None:

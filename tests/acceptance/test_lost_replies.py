@@ -11,7 +11,6 @@ from tests.acceptance.stage import Fleet
 from tests.acceptance.waiting import eventually
 
 
-@pytest.mark.fault("F8")
 def test_a_claim_whose_reply_was_lost_is_repeated_under_its_request_id(
     fleet: Fleet, relay: Relay, web: Client, queue: str, journal: Journal
 ) -> None:
@@ -31,7 +30,6 @@ def test_a_claim_whose_reply_was_lost_is_repeated_under_its_request_id(
     assert (lost.answer["replayed"], repeated.answer["replayed"]) == (False, True)
 
 
-@pytest.mark.fault("F10")
 def test_a_report_whose_answer_was_lost_is_repeated_and_answered_from_the_ledger(
     fleet: Fleet, relay: Relay, web: Client, queue: str, journal: Journal
 ) -> None:

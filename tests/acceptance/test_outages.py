@@ -37,7 +37,6 @@ def own_stage(postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[Stage]:
         yield stage
 
 
-@pytest.mark.fault("F16")
 def test_executors_and_orchestrator_recover_from_restarts_of_postgres_and_nothing_is_lost(
     postgres: EmbeddedPostgres, own_stage: Stage, tmp_path: Path
 ) -> None:
@@ -86,7 +85,6 @@ def second_orchestrator(stage: Stage, tmp_path: Path) -> Iterator[Orchestrator]:
     second.end()
 
 
-@pytest.mark.fault("F15")
 def test_executors_ride_through_a_restart_of_the_orchestrator(
     fleet: Fleet,
     second_orchestrator: Orchestrator,
@@ -110,7 +108,6 @@ def test_executors_ride_through_a_restart_of_the_orchestrator(
     assert journal.executions() == dict.fromkeys(run_ids, 1)
 
 
-@pytest.mark.fault("F15")
 def test_an_orchestrator_that_is_told_to_end_answers_what_it_has_and_exits_with_0(
     fleet: Fleet,
     second_orchestrator: Orchestrator,

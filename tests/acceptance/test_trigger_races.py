@@ -20,7 +20,6 @@ ROUNDS = 200
 REFUSED = {400, 404, 409, 410}
 
 
-@pytest.mark.fault("F6")
 def test_64_threads_trigger_a_pending_run_on_two_executors_and_it_is_executed_once_each_round(
     fleet: Fleet, web: Client, queue: str, journal: Journal
 ) -> None:

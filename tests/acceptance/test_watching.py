@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 
-import httpx2
 import pytest
 
 from orchestrator.lifecycle import Role
 from tests import watched
 from tests.acceptance.client import Client
+from tests.acceptance.processes import ask
 from tests.acceptance.stage import Fleet, Stage, stage_on
 from tests.acceptance.waiting import eventually
 from tests.database import Template, fresh_database
@@ -38,7 +38,7 @@ def told(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         failed = ops.create("watched", "fail")
         ops.wait_for(done, "finished")
         ops.wait_for(failed, "failed")
-        own = httpx2.get(f"{executor.url}/metrics", trust_env=False).text
+        own = ask(f"{executor.url}/metrics").text
         yield Scraped(scraped_when_counted(stage) + own)
 
 

@@ -18,9 +18,10 @@ from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client, Json, outcome_of
 from tests.acceptance.waiting import eventually
 from tests.chaos.history import Exchange, History, now, result_of
+from tests.chaos.size import sized
 
 CLAIMERS = 6
-CREATE_EVERY_SECONDS = 0.05
+CREATE_EVERY_SECONDS = sized(0.2, 0.05)
 RUNS_AT_ONCE = 5
 REPEAT_AFTER_SECONDS = 0.05
 # Nothing in these tests may expire by itself.

@@ -27,7 +27,7 @@ from tests.database import Database
 from tests.ledger import check_ledgers
 from tests.server_pair import ServerPair, end, freeze, server_pair
 
-PROMOTIONS = sized(2, 10)
+PROMOTIONS = sized(1, 10)
 LOSSES = sized(1, 5)
 LATE_RUNS = sized(30, 100)
 ROUNDS = sized(5, 20)

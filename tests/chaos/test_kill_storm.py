@@ -24,12 +24,12 @@ from tests.database import Template
 
 # What a long session has tests of its own for.
 ALSO = sized(("F13", "F14", "F16", "F17"), ())
-RUNS = sized(400, 10_000)
+RUNS = sized(300, 10_000)
 EXECUTORS = sized(4, 16)
 LEASE_SECONDS = 3
 BLOWS: dict[Strike, int] = {
-    kill_executor: sized(5, 100),
-    kill_worker: sized(3, 50),
+    kill_executor: sized(4, 100),
+    kill_worker: sized(2, 50),
     kill_backend: sized(2, 40),
     kill_orchestrators: sized(1, 15),
     crash_postgres: sized(2, 20),

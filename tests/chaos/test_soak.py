@@ -10,14 +10,16 @@ import pytest
 from rich.console import Console
 
 from orchestrator.dev.embedded import EmbeddedPostgres
+from tests.chaos import soak
 from tests.chaos.building import site_on
 from tests.chaos.fault import Fault
 from tests.chaos.judgement import judge
 from tests.chaos.size import sized
-from tests.chaos.soak import LEASE_SECONDS, SAMPLES, Soak, table_of
+from tests.chaos.soak import SAMPLES, Soak, table_of
 from tests.database import Template
 
 MINUTES = sized(0.1, 10)
+LEASE_SECONDS = sized(2, soak.LEASE_SECONDS)
 
 
 @pytest.mark.fault("F59")

@@ -44,7 +44,7 @@ def test_of_64_claims_at_once_by_poll_and_by_id_one_gets_the_run(crowded: Dibs) 
             return None
         return executor.name
 
-    for _ in range(50):
+    for _ in range(20):
         run = crowded.pending()
 
         answers = at_once(

@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, Phase, reproduce_failure, seed, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.chaos.fault import Fault
 from tests.database import Database
 from tests.integration.face import Face
 from tests.integration.gathered import patient
@@ -44,7 +45,7 @@ def place(module_database: Database, face: Face) -> Iterator[Place]:
 @pytest.mark.fault("model")
 @pytest.mark.timeout(60 + 2 * EXAMPLES)
 def test_whatever_is_asked_in_whatever_order_runs_are_as_the_model_says(
-    place: Place, pytestconfig: pytest.Config
+    place: Place, pytestconfig: pytest.Config, fault: Fault
 ) -> None:
     number = int(os.environ.get("DIBS_SEED") or random.randrange(2**32))
     print(f"DIBS_SEED={number} DIBS_MODEL_EXAMPLES={EXAMPLES}")  # noqa: T201 - shown on failure
@@ -67,3 +68,4 @@ def test_whatever_is_asked_in_whatever_order_runs_are_as_the_model_says(
             suppress_health_check=list(HealthCheck),
         ),
     )
+    fault.note(f"{EXAMPLES:,} examples of up to {STEPS} steps, DIBS_SEED={number}")

@@ -18,7 +18,7 @@ import pytest
 from orchestrator import schema
 from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client
-from tests.acceptance.processes import Executor, Orchestrator
+from tests.acceptance.processes import Executor, Orchestrator, ask
 from tests.acceptance.stage import Fleet, Stage, check_all_ledgers, stage_on
 from tests.acceptance.waiting import eventually
 from tests.database import Database
@@ -191,6 +191,6 @@ def readiness(orchestrator: Orchestrator) -> httpx2.Response | None:
     """What it says of itself; None as long as it does not answer."""
     assert orchestrator.exit_code() is None
     try:
-        return httpx2.get(f"{orchestrator.url}/readyz", timeout=5, trust_env=False)
+        return ask(f"{orchestrator.url}/readyz")
     except httpx2.TransportError:
         return None
