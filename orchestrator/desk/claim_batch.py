@@ -211,9 +211,14 @@ def claim_along(
     )
 
 
-def claim_alone(connection: Connection, asked: Asked, *, known: Known) -> ClaimAnswer:
+def claim_alone(
+    connection: Connection, asked: Asked, *, known: Known
+) -> tuple[ClaimAnswer, Mapping[str, Freeing]]:
     """
     Claim for one request, after any copy of it that is being served.
+
+    Returns:
+        Its answer, and `freeing` as `Served` has it.
 
     Raises:
         RequestIdReused: The request id belongs to another body.
@@ -224,12 +229,12 @@ def claim_alone(connection: Connection, asked: Asked, *, known: Known) -> ClaimA
     replayed = replay(connection, request, lease_seconds=wish.lease_seconds)
     if replayed is not None:
         _refuse_meanwhile(connection, [asked])
-        return ClaimAnswer(replayed, 0, replayed=True)
+        return ClaimAnswer(replayed, 0, replayed=True), {}
     answers, allowances = _claim(connection, [asked], known, briefly=False)
     answer = answers[wish.key]
     if not answer.dispatches:
         _keep_nothing(connection, holds_limits=allowances.hold_rows)
-    return answer
+    return answer, allowances.freeing()
 
 
 def replay(

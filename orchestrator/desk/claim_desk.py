@@ -12,24 +12,18 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager
 
 from orchestrator.desk.alarm import Alarm
 from orchestrator.desk.claim_batch import (
     Asked,
     ClaimAnswer,
-    Known,
-    LimitsFoundError,
     RefusedMeanwhileError,
-    Served,
     Wish,
-    claim_alone,
-    claim_together,
 )
+from orchestrator.desk.claim_serving import ClaimServing
 from orchestrator.desk.first_copies import FirstCopies
-from orchestrator.desk.gathering import Alone, Gathering, Ticket
-from orchestrator.desk.granted import count_granted
+from orchestrator.desk.gathering import Gathering, Ticket
 from orchestrator.desk.lookout import Lookout
 from orchestrator.desk.on_arrival import OnArrival
 from orchestrator.desk.pace import EMPTY_POLL_MS, Pace
@@ -38,10 +32,8 @@ from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.metrics.catalogue import Desk
 from orchestrator.store import parked
-from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.patience import new_patience, seconds_left
-from orchestrator.store.tally import of_queues
 from orchestrator.store.transaction import transact
 
 # How often all that are parked look by themselves: while rings from other processes
@@ -97,12 +89,13 @@ class ClaimDesk:
         """
         self._database = database
         self._signs = signs
-        self._points = points
         self._draining = draining
         self._hears_others = hears_others
+        self._pace = Pace(runs_at_once=RUNS_AT_ONCE)
+        self._serving = ClaimServing(database, points, self._pace, Alarm(self.ring, draining))
         self._gathering: Gathering[Asked, ClaimAnswer] = Gathering(
-            self._serve,
-            self._serve_alone,
+            self._serving.together,
+            self._serving.alone,
             weight=lambda asked: asked.wish.limit,
             capacity=RUNS_AT_ONCE,
             note=database.metrics.gathered[Desk.CLAIMS].note,
@@ -114,9 +107,7 @@ class ClaimDesk:
             draining,
             every_seconds=lambda: LOOK_SECONDS if hears_others() else LOOK_DEAF_SECONDS,
         )
-        self._alarm = Alarm(self.ring, draining)
         self._first_copies = FirstCopies()
-        self._pace = Pace(runs_at_once=RUNS_AT_ONCE)
         self._turns = itertools.count()
 
     @property
@@ -177,7 +168,7 @@ class ClaimDesk:
         """
         arrival: OnArrival[_Parked] | None = None
         try:
-            with self._known() as known:
+            with self._serving.known() as known:
                 arrival = OnArrival(self._first, known)
                 yield arrival
         except BaseException:
@@ -191,7 +182,7 @@ class ClaimDesk:
         for ticket, answer in zip(arrival.called, arrival.served.answers, strict=True):
             ticket.outcome = answer
             ticket.wake()
-        self._note(arrival.served)
+        self._serving.note(arrival.served.dispatches, arrival.served.freeing)
 
     def _first(self, arriving: Mapping[str, int]) -> list[_Parked]:
         """
@@ -274,64 +265,6 @@ class ClaimDesk:
     def _asked(self, wish: Wish, *, parked_at: float | None = None) -> Asked:
         turn = next(self._turns) % len(wish.queues)
         return Asked(wish, wish.queues[turn:] + wish.queues[:turn], parked_at)
-
-    def _serve(
-        self, asked: Sequence[Asked], committing: Callable[[], None]
-    ) -> Sequence[ClaimAnswer | Exception | Alone]:
-        outcomes: dict[int, ClaimAnswer | Exception | Alone] = {}
-        living = list(asked)
-        began = time.monotonic()
-        while living:
-            try:
-                with self._known() as known:
-                    served = transact(
-                        self._database.work,
-                        partial(claim_together, asked=tuple(living), known=known),
-                        committing=committing,
-                    )
-            except LimitsFoundError:
-                continue
-            except RefusedMeanwhileError as refusal:
-                for each in [one for one in living if refusal.means(one)]:
-                    outcomes[id(each)] = refusal
-                    living.remove(each)
-                continue
-            outcomes |= zip(map(id, living), served.answers, strict=True)
-            self._note(served)
-            break
-        wanted = sum(each.wish.limit for each in asked)
-        self._pace.served(len(asked), wanted, time.monotonic() - began)
-        return [outcomes[id(each)] for each in asked]
-
-    def _note(self, served: Served) -> None:
-        """Count what is committed now, and see that those are called whom a rate makes wait."""
-        granted = served.dispatches
-        count_granted(self._database.metrics, granted)
-        self._database.tally.add(
-            of_queues(Counted.CLAIMED, [dispatch.run.step_queue for dispatch in granted])
-        )
-        for queue, freeing in served.freeing.items():
-            self._alarm.set(queue, after_seconds=freeing.after_seconds, runs=freeing.runs)
-
-    def _serve_alone(self, asked: Asked) -> ClaimAnswer:
-        while True:
-            with suppress(LimitsFoundError), self._known() as known:
-                answer = transact(
-                    self._database.work, partial(claim_alone, asked=asked, known=known)
-                )
-                if not answer.replayed:
-                    count_granted(self._database.metrics, answer.dispatches)
-                counted = Counted.REPLAYED if answer.replayed else Counted.CLAIMED
-                self._database.tally.add(
-                    of_queues(counted, [each.run.step_queue for each in answer.dispatches])
-                )
-                return answer
-
-    @contextmanager
-    def _known(self) -> Iterator[Known]:
-        """What bounds the claims of one transaction."""
-        with self._database.slots.taking() as taking:
-            yield Known(self._database.limits, self._points, taking)
 
     def _look(self) -> None:
         """Look for all that are parked, once for all of them, and serve those it concerns."""

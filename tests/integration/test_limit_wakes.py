@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from orchestrator.desk import claim_desk
@@ -15,6 +18,8 @@ from orchestrator.store.limits import NewLimits
 from orchestrator.store.records import Dispatch
 from orchestrator.store.transaction import transact
 from tests.acceptance.waiting import eventually
+from tests.database import Database
+from tests.integration.blocking import waits_for_a_lock
 from tests.integration.dibs import Dibs
 from tests.integration.statements import captured
 from tests.integration.wishes import QUEUE, Executor
@@ -35,6 +40,13 @@ def no_lookout(monkeypatch: pytest.MonkeyPatch) -> None:
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as threads:
         yield threads
+
+
+@pytest.fixture
+def neighbour(database: Database, owner: psycopg.Connection) -> Iterator[Dibs]:
+    """Another orchestrator on the same database, which nobody here hears."""
+    with closing(Dibs(database.service_url, owner)) as neighbour:
+        yield neighbour
 
 
 def limit(dibs: Dibs, *, concurrency: int | None = None, rate: int | None = None) -> None:
@@ -104,6 +116,33 @@ def test_a_rate_wakes_one_after_another(
 
     got = [each.result(WAIT_SECONDS).dispatches for each in parked]
     assert [len(dispatches) for dispatches in got] == [1, 1, 1, 1]
+
+
+def test_a_rate_wakes_also_one_that_was_served_alone(
+    dibs: Dibs,
+    neighbour: Dibs,
+    executor: Executor,
+    other: Executor,
+    threads: ThreadPoolExecutor,
+) -> None:
+    limit(dibs, rate=1)
+    for _ in range(2):
+        dibs.pending()
+    request_id = uuid4()
+    with dibs.owner.transaction():
+        # Of a copy of it, which another process serves.
+        dibs.sql(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
+            f"{executor.token}/{request_id}",
+        )
+        alone = threads.submit(
+            dibs.claim, executor, request_id=request_id, wait_seconds=2 * WAIT_SECONDS
+        )
+        assert waits_for_a_lock(dibs.owner)
+        # Elsewhere, so that nobody here knows of it.
+        assert len(neighbour.claim(other).dispatches) == 1
+
+    assert len(alone.result(WAIT_SECONDS).dispatches) == 1
 
 
 def test_who_waits_at_a_limit_rests(
