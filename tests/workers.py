@@ -6,8 +6,9 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# They start processes and promise times, so never two tests of a line at once. Of the tests of
-# faults only these do: the others wait for what they have done to be over.
+# They start processes and promise times, so never two tests of a line at once. Those of the second
+# are held to their times only where the machine is not too busy (`promised_times`); all other
+# tests of faults wait for what they have done to be over.
 QUIET = {
     "quiet": ("tests/acceptance/", "tests/compat/", "tests/integration/test_bench.py"),
     "timed faults": (
@@ -20,8 +21,7 @@ QUIET = {
 }
 # What takes longest begins first; the many that are short fill up what is left at the end.
 LONGEST = (
-    "quiet",
-    "timed faults",
+    *QUIET,
     "tests/integration/test_state_machine.py",
     "tests/integration/test_database_trouble.py",
     "tests/chaos/",
@@ -32,7 +32,7 @@ def unit_of(nodeid: str) -> str:
     """
     What one worker runs as a whole, and one test after another.
 
-    A module, because its fixtures are made once; and all that is quiet together.
+    A module, because its fixtures are made once; and each line of `QUIET` together.
     """
     module = nodeid.partition("::")[0]
     return next((name for name, places in QUIET.items() if module.startswith(places)), module)

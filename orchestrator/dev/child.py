@@ -77,6 +77,7 @@ class Child:
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while self.exit_code() is None and time.monotonic() < deadline:
             try:
+                # Plain HTTP on loopback: certificates would be read at each look, for nothing.
                 if httpx2.get(self._ready_url, timeout=2, trust_env=False, verify=False).is_success:
                     return
             except httpx2.TransportError:

@@ -130,7 +130,7 @@ def test_a_rate_wakes_also_one_that_was_served_alone(
         dibs.pending()
     request_id = uuid4()
     with dibs.owner.transaction():
-        # Of a copy of it, which another process serves.
+        # The copy: it is being served by another process.
         dibs.sql(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
             f"{executor.token}/{request_id}",
@@ -141,6 +141,9 @@ def test_a_rate_wakes_also_one_that_was_served_alone(
         assert waits_for_a_lock(dibs.owner)
         # Elsewhere, so that nobody here knows of it.
         assert len(neighbour.claim(other).dispatches) == 1
+
+    eventually(lambda: dibs.desk.parked or alone.done(), what="it is parked")
+    assert not alone.done()
 
     assert len(alone.result(WAIT_SECONDS).dispatches) == 1
 

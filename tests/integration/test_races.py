@@ -15,6 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 from orchestrator.errors import LeaseLost, RunHeld
 from orchestrator.store import endings
 from orchestrator.store.transaction import transact
+from tests.chaos.size import sized
 from tests.database import Database
 from tests.integration.dibs import Dibs
 from tests.integration.racing import at_once, both_at_once
@@ -44,7 +45,7 @@ def test_of_64_claims_at_once_by_poll_and_by_id_one_gets_the_run(crowded: Dibs) 
             return None
         return executor.name
 
-    for _ in range(20):
+    for _ in range(sized(20, 200)):
         run = crowded.pending()
 
         answers = at_once(
