@@ -272,6 +272,13 @@ class Dibs:
         now: datetime = self.sql("SELECT clock_timestamp() AS now")[0]["now"]
         return now
 
+    def serve_a_copy(self, executor: Executor, request_id: UUID) -> None:
+        """Let a copy of this claim be served elsewhere, until the owner's transaction ends."""
+        self.sql(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
+            f"{executor.token}/{request_id}",
+        )
+
     def expire(self, run_id: UUID) -> None:
         """Let the run's lease have expired."""
         self.sql(

@@ -297,11 +297,7 @@ def test_one_whose_copy_is_being_served_waits_and_its_neighbours_do_not(
     create(dibs, 3)
     request_id = uuid4()
     with dibs.owner.transaction():
-        # The copy: it is being served by another process.
-        dibs.sql(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            f"{executor.token}/{request_id}",
-        )
+        dibs.serve_a_copy(executor, request_id)
         wishes = [{}, {"executor": executor, "request_id": request_id}, {}]
         with claim_together(*wishes) as (one, copy, other):
             assert sizes([one.result(WAIT_SECONDS), other.result(WAIT_SECONDS)]) == [1, 1]

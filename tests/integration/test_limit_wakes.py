@@ -130,11 +130,7 @@ def test_a_rate_wakes_also_one_that_was_served_alone(
         dibs.pending()
     request_id = uuid4()
     with dibs.owner.transaction():
-        # The copy: it is being served by another process.
-        dibs.sql(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            f"{executor.token}/{request_id}",
-        )
+        dibs.serve_a_copy(executor, request_id)
         alone = threads.submit(
             dibs.claim, executor, request_id=request_id, wait_seconds=2 * WAIT_SECONDS
         )

@@ -171,10 +171,7 @@ def test_the_run_is_created_at_once_though_a_copy_of_who_waits_is_being_served(
     request_id = uuid4()
     waiting = park(request_id=request_id)
     with dibs.owner.transaction():
-        dibs.sql(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
-            f"{executor.token}/{request_id}",
-        )
+        dibs.serve_a_copy(executor, request_id)
         run = dibs.pending()
         assert not waiting.done()
 
