@@ -9,7 +9,6 @@ engine answers and can give `postgres:18` within a minute; the embedded one.
 import gc
 import os
 import secrets
-import shutil
 import tempfile
 import threading
 import warnings
@@ -31,7 +30,7 @@ from orchestrator.dev.embedded import NOT_DURABLE, EmbeddedPostgres
 from orchestrator.dev.provision import as_user, create_database, ensure_role, provision
 from orchestrator.settings import database_url
 from tests.debian_postgres import debian_postgres, is_installed
-from tests.integration.pgbouncer import PROGRAM, pgbouncer
+from tests.integration.pgbouncer import PROGRAM, find_pgbouncer, pgbouncer
 
 GIVEN = "TEST_DATABASE_URL"
 ASKED = "DIBS_TEST_DATABASE"
@@ -115,7 +114,7 @@ def choose_source() -> Source:
         source = _first_source()
         if not asked:
             return source
-        if shutil.which(PROGRAM) is None:
+        if find_pgbouncer() is None:
             raise ValueError(f"{ASKED}={asked}: there is none; install {PROGRAM}")
         return replace(source, description=f"{source.description}, by PgBouncer", pooled=True)
     if not is_installed(asked):

@@ -38,6 +38,11 @@ SERVER_CONNECTIONS = 3
 """Fewer than an orchestrator has: no client keeps one from one transaction to the next."""
 
 
+def find_pgbouncer() -> str | None:
+    """Where it is; also Debian's, which is not on an ordinary user's PATH."""
+    return shutil.which(PROGRAM) or shutil.which(PROGRAM, path="/usr/sbin")
+
+
 @contextmanager
 def pgbouncer(
     url: str, directory: Path, *, server_connections: int = SERVER_CONNECTIONS
@@ -48,7 +53,7 @@ def pgbouncer(
     Args:
         server_connections: How many it keeps of each database.
     """
-    program = shutil.which(PROGRAM)
+    program = find_pgbouncer()
     if program is None:
         pytest.skip(f"install {PROGRAM}")
     to = urlsplit(url)
