@@ -45,7 +45,7 @@ def test_of_64_claims_at_once_by_poll_and_by_id_one_gets_the_run(crowded: Dibs) 
             return None
         return executor.name
 
-    for _ in range(sized(20, 200)):
+    for _ in range(sized(50, 200)):
         run = crowded.pending()
 
         answers = at_once(
