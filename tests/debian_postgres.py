@@ -11,9 +11,10 @@ from pathlib import Path
 
 from orchestrator.dev.cluster import OWNER, Cluster, hand_over, server_environment
 from orchestrator.dev.embedded import NOT_DURABLE
-from orchestrator.dev.ports import LOOPBACK, free_ports
+from orchestrator.dev.ports import LOOPBACK
 from orchestrator.dev.server import launch
 from orchestrator.dev.unprivileged import choose_identity
+from tests.ports import OwnPort
 
 STOP_SECONDS = 30
 
@@ -51,10 +52,12 @@ def debian_postgres(version: str, directory: Path) -> Iterator[str]:
         capture_output=True,
         env=server_environment(),
     )
-    (port,) = free_ports(1)
-    server = launch([*identity.prefix, str(programs / "postgres")], cluster, port, NOT_DURABLE)
+    port = OwnPort()
+    server = launch(
+        [*identity.prefix, str(programs / "postgres")], cluster, port.number, NOT_DURABLE
+    )
     try:
-        yield f"postgresql://{OWNER}:{cluster.password()}@{LOOPBACK}:{port}/postgres"
+        yield f"postgresql://{OWNER}:{cluster.password()}@{LOOPBACK}:{port.number}/postgres"
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(STOP_SECONDS)

@@ -12,9 +12,10 @@ import httpx2
 import orjson
 
 from orchestrator.dev.leash import leash
-from orchestrator.dev.ports import LOOPBACK, free_ports
+from orchestrator.dev.ports import LOOPBACK
 from tests.acceptance.client import Client
 from tests.acceptance.waiting import eventually
+from tests.ports import OwnPort
 
 END_SECONDS = 15.0
 SECRET_KEY = "only for tests, the same for all"
@@ -115,8 +116,8 @@ class Orchestrator(Program):
         Args:
             variables: Further ones of its environment.
         """
-        (port,) = free_ports(1)
-        self.url = f"http://{LOOPBACK}:{port}"
+        self._port = OwnPort()
+        self.url = f"http://{LOOPBACK}:{self._port.number}"
         settings = {
             "DATABASE_URL": database_url,
             "DIBS_SECRET_KEY": SECRET_KEY,
@@ -124,7 +125,7 @@ class Orchestrator(Program):
         }
         super().__init__(
             name,
-            python("orchestrator", "serve", "--port", str(port)),
+            python("orchestrator", "serve", "--port", str(self._port.number)),
             environment(settings),
             log_directory / f"{name}.log",
         )

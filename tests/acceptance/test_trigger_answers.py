@@ -6,13 +6,14 @@ from contextlib import closing
 import httpx2
 import pytest
 
-from orchestrator.dev.ports import LOOPBACK, free_ports
+from orchestrator.dev.ports import LOOPBACK
 from orchestrator.lifecycle import Role
 from tests.acceptance.client import Client, outcome_of
 from tests.acceptance.journal import Gates, Journal
 from tests.acceptance.processes import Executor
 from tests.acceptance.stage import Fleet, Stage, make_token
 from tests.acceptance.waiting import eventually
+from tests.ports import OwnPort
 
 NOBODYS = "01890000-0000-7000-8000-0000000000ab"
 
@@ -190,8 +191,8 @@ def test_other_paths_and_methods_are_answered_as_json(caller: Client) -> None:
 
 
 def test_without_an_orchestrator_a_trigger_is_503(fleet: Fleet) -> None:
-    (nobodys_port,) = free_ports(1)
-    executor = fleet.start("one", url=f"http://{LOOPBACK}:{nobodys_port}")
+    nobodys_port = OwnPort()
+    executor = fleet.start("one", url=f"http://{LOOPBACK}:{nobodys_port.number}")
 
     answer = executor.caller().trigger(NOBODYS)
 

@@ -22,10 +22,11 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from orchestrator.dev.ports import LOOPBACK, free_ports
+from orchestrator.dev.ports import LOOPBACK
 from tests.acceptance.client import Client, Json
 from tests.browser import chromium
 from tests.browser.signing_in import sign_in
+from tests.ports import OwnPort
 
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 SIZE = {"width": 1280, "height": 800}
@@ -61,14 +62,14 @@ def main() -> int:
 @contextmanager
 def served(data: Path) -> Iterator[tuple[str, str]]:
     """`dibs dev`, and what it prints: its address and its token."""
-    (port,) = free_ports(1)
+    port = OwnPort()
     command = [
         sys.executable,
         "-m",
         "orchestrator",
         "dev",
         "--port",
-        str(port),
+        str(port.number),
         "--data",
         str(data),
     ]
@@ -82,7 +83,7 @@ def served(data: Path) -> Iterator[tuple[str, str]]:
             said[name] = value.strip()
             if name == "stop":
                 break
-        yield f"http://{LOOPBACK}:{port}", said["token"]
+        yield f"http://{LOOPBACK}:{port.number}", said["token"]
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(READY_SECONDS)

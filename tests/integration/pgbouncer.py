@@ -15,9 +15,10 @@ import pytest
 
 from orchestrator.dev.cluster import hand_over
 from orchestrator.dev.leash import leash
-from orchestrator.dev.ports import LOOPBACK, free_ports
+from orchestrator.dev.ports import LOOPBACK
 from orchestrator.dev.unprivileged import choose_identity
 from tests.acceptance.waiting import eventually
+from tests.ports import OwnPort
 
 PROGRAM = "pgbouncer"
 CONFIGURATION = """
@@ -57,7 +58,7 @@ def pgbouncer(
     if program is None:
         pytest.skip(f"install {PROGRAM}")
     to = urlsplit(url)
-    (own_port,) = free_ports(1)
+    own_port = OwnPort()
     users = directory / "users"
     users.write_text(f'"{unquote(to.username or "")}" "{unquote(to.password or "")}"\n')
     configuration = directory / "pgbouncer.ini"
@@ -66,14 +67,16 @@ def pgbouncer(
             host=to.hostname,
             port=to.port,
             loopback=LOOPBACK,
-            own_port=own_port,
+            own_port=own_port.number,
             users=users,
             connections=server_connections,
         )
     )
     identity = choose_identity(directory)
     hand_over(directory, identity)
-    through = to._replace(netloc=f"{to.netloc.rpartition('@')[0]}@{LOOPBACK}:{own_port}").geturl()
+    through = to._replace(
+        netloc=f"{to.netloc.rpartition('@')[0]}@{LOOPBACK}:{own_port.number}"
+    ).geturl()
     log_file = directory / "pgbouncer.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(

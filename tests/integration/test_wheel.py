@@ -13,10 +13,11 @@ import psycopg
 import pytest
 
 from orchestrator.dev.leash import leash
-from orchestrator.dev.ports import LOOPBACK, free_ports
+from orchestrator.dev.ports import LOOPBACK
 from tests.database import Template
 from tests.integration.empty_database import empty_database
 from tests.integration.wheel import Installed, build_wheel, clean_clone, install
+from tests.ports import OwnPort
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -117,14 +118,14 @@ def test_an_installed_executor_executes_what_an_installed_orchestrator_serves(
     serving: Installed, executing: Installed, empty_url: str
 ) -> None:
     owner = {"DATABASE_URL": empty_url}
-    (port,) = free_ports(1)
-    url = f"http://{LOOPBACK}:{port}"
+    port = OwnPort()
+    url = f"http://{LOOPBACK}:{port.number}"
     serving.run("dibs", "migrate", "up", **owner)
     create = ("dibs", "token", "create", "--role")
     client_token = serving.run(*create, "client", "--name", "web", **owner).said
     executor_token = serving.run(*create, "executor", "--name", "fleet", **owner).said
 
-    serve = ("dibs", "serve", "--port", str(port))
+    serve = ("dibs", "serve", "--port", str(port.number))
     execute = ("dibs-executor", "run", "executor.samples:app")
     with (
         running(serving, *serve, **owner, DIBS_SECRET_KEY="only for this test"),

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.dev.ports import LOOPBACK, free_ports
+from orchestrator.dev.ports import LOOPBACK
+from tests.ports import OwnPort
 
 ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = Path(sys.executable).parent
@@ -144,8 +145,8 @@ def test_packages_without_a_known_vulnerability_pass() -> None:
 
 
 def test_silence_passes_only_where_it_is_allowed_to() -> None:
-    (port,) = free_ports(1)
-    nobody = f"http://{LOOPBACK}:{port}/"
+    port = OwnPort()
+    nobody = f"http://{LOOPBACK}:{port.number}/"
     with service(status=403) as refuses:
         strict, lenient = (
             [audit(url, *words) for url in (nobody, refuses)] for words in ((), ("--lenient",))
