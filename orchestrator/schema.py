@@ -21,6 +21,7 @@ from orchestrator.store.conninfo import unless_given
 from orchestrator.store.engine import (
     IDLE_IN_TRANSACTION_TIMEOUT_MS,
     LOCK_TIMEOUT_MS,
+    PLANNING,
     STATEMENT_TIMEOUT_MS,
 )
 from orchestrator.store.timeline import Timeline, timeline_of
@@ -55,6 +56,7 @@ ROLE_SETTINGS = {
     "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_MS}ms",
     "TimeZone": "UTC",
+    **PLANNING,
 }
 
 

@@ -142,8 +142,9 @@ def claim(
     """
     # The materialised CTE is the guard against a plan that runs the LIMIT again
     # and claims more; its lock and its WHERE are the guard against a second claim.
-    # The ANY repeats the join for the planner alone: a plan that does not know the
-    # LIMIT expects a tenth of the backlog and would read the whole table.
+    # The ANYs repeat the joins for the planner alone: a plan that does not know the LIMIT
+    # expects a tenth of the backlog and would read the whole table. And of NOT EXISTS beside
+    # an OR it would make a hash of all that was claimed in a day, for each claim.
     rows = hot(f"""
 WITH asked_queue AS MATERIALIZED (
   SELECT coalesce(bool_or(q.paused), false) AS paused,
@@ -158,8 +159,8 @@ asked AS MATERIALIZED (
       WITH ORDINALITY AS w(wanted, executor, session, lease_seconds, request_id, token_name,
                            body_hash, answer_bytes, goes_on, wish)
    WHERE {_SERVING}
-     AND (w.goes_on OR NOT EXISTS (SELECT FROM "claimRequests" c
-       WHERE c."tokenName" = w.token_name AND c."requestId" = w.request_id))),
+     AND (w.goes_on OR (SELECT c.at FROM "claimRequests" c
+       WHERE c."tokenName" = w.token_name AND c."requestId" = w.request_id) IS NULL)),
 wishes AS (
   SELECT a.*, row_number() OVER (ORDER BY turn, a.wish) AS place
     FROM asked a CROSS JOIN LATERAL generate_series(1, a.wanted) AS turn),
@@ -209,7 +210,9 @@ kept_on AS (
   UPDATE "claimRequests" c SET "runIds" = c."runIds" || g.run_ids,
          "leaseIds" = c."leaseIds" || g.lease_ids
     FROM granted g
-   WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id)
+   WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id
+     AND c."tokenName" = ANY (CAST(:token_names AS text[]))
+     AND c."requestId" = ANY (CAST(:request_ids AS uuid[])))
 SELECT q.limited, l.wish, l.bytes, l."claimKey", {dispatch_columns("l")}
   FROM asked_queue q LEFT JOIN ({with_definition("leased", "l")}) ON true
  ORDER BY l.place

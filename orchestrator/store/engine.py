@@ -49,8 +49,20 @@ _SOCKET: dict[str, Any] = {
     "tcp_user_timeout": 5_000,
 }
 
-# The role's own settings (`dibs migrate grants`) hold these limits, so that a
-# pooler in transaction mode cannot drop them. A role without them gets them here.
+# A prepared statement keeps its plan. One that was made while a table was small would read all
+# of it, for each claim and each report, until autovacuum looks at the table again: a minute or
+# more, in which it grows. Whatever Dibs looks up in a large table has its index. Where there is
+# no other way than the whole table, Postgres up to 17 thinks it so dear that it would compile
+# the plan.
+PLANNING = {"enable_seqscan": "off", "jit": "off"}
+
+# The role's own settings (`dibs migrate grants`) hold these, so that a pooler in
+# transaction mode cannot drop them. A role without them gets them here.
+_PLANNED = ",\n  ".join(
+    f"CASE WHEN current_setting('{name}') <> '{value}'\n"
+    f"       THEN set_config('{name}', '{value}', false) END"
+    for name, value in PLANNING.items()
+)
 _ON_CONNECT = f"""
 SELECT pg_backend_pid(), pg_is_in_recovery(),
   CASE WHEN current_setting('statement_timeout') = '0'
@@ -59,7 +71,8 @@ SELECT pg_backend_pid(), pg_is_in_recovery(),
        THEN set_config('lock_timeout', '{LOCK_TIMEOUT_MS}', false) END,
   CASE WHEN current_setting('idle_in_transaction_session_timeout') = '0'
        THEN set_config('idle_in_transaction_session_timeout',
-                       '{IDLE_IN_TRANSACTION_TIMEOUT_MS}', false) END
+                       '{IDLE_IN_TRANSACTION_TIMEOUT_MS}', false) END,
+  {_PLANNED}
 """
 
 

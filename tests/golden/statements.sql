@@ -644,8 +644,8 @@ asked AS MATERIALIZED (
    WHERE NOT EXISTS (
        SELECT FROM executors e
         WHERE e."fullName" = w.executor AND e.session = w.session AND e.state <> 'active')
-     AND (w.goes_on OR NOT EXISTS (SELECT FROM "claimRequests" c
-       WHERE c."tokenName" = w.token_name AND c."requestId" = w.request_id))),
+     AND (w.goes_on OR (SELECT c.at FROM "claimRequests" c
+       WHERE c."tokenName" = w.token_name AND c."requestId" = w.request_id) IS NULL)),
 wishes AS (
   SELECT a.*, row_number() OVER (ORDER BY turn, a.wish) AS place
     FROM asked a CROSS JOIN LATERAL generate_series(1, a.wanted) AS turn),
@@ -703,7 +703,9 @@ kept_on AS (
   UPDATE "claimRequests" c SET "runIds" = c."runIds" || g.run_ids,
          "leaseIds" = c."leaseIds" || g.lease_ids
     FROM granted g
-   WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id)
+   WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id
+     AND c."tokenName" = ANY (CAST(%(token_names)s AS text[]))
+     AND c."requestId" = ANY (CAST(%(request_ids)s AS uuid[])))
 SELECT q.limited, l.wish, l.bytes, l."claimKey", l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."concurrencyKey" AS concurrency_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
   l."resumeInput" AS resume_input, l."leaseId" AS lease_id, l."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from orchestrator.desk.explain import explain_run
-from orchestrator.desk.keeper import BATCH
 from orchestrator.desk.run_facts import Onlooker
-from orchestrator.store import endings, explain, keeper
+from orchestrator.store import explain
 from tests.database import Database
 from tests.integration.dibs import Dibs
+from tests.integration.hot_statements import hot_statements
 from tests.integration.statements import Statement, captured, find, nodes, plan, scans_whole
 from tests.integration.wishes import Executor
 
@@ -47,32 +47,7 @@ def full(module_database: Database, filled: psycopg.Connection) -> Iterator[Dibs
 @pytest.fixture(scope="module")
 def sent(full: Dibs) -> dict[str, Statement]:
     """One of each hot statement, as it was sent."""
-    with captured(full.database.work) as work, captured(full.database.leases) as kept:
-        first, second, third = full.claim(HOLDER, limit=3).dispatches
-        full.claim_run(HOLDER, full.pending().id)
-        full.renew(HOLDER, first, second)
-        full.reconcile(HOLDER, as_of=full.now())
-        full.tell(first, HOLDER, "success")
-        full.release(HOLDER, second, third)
-        with full.database.leases.begin() as connection:
-            endings.expire(connection, since=full.now(), limit=BATCH)
-            keeper.make_due(connection, limit=BATCH)
-            keeper.time_out_waits(connection, limit=BATCH)
-    marks = {
-        "claim": "AS turn",
-        "claim_run": "'resumed'",
-        "renew": "renewed AS",
-        "orphans": "'orphaned'",
-        "report": "told AS",
-        "release": "'released'",
-        "expire": "'expired'",
-        "make_due": "due AS",
-        "time_out_waits": "late AS",
-    }
-    return {
-        name: next(statement for statement in work + kept if mark in statement.text)
-        for name, mark in marks.items()
-    }
+    return hot_statements(full, HOLDER)
 
 
 @pytest.fixture(params=["custom", "generic"])
