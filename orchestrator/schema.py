@@ -138,7 +138,7 @@ def grant(url: str, role: str) -> list[str]:
     """
     Give a role what serving needs, and no more.
 
-    Tables, the prune function, time-outs of its sessions (in this database
+    Tables, the prune function, settings of its sessions (in this database
     only). Nobody but the owner may make temporary or permanent tables afterwards.
 
     Args:

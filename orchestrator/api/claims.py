@@ -25,8 +25,8 @@ from orchestrator.api.queue_access import common_patterns, require_queues
 from orchestrator.api.repeats import BY_REQUEST_ID, repeats
 from orchestrator.api.traced import link_span, tell_span, trace_claim, traced
 from orchestrator.api.wire.claims import Claimed, ClaimRequest, RunClaimed, RunClaimRequest
-from orchestrator.desk.claim_batch import Wish
 from orchestrator.desk.run_claims import claim_run
+from orchestrator.desk.wishes import Wish
 from orchestrator.errors import (
     LeaseLost,
     RateLimited,

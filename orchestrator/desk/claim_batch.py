@@ -10,86 +10,26 @@ waited for, as long as the claim of another process takes that has it.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from sqlalchemy import Connection
 
 from orchestrator.desk.allowances import Allowances, Freeing
+from orchestrator.desk.empty_answers import empty_answers
 from orchestrator.desk.gathering import ALONE, Alone
 from orchestrator.desk.starting_points import StartingPoints
+from orchestrator.desk.wishes import Asked, ClaimAnswer
 from orchestrator.errors import RequestIdReused
-from orchestrator.store import claim_requests, claims, executors, parked
+from orchestrator.store import claim_requests, claims, parked
 from orchestrator.store.claim_requests import ClaimRequest, Key
-from orchestrator.store.executors import OutOfService
 from orchestrator.store.incidents import Process
 from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.known_slots import Taking
 from orchestrator.store.parked import Parked
 from orchestrator.store.records import Dispatch
-
-# What an executor waits that is out of service, until somebody has put it back.
-OUT_OF_SERVICE_POLL_MS = 5_000
-# What one waits that holds all that it may, until it has reported some of it.
-FULL_POLL_MS = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """
-    What one claim asks for.
-
-    Attributes:
-        key_id: The token that it is asked with.
-        executor: The full name that the lease is granted to.
-        body_hash: Tells a repeat of the request from another one.
-        queues: Asked in this order, beginning at another one each time.
-    """
-
-    token_name: str
-    key_id: str
-    executor: str
-    session: UUID
-    request_id: UUID
-    body_hash: bytes
-    queues: tuple[str, ...]
-    limit: int
-    lease_seconds: int
-    wait_seconds: float
-
-    @property
-    def key(self) -> Key:
-        return (self.token_name, self.request_id)
-
-    @property
-    def process(self) -> Process:
-        return (self.executor, self.session)
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimAnswer:
-    """
-    What a wish got.
-
-    Attributes:
-        next_poll_after_ms: How long to wait before the next. For the desk to say of one
-            that is not final, but for 0: then a limit allows more after this time.
-        out_of_service: Why whoever asked gets nothing, whatever there is.
-    """
-
-    dispatches: Sequence[Dispatch]
-    next_poll_after_ms: int
-    replayed: bool
-    out_of_service: OutOfService | None = None
-
-    @property
-    def is_final(self) -> bool:
-        """Whether waiting longer would change nothing."""
-        return bool(self.dispatches or self.replayed or self.out_of_service)
 
 
 class RefusedMeanwhileError(Exception):
@@ -106,21 +46,6 @@ class RefusedMeanwhileError(Exception):
 
 class LimitsFoundError(Exception):
     """A queue turned out to have limits: its row is to be locked before anything is claimed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """
-    A wish, as it is served this time.
-
-    Attributes:
-        queues: Those of the wish, in the order in which they are asked.
-        parked_at: When it was parked, on this process's monotonic clock; None when it was not.
-    """
-
-    wish: Wish
-    queues: tuple[str, ...]
-    parked_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +241,7 @@ def _claim(
             for process in {each.asked.wish.process for each in rounds if not each.most}
             if (why := known.slots.full(process))
         }
-        answers |= _empty_answers(connection, without, allowances.freeing(), full)
+        answers |= empty_answers(connection, without, allowances.freeing(), full)
     return answers, allowances
 
 
@@ -393,34 +318,3 @@ def _refuse_meanwhile(connection: Connection, got: Sequence[Asked]) -> None:
     ]
     if waited and (refused := parked.refused_meanwhile(connection, waited)):
         raise RefusedMeanwhileError(refused)
-
-
-def _empty_answers(
-    connection: Connection,
-    wishes: Sequence[Wish],
-    freeing: Mapping[str, Freeing],
-    full: Mapping[Process, OutOfService],
-) -> dict[Key, ClaimAnswer]:
-    granted = claim_requests.granted(connection, [wish.key for wish in wishes])
-    out = executors.out_of_service(connection, [wish.process for wish in wishes])
-    answers: dict[Key, ClaimAnswer] = {}
-    for wish in wishes:
-        if wish.key not in granted:
-            why = out.get(wish.process)
-            pause_ms = OUT_OF_SERVICE_POLL_MS if why else _freed_after_ms(wish, freeing)
-            if why is None and (why := full.get(wish.process)):
-                pause_ms = FULL_POLL_MS
-            answers[wish.key] = ClaimAnswer((), pause_ms, replayed=False, out_of_service=why)
-    return answers
-
-
-def _freed_after_ms(wish: Wish, freeing: Mapping[str, Freeing]) -> int:
-    """When the first of a wish's queues allows more whose rate is used up; 0: none is."""
-    return min(
-        (
-            math.ceil(1_000 * freeing[queue].after_seconds)
-            for queue in wish.queues
-            if queue in freeing
-        ),
-        default=0,
-    )

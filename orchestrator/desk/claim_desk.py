@@ -15,12 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from orchestrator.desk.alarm import Alarm
-from orchestrator.desk.claim_batch import (
-    Asked,
-    ClaimAnswer,
-    RefusedMeanwhileError,
-    Wish,
-)
+from orchestrator.desk.claim_batch import RefusedMeanwhileError
 from orchestrator.desk.claim_serving import ClaimServing
 from orchestrator.desk.first_copies import FirstCopies
 from orchestrator.desk.gathering import Gathering, Ticket
@@ -30,6 +25,7 @@ from orchestrator.desk.pace import EMPTY_POLL_MS, Pace
 from orchestrator.desk.parking import Parking, Rings
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
+from orchestrator.desk.wishes import Asked, ClaimAnswer, Wish
 from orchestrator.metrics.catalogue import Desk
 from orchestrator.store import parked
 from orchestrator.store.engine import Database

@@ -10,8 +10,6 @@ from functools import partial
 from orchestrator.desk.alarm import Alarm
 from orchestrator.desk.allowances import Freeing
 from orchestrator.desk.claim_batch import (
-    Asked,
-    ClaimAnswer,
     Known,
     LimitsFoundError,
     RefusedMeanwhileError,
@@ -22,6 +20,7 @@ from orchestrator.desk.gathering import Alone
 from orchestrator.desk.granted import count_granted
 from orchestrator.desk.pace import Pace
 from orchestrator.desk.starting_points import StartingPoints
+from orchestrator.desk.wishes import Asked, ClaimAnswer
 from orchestrator.store.activity import Counted
 from orchestrator.store.engine import Database
 from orchestrator.store.records import Dispatch

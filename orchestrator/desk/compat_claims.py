@@ -16,11 +16,11 @@ import orjson
 from sqlalchemy import Connection
 
 from orchestrator.desk import run_claims
-from orchestrator.desk.claim_batch import Wish
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.compat_executors import Arrival, Asker, arrive
 from orchestrator.desk.compat_steps import gives_a_sign, step_definition
 from orchestrator.desk.visibility import visible_run
+from orchestrator.desk.wishes import Wish
 from orchestrator.errors import (
     LeaseLost,
     RunHeld,

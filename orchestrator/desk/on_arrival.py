@@ -13,7 +13,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from orchestrator.desk.claim_batch import Asked, Known, Served, claim_along
+from orchestrator.desk.claim_batch import Known, Served, claim_along
+from orchestrator.desk.wishes import Asked
 
 
 class Waits(Protocol):

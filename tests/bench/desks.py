@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from uuid import UUID, uuid4
 
-from orchestrator.desk.claim_batch import Wish
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.report_desk import ReportDesk
+from orchestrator.desk.wishes import Wish
 from orchestrator.store.records import Dispatch
 from orchestrator.store.reports import Report
 from tests.bench.backlog import QUEUE

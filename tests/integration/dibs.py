@@ -16,7 +16,6 @@ from orchestrator.desk import acts, run_claims
 from orchestrator.desk.activity import Activity
 from orchestrator.desk.bell import Bell
 from orchestrator.desk.census import CensusDesk
-from orchestrator.desk.claim_batch import ClaimAnswer, Wish
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import Created, CreateDesk, Wanted
 from orchestrator.desk.keeper import Keeper
@@ -24,6 +23,7 @@ from orchestrator.desk.leases import LeaseDesk, ReleaseAnswer, RenewAnswer
 from orchestrator.desk.report_desk import ReportAnswer, ReportDesk
 from orchestrator.desk.signs_of_life import SignsOfLife
 from orchestrator.desk.starting_points import StartingPoints
+from orchestrator.desk.wishes import ClaimAnswer, Wish
 from orchestrator.store import executors
 from orchestrator.store.acts import Act
 from orchestrator.store.claims import RunWish

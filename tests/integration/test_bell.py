@@ -18,9 +18,9 @@ from psycopg import sql
 
 from orchestrator.desk import claim_desk
 from orchestrator.desk.bell import GATHER_SECONDS
-from orchestrator.desk.claim_batch import ClaimAnswer
 from orchestrator.desk.claim_desk import ClaimDesk
 from orchestrator.desk.creates import Wanted
+from orchestrator.desk.wishes import ClaimAnswer
 from orchestrator.store.bell_line import BellLine
 from tests.acceptance.waiting import eventually
 from tests.database import Database, Template, needs_a_session

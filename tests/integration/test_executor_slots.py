@@ -9,7 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from orchestrator.desk.claim_batch import FULL_POLL_MS
+from orchestrator.desk.empty_answers import FULL_POLL_MS
 from orchestrator.errors import RunNotClaimable, Unavailable
 from orchestrator.lifecycle import MAX_INCIDENTS
 from orchestrator.store import known_slots

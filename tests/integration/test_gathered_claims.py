@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from orchestrator.desk.claim_batch import ClaimAnswer
 from orchestrator.desk.creates import Wanted
+from orchestrator.desk.wishes import ClaimAnswer
 from orchestrator.errors import RequestIdReused
 from tests.acceptance.waiting import eventually
 from tests.database import Database, needs_a_session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.desk.claim_batch import OUT_OF_SERVICE_POLL_MS
+from orchestrator.desk.empty_answers import OUT_OF_SERVICE_POLL_MS
 from orchestrator.errors import RunNotClaimable
 from orchestrator.lifecycle import MAX_INCIDENTS
 from orchestrator.store.executors import OutOfService

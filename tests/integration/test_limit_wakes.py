@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from orchestrator.desk import claim_desk
-from orchestrator.desk.claim_batch import ClaimAnswer
+from orchestrator.desk.wishes import ClaimAnswer
 from orchestrator.store import limits
 from orchestrator.store.limits import NewLimits
 from orchestrator.store.records import Dispatch

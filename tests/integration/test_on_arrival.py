@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from orchestrator.desk import claim_desk
-from orchestrator.desk.claim_batch import ClaimAnswer
+from orchestrator.desk.wishes import ClaimAnswer
 from orchestrator.errors import IdempotencyKeyReused, OutcomeUnknown, Overloaded
 from orchestrator.store import patience
 from tests.acceptance.waiting import eventually

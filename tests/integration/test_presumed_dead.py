@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from orchestrator.desk.claim_batch import ClaimAnswer
+from orchestrator.desk.wishes import ClaimAnswer
 from tests.integration.dibs import Dibs
 from tests.integration.wishes import Executor
 

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 
 from orchestrator.desk import claim_desk
-from orchestrator.desk.claim_batch import ClaimAnswer
 from orchestrator.desk.claim_desk import LONG_WAIT_SECONDS, ClaimDesk
+from orchestrator.desk.wishes import ClaimAnswer
 from tests.acceptance.waiting import eventually
 from tests.database import Database
 from tests.integration.dibs import Dibs

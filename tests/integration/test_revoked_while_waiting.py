@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from orchestrator.desk.claim_batch import ClaimAnswer
+from orchestrator.desk.wishes import ClaimAnswer
 from tests.acceptance.waiting import eventually
 from tests.integration.dibs import Dibs
 from tests.integration.gathered import WAIT_SECONDS
