@@ -41,14 +41,19 @@ def own(ops: Client, queue: str) -> str:
     return queue
 
 
+def page_of(queue: str) -> str:
+    """Of all queues no more are shown than 200, and other tests have made theirs."""
+    return f"{PATH}?begins={queue}"
+
+
 def row_of(browser: Browser, queue: str) -> str:
     """What the page says of one queue."""
-    _, found, rest = browser.open(PATH).text.partition(f'id="queue-{queue}"')
+    _, found, rest = browser.open(page_of(queue)).text.partition(f'id="queue-{queue}"')
     return rest.partition("</tr>")[0] if found else ""
 
 
 def form_of(browser: Browser, queue: str, act: str) -> Form:
-    form = form_at(browser.open(PATH), f"{PATH}/{queue}/{act}")
+    form = form_at(browser.open(page_of(queue)), f"{PATH}/{queue}/{act}")
     assert form is not None, (queue, act)
     return form
 
@@ -138,7 +143,7 @@ def test_a_viewer_sees_no_form_and_sends_none(
 ) -> None:
     viewer = browsers()
     viewer.sign_in(stage.tokens[Role.VIEWER])
-    page = viewer.open(PATH)
+    page = viewer.open(page_of(own))
     signs_out = form_at(page, "/ui/sign-out")
     assert signs_out is not None
 
@@ -166,5 +171,5 @@ def test_queues_of_others_are_not_shown_and_not_acted_on(
 
 
 def test_those_whose_names_begin_so_can_be_asked_for(operator: Browser, own: str) -> None:
-    assert f"queue-{own}" in operator.open(f"{PATH}?begins={own[:1]}").text
+    assert f"queue-{own}" in operator.open(f"{PATH}?begins={own[:-1]}").text
     assert f"queue-{own}" not in operator.open(f"{PATH}?begins=x{own}").text

@@ -223,12 +223,16 @@ def test_for_each_queue_and_round_there_is_one_statement(dibs: Dibs, answers: An
 
 
 def test_claims_that_find_nothing_together_keep_nothing(dibs: Dibs, answers: Answers) -> None:
-    before = next_transaction(dibs)
-    got = answers({}, {}, {})
+    changes = []
+    # More than once: autovacuum may do something just then.
+    for _ in range(3):
+        before = next_transaction(dibs)
+        got = answers({}, {}, {})
+        changes.append(next_transaction(dibs) - before)
+        assert sizes(got) == [0, 0, 0]
 
-    assert sizes(got) == [0, 0, 0]
     assert dibs.sql('SELECT FROM "claimRequests"') == []
-    assert next_transaction(dibs) == before
+    assert 0 in changes
 
 
 def test_a_claim_that_finds_nothing_leaves_what_is_prepared(dibs: Dibs, executor: Executor) -> None:
