@@ -159,11 +159,11 @@ def test_prune_cannot_be_led_elsewhere_by_a_search_path(
         ("lock_timeout", "4s"),
         ("idle_in_transaction_session_timeout", "5s"),
         ("TimeZone", "UTC"),
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
     ],
 )
-def test_bounded_waits_come_with_the_role(
-    service: psycopg.Connection, setting: str, value: str
-) -> None:
+def test_settings_come_with_the_role(service: psycopg.Connection, setting: str, value: str) -> None:
     assert service.execute(f"SHOW {setting}".encode()).fetchone() == (value,)
 
 

@@ -19,7 +19,7 @@ from tests.acceptance.stage import check_all_ledgers, stage_on
 from tests.database import Database, Template, fresh_database
 from tests.integration.keyed_requests import REQUESTS
 from tests.integration.pgbouncer import SERVER_CONNECTIONS, pgbouncer
-from tests.integration.time_outs import TIME_OUTS, settings_of
+from tests.integration.session_settings import SETTINGS, settings_of
 
 THREADS = 8
 ROUNDS = 40
@@ -36,7 +36,7 @@ def pooled(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iter
         check_all_ledgers(database)
 
 
-def test_the_time_outs_are_those_of_the_role_whatever_backend_serves(pooled: Database) -> None:
+def test_the_settings_are_those_of_the_role_whatever_backend_serves(pooled: Database) -> None:
     with (
         closing(open_database(pooled.service_url, work_connections=THREADS)) as opened,
         ThreadPoolExecutor(THREADS) as threads,
@@ -47,7 +47,7 @@ def test_the_time_outs_are_those_of_the_role_whatever_backend_serves(pooled: Dat
 
     assert 1 < len({pid for pid, _ in seen}) <= SERVER_CONNECTIONS
     for _, found in seen:
-        assert found == {name: (value, "database user") for name, value in TIME_OUTS.items()}
+        assert found == {name: (value, "database user") for name, value in SETTINGS.items()}
 
 
 def test_a_pooler_is_noticed_and_nothing_is_prepared(pooled: Database) -> None:

@@ -1,4 +1,4 @@
-"""The time-outs come with the role: a pooler in transaction mode drops whatever a session sets."""
+"""The settings come with the role: a pooler in transaction mode drops whatever a session sets."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from psycopg import sql
 from orchestrator.store.engine import open_database
 from orchestrator.store.transaction import transact
 from tests.database import Database
-from tests.integration.time_outs import TIME_OUTS, settings_of
+from tests.integration.session_settings import SETTINGS, settings_of
 
 
-def test_a_plain_session_that_says_nothing_has_the_time_outs(database: Database) -> None:
+def test_a_plain_session_that_says_nothing_has_the_settings(database: Database) -> None:
     """As a pooler opens one: no parameter at its start, and no SET."""
     with closing(psycopg.connect(database.service_url)) as session:
         assert not session.info.get_parameters().get("options")
         found = session.execute(
             "SELECT name, setting, source FROM pg_settings WHERE name = ANY (%s)",
-            [list(TIME_OUTS)],
+            [list(SETTINGS)],
         ).fetchall()
 
     assert {name: (value, source) for name, value, source in found} == {
-        name: (value, "database user") for name, value in TIME_OUTS.items()
+        name: (value, "database user") for name, value in SETTINGS.items()
     }
 
 
-def test_dibs_sets_nothing_in_a_session_whose_role_has_the_time_outs(database: Database) -> None:
+def test_dibs_sets_nothing_in_a_session_whose_role_has_the_settings(database: Database) -> None:
     """What a session sets stays on a backend that the pooler hands to somebody else."""
     with closing(open_database(database.service_url)) as opened:
         _, found = transact(opened.work, settings_of)
@@ -38,7 +38,7 @@ def test_dibs_sets_nothing_in_a_session_whose_role_has_the_time_outs(database: D
 def test_a_role_without_them_gets_them_for_its_session(
     database: Database, owner: psycopg.Connection
 ) -> None:
-    for name in TIME_OUTS:
+    for name in SETTINGS:
         owner.execute(
             sql.SQL("ALTER ROLE {} IN DATABASE {} RESET {}").format(
                 sql.Identifier(database.service_role),
@@ -49,4 +49,4 @@ def test_a_role_without_them_gets_them_for_its_session(
     with closing(open_database(database.service_url)) as opened:
         _, found = transact(opened.work, settings_of)
 
-    assert found == {name: (value, "session") for name, value in TIME_OUTS.items()}
+    assert found == {name: (value, "session") for name, value in SETTINGS.items()}
