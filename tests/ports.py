@@ -8,7 +8,7 @@ from orchestrator.dev.ports import LOOPBACK
 
 class OwnPort:
     """
-    A port that the kernel gives to nobody else while this object lives.
+    A port that nobody is given who asks for any, while this object lives.
 
     A port that is only looked up is anybody's again at once, and again whenever its server is
     down: another test's server, or a connection on its way out, may have it then. A socket that

@@ -211,8 +211,8 @@ kept_on AS (
          "leaseIds" = c."leaseIds" || g.lease_ids
     FROM granted g
    WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id
-     AND c."tokenName" = ANY (CAST(:token_names AS text[]))
-     AND c."requestId" = ANY (CAST(:request_ids AS uuid[])))
+     AND c."tokenName" = ANY (ARRAY(SELECT token_name FROM granted WHERE goes_on))
+     AND c."requestId" = ANY (ARRAY(SELECT request_id FROM granted WHERE goes_on)))
 SELECT q.limited, l.wish, l.bytes, l."claimKey", {dispatch_columns("l")}
   FROM asked_queue q LEFT JOIN ({with_definition("leased", "l")}) ON true
  ORDER BY l.place

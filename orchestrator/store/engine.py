@@ -51,18 +51,15 @@ _SOCKET: dict[str, Any] = {
 
 # A prepared statement keeps its plan. One that was made while a table was small would read all
 # of it, for each claim and each report, until autovacuum looks at the table again: a minute or
-# more, in which it grows. Whatever Dibs looks up in a large table has its index. Where there is
+# more, in which it grows. Whatever these look up in a large table has its index. Where there is
 # no other way than the whole table, Postgres up to 17 thinks it so dear that it would compile
 # the plan.
 PLANNING = {"enable_seqscan": "off", "jit": "off"}
+_PLANNED = ", ".join(f"('{name}', '{value}')" for name, value in PLANNING.items())
 
 # The role's own settings (`dibs migrate grants`) hold these, so that a pooler in
-# transaction mode cannot drop them. A role without them gets them here.
-_PLANNED = ",\n  ".join(
-    f"CASE WHEN current_setting('{name}') <> '{value}'\n"
-    f"       THEN set_config('{name}', '{value}', false) END"
-    for name, value in PLANNING.items()
-)
+# transaction mode cannot drop them. A role without them gets them here, unless somebody has
+# said otherwise: how to plan for this role, this database or this very connection.
 _ON_CONNECT = f"""
 SELECT pg_backend_pid(), pg_is_in_recovery(),
   CASE WHEN current_setting('statement_timeout') = '0'
@@ -72,7 +69,10 @@ SELECT pg_backend_pid(), pg_is_in_recovery(),
   CASE WHEN current_setting('idle_in_transaction_session_timeout') = '0'
        THEN set_config('idle_in_transaction_session_timeout',
                        '{IDLE_IN_TRANSACTION_TIMEOUT_MS}', false) END,
-  {_PLANNED}
+  (SELECT count(set_config(wanted.name, wanted.value, false))
+     FROM (VALUES {_PLANNED}) AS wanted(name, value) JOIN pg_settings s USING (name)
+    WHERE s.setting <> wanted.value
+      AND s.source NOT IN ('database', 'user', 'database user', 'client', 'session'))
 """
 
 

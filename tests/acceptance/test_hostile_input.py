@@ -168,7 +168,7 @@ def test_no_credential_that_was_sent_is_logged_or_kept(
     ordeal: Ordeal, owner: psycopg.Connection
 ) -> None:
     log = ordeal.stage.orchestrator.log_file.read_text()
-    secrets = [token.rpartition("_")[2] for token in ordeal.stage.tokens.values()]
+    secrets = [token.split("_", 2)[2] for token in ordeal.stage.tokens.values()]
 
     assert [secret for secret in (CANARY, *secrets) if secret in log] == []
     assert [secret for secret in (CANARY, *secrets) if is_kept(owner, secret)] == []

@@ -704,8 +704,8 @@ kept_on AS (
          "leaseIds" = c."leaseIds" || g.lease_ids
     FROM granted g
    WHERE g.goes_on AND c."tokenName" = g.token_name AND c."requestId" = g.request_id
-     AND c."tokenName" = ANY (CAST(%(token_names)s AS text[]))
-     AND c."requestId" = ANY (CAST(%(request_ids)s AS uuid[])))
+     AND c."tokenName" = ANY (ARRAY(SELECT token_name FROM granted WHERE goes_on))
+     AND c."requestId" = ANY (ARRAY(SELECT request_id FROM granted WHERE goes_on)))
 SELECT q.limited, l.wish, l.bytes, l."claimKey", l."id" AS id, l."workflow" AS workflow, l."workflowVersion" AS workflow_version, l."queue" AS queue, l."stepQueue" AS step_queue, l."runState" AS run_state, l."priority" AS priority, l."availableAt" AS available_at, l."stepIndex" AS step_index, l."stepName" AS step_name, l."stepType" AS step_type, l."input" AS input, l."output" AS output, l."error" AS error, l."progress" AS progress, l."attempt" AS attempt, l."failures" AS failures, l."crashes" AS crashes, l."maxFailures" AS max_failures, l."maxCrashes" AS max_crashes, l."fence" AS fence, l."lockedBy" AS locked_by, l."lockedAt" AS locked_at, l."leaseExpiresAt" AS lease_expires_at, l."mutatingSince" AS mutating_since, l."abortRequestedAt" AS abort_requested_at, l."waitingFor" AS waiting_for, l."dedupKey" AS dedup_key, l."concurrencyKey" AS concurrency_key, l."traceparent" AS traceparent, l."createdBy" AS created_by, l."createdAt" AS created_at, l."startedAt" AS started_at, l."finishedAt" AS finished_at, l."version" AS version,
   l."resumeInput" AS resume_input, l."leaseId" AS lease_id, l."leaseSeconds" AS lease_seconds,
   step_definition->'params' AS params,

@@ -39,8 +39,9 @@ def _alike(place: Place, *tokens: str) -> RawAnswer:
 
 
 def _unknown_or_wrong(place: Place) -> RawAnswer:
-    known = place.tokens[CLIENT].rpartition("_")[0]
-    return _alike(place, f"dibs_0123456789abcdef_{'x' * 43}", f"{known}_{'x' * 43}")
+    known_id = place.tokens[CLIENT].split("_")[1]
+    wrong = "x" * 43
+    return _alike(place, f"dibs_0123456789abcdef_{wrong}", f"dibs_{known_id}_{wrong}")
 
 
 def _no_longer_good(place: Place, which: str) -> RawAnswer:

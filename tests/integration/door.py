@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from psycopg.conninfo import conninfo_to_dict
 
 from orchestrator.dev.ports import LOOPBACK
+from tests.ports import OwnPort
 
 SSL_REQUEST = 80877103
 GSS_REQUEST = 80877104
@@ -31,7 +32,8 @@ class Door:
     def __init__(self, upstream_url: str) -> None:
         to = conninfo_to_dict(upstream_url)
         self._upstream = (str(to["host"]), int(to["port"]))
-        self._address = (LOOPBACK, 0)
+        self._port = OwnPort()
+        self._address = (LOOPBACK, self._port.number)
         self._server: ThreadingTCPServer | None = None
         self._lock = threading.Lock()
         self._through: set[socket.socket] = set()
@@ -68,7 +70,6 @@ class Door:
             request_queue_size = 128
 
         self._server = Server(self._address, Guest)
-        self._address = self._server.server_address
         threading.Thread(
             target=self._server.serve_forever, args=(0.01,), name="door", daemon=True
         ).start()

@@ -12,7 +12,12 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, Engine, event
 
+from orchestrator.store.engine import PLANNING
+
 Plan = dict[str, Any]
+
+# Indexes that hold all rows, beside the primary keys.
+COMPLETE = {"workflowRuns_queue"}
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
@@ -44,7 +49,7 @@ def captured(engine: Engine) -> Iterator[list[Statement]]:
 
 def plan(connection: psycopg.Connection, statement: Statement, *, generic: bool) -> Plan:
     """
-    The plan of a prepared statement, which is not executed.
+    The plan that the service's sessions make of a prepared statement, which is not executed.
 
     Args:
         generic: The one plan for all values that Postgres may turn to after five
@@ -61,6 +66,8 @@ def plan(connection: psycopg.Connection, statement: Statement, *, generic: bool)
     mode = "force_generic_plan" if generic else "force_custom_plan"
     with connection.transaction(force_rollback=True):
         connection.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
+        for name, value in PLANNING.items():
+            connection.execute(f"SET LOCAL {name} = {value}".encode())
         connection.execute(f"PREPARE examined AS {text}".encode())
         values = sql.SQL(", ").join(sql.Literal(statement.values[name]) for name in names)
         given = sql.SQL("({})").format(values) if names else sql.SQL("")
@@ -86,7 +93,16 @@ def find(root: Plan, wanted: Callable[[Plan], bool]) -> Plan:
 
 
 def scans_whole(root: Plan, table: str) -> bool:
-    """Whether the plan reads the whole table anywhere."""
-    return any(
-        node["Node Type"] == "Seq Scan" and node["Relation Name"] == table for node in nodes(root)
-    )
+    """Whether the plan reads the whole table anywhere, or all of an index that holds all of it."""
+    return any(_table_of(node) == table and _scans_whole(node) for node in nodes(root))
+
+
+def _scans_whole(node: Plan) -> bool:
+    index = node.get("Index Name", "")
+    is_complete = index.endswith("_pkey") or index in COMPLETE
+    return node["Node Type"] == "Seq Scan" or (is_complete and "Index Cond" not in node)
+
+
+def _table_of(node: Plan) -> str:
+    table: str = node.get("Relation Name") or node.get("Index Name", "").split("_")[0]
+    return table

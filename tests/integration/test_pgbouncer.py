@@ -1,4 +1,4 @@
-"""Behind a pooler in transaction mode the time-outs hold: they are settings of the role."""
+"""Behind a pooler in transaction mode the settings hold: they are the role's."""
 
 from __future__ import annotations
 

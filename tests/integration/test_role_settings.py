@@ -50,3 +50,19 @@ def test_a_role_without_them_gets_them_for_its_session(
         _, found = transact(opened.work, settings_of)
 
     assert found == {name: (value, "session") for name, value in SETTINGS.items()}
+
+
+def test_how_to_plan_is_left_to_whoever_has_said_it(
+    database: Database, owner: psycopg.Connection
+) -> None:
+    owner.execute(
+        sql.SQL("ALTER ROLE {} IN DATABASE {} SET enable_seqscan = on").format(
+            sql.Identifier(database.service_role), sql.Identifier(owner.info.dbname)
+        )
+    )
+    with closing(open_database(database.service_url)) as opened:
+        _, found = transact(opened.work, settings_of)
+
+    assert found == {name: (value, "database user") for name, value in SETTINGS.items()} | {
+        "enable_seqscan": ("on", "database user")
+    }

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
@@ -14,15 +14,20 @@ import pytest
 
 from orchestrator.server import ListenError, serve
 from orchestrator.settings import load
+from tests.ports import OwnPort
 
 # A busy machine takes its time.
 PATIENCE_SECONDS = 60
 
 
 @pytest.fixture
-def port():
-    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-        return listener.getsockname()[1]
+def own_port():
+    return OwnPort()
+
+
+@pytest.fixture
+def port(own_port):
+    return own_port.number
 
 
 @pytest.fixture
