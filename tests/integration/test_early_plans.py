@@ -40,7 +40,7 @@ def service(module_database: Database) -> Iterator[psycopg.Connection]:
 
 
 @pytest.fixture(scope="module")
-def sent(module_database: Database, service: psycopg.Connection) -> dict[str, Statement]:
+def sent(module_database: Database) -> dict[str, Statement]:
     with (
         closing(psycopg.connect(module_database.owner_url, autocommit=True)) as owner,
         closing(Dibs(module_database.service_url, owner)) as dibs,
