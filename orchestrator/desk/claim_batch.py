@@ -11,7 +11,6 @@ waited for, as long as the claim of another process takes that has it.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,7 +24,6 @@ from orchestrator.desk.wishes import Asked, ClaimAnswer
 from orchestrator.errors import RequestIdReused
 from orchestrator.store import claim_requests, claims, parked
 from orchestrator.store.claim_requests import ClaimRequest, Key
-from orchestrator.store.incidents import Process
 from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.known_slots import Taking
 from orchestrator.store.parked import Parked
@@ -115,22 +113,19 @@ def claim_along(
         RefusedMeanwhileError: Nothing may be committed; the others are to be served again.
         LimitsFoundError: Nothing may be committed; all are to be served again.
     """
+    # A second copy in the same batch is served by itself.
     once: dict[Key, Asked] = {}
     for each in asked:
         once.setdefault(each.wish.key, each)
-    free = claim_requests.lock_free(connection, list(once))
-    answers, allowances = _claim(
-        connection,
-        [each for each, is_free in zip(once.values(), free, strict=True) if is_free],
-        known,
-        briefly=briefly,
-    )
-    # A second copy in the same batch is none of `once`.
+    alike = list(once.values())
+    are_free = claim_requests.lock_free(connection, list(once))
+    free = [each for each, is_free in zip(alike, are_free, strict=True) if is_free]
+    got, allowances = _claim(connection, free, known, briefly=briefly)
+    answers = {
+        id(each): answer for each, answer in zip(free, got, strict=True) if answer is not None
+    }
     return Served(
-        [
-            answers.get(each.wish.key, ALONE) if once[each.wish.key] is each else ALONE
-            for each in asked
-        ],
+        [answers.get(id(each), ALONE) for each in asked],
         allowances.freeing(),
         allowances.hold_rows,
     )
@@ -155,8 +150,9 @@ def claim_alone(
     if replayed is not None:
         _refuse_meanwhile(connection, [asked])
         return ClaimAnswer(replayed, 0, replayed=True), {}
-    answers, allowances = _claim(connection, [asked], known, briefly=False)
-    answer = answers[wish.key]
+    (answer,), allowances = _claim(connection, [asked], known, briefly=False)
+    if answer is None:
+        raise AssertionError("Its key is locked, and nothing was granted to it before.")
     if not answer.dispatches:
         _keep_nothing(connection, holds_limits=allowances.hold_rows)
     return answer, allowances.freeing()
@@ -210,9 +206,9 @@ class _Round:
 
 def _claim(
     connection: Connection, asked: Sequence[Asked], known: Known, *, briefly: bool
-) -> tuple[dict[Key, ClaimAnswer], Allowances]:
+) -> tuple[list[ClaimAnswer | None], Allowances]:
     """
-    An answer for each; those that were granted something before are left out.
+    An answer for each; None for those that were granted something before.
 
     Beside them what the queues allowed.
     """
@@ -231,17 +227,21 @@ def _claim(
     allowances.keep()
     got = [each for each in rounds if each.got]
     _refuse_meanwhile(connection, [each.asked for each in got])
-    for each in got:
-        known.slots.gave(each.asked.wish.process, len(each.got))
-    answers = {each.asked.wish.key: ClaimAnswer(each.got, 0, replayed=False) for each in got}
+    for place, each in enumerate(rounds):
+        known.slots.gave(place, len(each.got))
     without = [each.asked.wish for each in rounds if not each.got]
+    empty: Mapping[Key, ClaimAnswer] = {}
     if without:
         full = {
             process: why
             for process in {each.asked.wish.process for each in rounds if not each.most}
             if (why := known.slots.full(process))
         }
-        answers |= empty_answers(connection, without, allowances.freeing(), full)
+        empty = empty_answers(connection, without, allowances.freeing(), full)
+    answers = [
+        ClaimAnswer(each.got, 0, replayed=False) if each.got else empty.get(each.asked.wish.key)
+        for each in rounds
+    ]
     return answers, allowances
 
 
@@ -297,16 +297,8 @@ def _claim_from(
 
 
 def _rounds(connection: Connection, asked: Sequence[Asked], slots: Taking) -> list[_Round]:
-    wanted: Counter[Process] = Counter()
-    for each in asked:
-        wanted[each.wish.process] += each.wish.limit
-    taken = slots.take(connection, wanted)
-    rounds = []
-    for each in asked:
-        most = min(each.wish.limit, taken[each.wish.process])
-        taken[each.wish.process] -= most
-        rounds.append(_Round(each, most))
-    return rounds
+    taken = slots.take(connection, [(each.wish.process, each.wish.limit) for each in asked])
+    return [_Round(each, most) for each, most in zip(asked, taken, strict=True)]
 
 
 def _refuse_meanwhile(connection: Connection, got: Sequence[Asked]) -> None:

@@ -148,14 +148,14 @@ def _claim(
         wish = replace(wish, seen_version=run.version)
         _require_place(connection, run)
     process = (wish.executor, wish.session)
-    if not slots.take(connection, {process: 1})[process]:
+    if not slots.take(connection, [(process, 1)])[0]:
         _refuse(connection, wish, queue_patterns, known, allowances, slots.full(process))
     dispatch = claims.claim_run(
         connection, wish, within_limits_of=run.step_queue if allowed else None
     )
     if dispatch is None:
         _refuse(connection, wish, queue_patterns, known, allowances)
-    slots.gave(process, 1)
+    slots.gave(0, 1)
     if allowed:
         allowances.note(run.step_queue, 1)
         allowances.keep()

@@ -203,7 +203,7 @@ def test_no_more_sessions_are_remembered_than_there_is_room_for(
     for number in range(5):
         dibs.claim(Executor(f"fleet:{number}"))
 
-    assert len(dibs.database.slots._room) <= 3
+    assert len(dibs.database.slots._rooms) <= 3
     assert dibs.claim(registered, limit=MOST).dispatches == ()
 
 
