@@ -147,6 +147,10 @@ class Poller:
         for dispatch, lease in arrival.confirmed(self._orchestrator):
             log.debug("claimed", run_id=dispatch.run.id, lease_id=lease.id)
             self._runner.begin(dispatch, lease)
+        if not self._backlog:
+            # A claim that brings less than it asked for is followed by one that is parked:
+            # there is time for that, and somebody waits for this run.
+            self._runner.let_begin()
         self._note_service(claimed.out_of_service)
         if not claimed.dispatches and (monotonic_seconds() - began_at < SHORT_PAUSE_SECONDS):
             jittered = random.uniform(SHORT_PAUSE_SECONDS / 2, SHORT_PAUSE_SECONDS)  # noqa: S311

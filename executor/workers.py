@@ -35,11 +35,22 @@ class Workers:
         self._threads = 0
         self._idle = 0
         self._one_is_coming = False
+        # Held from the moment that one is woken until it comes.
+        self._arrival = threading.Lock()
 
     def submit(self, work: Work) -> None:
         """Run a piece of work on a thread of its own as soon as one is free."""
         self._work.append(work)
         self._wake_one()
+
+    def let_begin(self, timeout_seconds: float) -> None:
+        """
+        Wait until the thread that was woken last has come, if it has not.
+
+        Whoever goes on instead keeps the interpreter, and the thread waits for that.
+        """
+        if self._one_is_coming and self._arrival.acquire(timeout=timeout_seconds):
+            self._arrival.release()
 
     def _wake_one(self) -> None:
         # Read without the lock: whoever is coming looks for work after it has said
@@ -51,25 +62,34 @@ class Workers:
                 return
             if self._idle > 0:
                 self._idle -= 1
-                self._one_is_coming = True
+                self._expect_one()
                 self._wakes.put(None)
             elif self._threads < self._most_threads:
                 self._start_one()
 
     def _start_one(self) -> None:
         name = f"handler-{self._threads + 1}"
-        self._one_is_coming = True
+        self._expect_one()
         try:
             threading.Thread(target=self._run, name=name, daemon=True).start()
         except RuntimeError:  # The system allows no more: those that run do all the work.
-            self._one_is_coming = False
+            self._has_come()
             log.exception("thread_not_started", threads=self._threads)
         else:
             self._threads += 1
 
+    def _expect_one(self) -> None:
+        # Nobody keeps it for long: `let_begin` gives it back at once.
+        self._arrival.acquire()
+        self._one_is_coming = True
+
+    def _has_come(self) -> None:
+        self._one_is_coming = False
+        self._arrival.release()
+
     def _run(self) -> None:
         while True:
-            self._one_is_coming = False
+            self._has_come()
             while (work := self._next()) is not None:
                 try:
                     work()

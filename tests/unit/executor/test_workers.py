@@ -99,6 +99,41 @@ def test_work_that_waits_for_other_work_is_overtaken_by_it():
     all_running.wait(WAIT_SECONDS)
 
 
+@pytest.mark.parametrize("idle", [False, True])
+def test_whoever_lets_a_piece_of_work_begin_goes_on_after_it(idle):
+    workers = Workers(1)
+    begun = []
+    if idle:
+        workers.submit(lambda: None)
+        until = time.monotonic() + WAIT_SECONDS
+        while not workers._idle and time.monotonic() < until:
+            time.sleep(0.001)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(WAIT_SECONDS)  # Nobody goes on before another one waits.
+    try:
+        workers.submit(lambda: begun.append("work"))
+        workers.let_begin(WAIT_SECONDS)
+        begun.append("who let it begin")
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert begun == ["work", "who let it begin"]
+
+
+def test_nobody_waits_for_work_that_has_begun_or_never_came():
+    workers, running, over = Workers(1), threading.Event(), threading.Event()
+    workers.let_begin(WAIT_SECONDS)
+    workers.submit(lambda: (running.set(), over.wait(WAIT_SECONDS)))
+    running.wait(WAIT_SECONDS)
+    workers.submit(lambda: None)
+    began_at = time.monotonic()
+
+    workers.let_begin(WAIT_SECONDS)
+
+    assert time.monotonic() - began_at < WAIT_SECONDS
+    over.set()
+
+
 def test_a_thread_that_cannot_be_started_is_done_without(monkeypatch):
     workers = Workers(4)
     done, go_on = queue.SimpleQueue(), threading.Event()
