@@ -38,6 +38,9 @@ LOOK_SECONDS = 2.0
 LOOK_DEAF_SECONDS = 1.0
 # A wait that a look ends which finds nothing when no other would come before its end.
 LONG_WAIT_SECONDS = 4 * LOOK_SECONDS
+# How long whoever brought runs lets those go first who got them: a thread that is woken
+# goes on within a tenth of it, unless there is more to do than there are processors.
+LET_GO_FIRST_SECONDS = 0.001
 # Runs that are claimed in one transaction; beyond, it would keep others waiting.
 RUNS_AT_ONCE = 1_000
 
@@ -51,10 +54,12 @@ class _Parked(Ticket[Asked, ClaimAnswer]):
         is_over: Nothing was found by a look so late that it need not wait for the next.
     """
 
-    __slots__ = ("called_at", "is_over", "until")
+    __slots__ = ("_asleep", "called_at", "is_over", "until")
 
     def __init__(self, asked: Asked, until: float) -> None:
         super().__init__(asked)
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
         self.called_at: Rings = ()
         self.until = until
         self.is_over = False
@@ -62,6 +67,16 @@ class _Parked(Ticket[Asked, ClaimAnswer]):
     @property
     def queues(self) -> Sequence[str]:
         return self.wish.wish.queues
+
+    def sleep(self, timeout_seconds: float) -> bool:
+        woken = super().sleep(timeout_seconds)
+        if woken and self._asleep.locked():
+            self._asleep.release()
+        return woken
+
+    def let_go_first(self, timeout_seconds: float) -> None:
+        """Wait until its thread, which was woken, goes on; it keeps the interpreter then."""
+        self._asleep.acquire(timeout=max(0.0, timeout_seconds))
 
 
 class ClaimDesk:
@@ -178,6 +193,10 @@ class ClaimDesk:
         for ticket, answer in zip(arrival.called, arrival.served.answers, strict=True):
             ticket.outcome = answer
             ticket.wake()
+        # Their answers begin the runs; who created them only hears that they are there.
+        until = time.monotonic() + LET_GO_FIRST_SECONDS
+        for ticket in arrival.called:
+            ticket.let_go_first(until - time.monotonic())
         self._serving.note(arrival.served.dispatches, arrival.served.freeing)
 
     def _first(self, arriving: Mapping[str, int]) -> list[_Parked]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -75,6 +76,22 @@ def test_one_transaction_creates_the_run_and_leases_it(dibs: Dibs, park: Park) -
     (created, by), (claimed, also_by) = transactions(dibs, run.id)
     assert (created, claimed, by) == ("created", "claimed", also_by)
     assert len(committed) == 1
+
+
+def test_who_gets_it_is_answered_before_who_created_it_goes_on(
+    dibs: Dibs, park: Park, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim_desk, "LET_GO_FIRST_SECONDS", WAIT_SECONDS)
+    waiting = park()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(WAIT_SECONDS)  # Nobody goes on before another one waits.
+    try:
+        dibs.pending()
+        answered = waiting.done()
+    finally:
+        sys.setswitchinterval(interval)
+
+    assert answered
 
 
 def test_who_has_waited_longest_gets_it_and_the_others_wait_on(
