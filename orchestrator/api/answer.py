@@ -28,9 +28,11 @@ class WholeAnswer(Response):
     the server as a list: everything else granian sends piece by piece, through a queue.
     """
 
+    response: list[bytes]
+
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         start_response(self.status, self.headers.to_wsgi_list())
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [self.data]
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else self.response
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] = _NO_HEADERS) -> Response:
