@@ -57,11 +57,12 @@ def claim(asked: ClaimRequest) -> Response:
     The same requestId and body get the same runs again, as far as their leases live.
     """
     began_at_ns = time.time_ns()
-    require_queues(caller(), asked.queues)
+    who = caller()
+    require_queues(who, asked.queues)
     got = services().claim_desk.claim(
         Wish(
-            token_name=caller().name,
-            key_id=caller().key_id,
+            token_name=who.name,
+            key_id=who.key_id,
             executor=full_name(asked.executor),
             session=asked.session,
             request_id=asked.request_id,
