@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import structlog
 from flask import Flask, Request, g, request
 
 from orchestrator.api.authentication import authenticate, spend
@@ -23,6 +22,7 @@ from orchestrator.errors import (
     Unavailable,
 )
 from orchestrator.lifecycle import Role
+from orchestrator.logs import tell_log
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -183,7 +183,7 @@ def admit(app: Flask, asked: Request) -> None:
         return
     told_by: TellCaller = getattr(view, _TOLD_BY)
     g.caller = who = told_by(asked)
-    structlog.contextvars.bind_contextvars(actor=who.name, key_id=who.key_id)
+    tell_log(actor=who.name, key_id=who.key_id)
     if is_budgeted(view):
         spend(who)
     require_role(who, roles)

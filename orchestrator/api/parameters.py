@@ -6,13 +6,13 @@ import re
 from typing import Final
 from uuid import UUID
 
-import structlog
 from flask import g, request
 
 from orchestrator.api.access import caller
 from orchestrator.api.wire.members import canonical_uuid
 from orchestrator.errors import IdempotencyKeyInvalid, NotFound, RunNotFound
 from orchestrator.lifecycle import NAME_PATTERN
+from orchestrator.logs import tell_log
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 KEY_PATTERN: Final = r"^[\x20-\x7e]{1,255}$"
@@ -33,7 +33,7 @@ def run_id_of(text: str) -> UUID:
         run_id = canonical_uuid(text)
     except ValueError:
         raise RunNotFound from None
-    structlog.contextvars.bind_contextvars(run_id=text)
+    tell_log(run_id=text)
     return run_id
 
 
@@ -83,5 +83,5 @@ def request_id() -> str:
 def full_name(instance: str | None) -> str:
     """An executor's full name: of the caller's token, so that none can speak for another's."""
     name = f"{caller().name}:{instance}" if instance else caller().name
-    structlog.contextvars.bind_contextvars(executor=name)
+    tell_log(executor=name)
     return name

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-import structlog
 from flask import Request, Response, g
 from uuid_utils import uuid7
+
+from orchestrator.logs import begin_log
 
 HEADER: Final = "X-Request-Id"
 
@@ -19,10 +20,9 @@ def take_request_id(asked: Request) -> None:
     """Take the client's id when it is sane, else make one."""
     sent = asked.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = request_id = sent if _SANE.fullmatch(sent) else str(uuid7())
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=request_id)
+    begin_log(request_id)
 
 
 def give_request_id(answered: Response) -> None:
     """Give the request's id back with its answer."""
-    answered.headers[HEADER] = g.request_id
+    answered.headers.add(HEADER, g.request_id)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, Final, TypeVar
 
-import structlog
 from flask import request
 from opentelemetry.trace import Link, SpanKind, StatusCode, get_current_span
 from opentelemetry.util.types import AttributeValue
@@ -14,6 +13,7 @@ from opentelemetry.util.types import AttributeValue
 from orchestrator.api.context import services
 from orchestrator.api.problems import status_of
 from orchestrator.errors import DibsError
+from orchestrator.logs import tell_log
 from orchestrator.store.records import Dispatch
 from orchestrator.tracing import MOST_LINKS, below, ids_of, span_context_of, traceparent_of, within
 
@@ -41,7 +41,7 @@ def traced(*, parent: Callable[[Any], str | None] = lambda _: None) -> Callable[
                 _name(), below(span_context_of(came_with)), SpanKind.SERVER, _about_the_request()
             )
             # What is logged of a refusal is logged when the span is over.
-            structlog.contextvars.bind_contextvars(**ids_of(span))
+            tell_log(**ids_of(span))
             with within(tracer, span):
                 try:
                     answered = view(*arguments, **named)
