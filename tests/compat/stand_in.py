@@ -53,10 +53,17 @@ class StandIn:
             self.asked.append(asked)
 
 
+class _Server(ThreadingHTTPServer):
+    # A burst of calls that is longer than the queue is answered by broken connections.
+    request_queue_size = 128
+    daemon_threads = True
+    block_on_close = False
+
+
 @contextmanager
 def stand_in(answer: Callable[[Asked], Reply]) -> Iterator[StandIn]:
     """A server that answers so, until the block is left."""
-    server = ThreadingHTTPServer((LOOPBACK, 0), BaseHTTPRequestHandler)
+    server = _Server((LOOPBACK, 0), BaseHTTPRequestHandler)
     standing_in = StandIn(f"http://{LOOPBACK}:{server.server_port}")
 
     class Answer(BaseHTTPRequestHandler):
@@ -86,8 +93,6 @@ def stand_in(answer: Callable[[Asked], Reply]) -> Iterator[StandIn]:
             """Say nothing: what was asked is noted."""
 
     server.RequestHandlerClass = Answer
-    server.daemon_threads = True
-    server.block_on_close = False
     thread = threading.Thread(
         target=server.serve_forever, args=(0.05,), name="stand-in", daemon=True
     )
