@@ -18,6 +18,7 @@ from flask import Flask, Request, Response
 from flask.ctx import RequestContext
 from flask.globals import request_ctx
 from flask.sessions import NullSession, SessionInterface
+from flask.signals import request_finished, request_started
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter, Rule
@@ -117,6 +118,21 @@ class Application(APIFlask):
         return self._routes_for(
             request.environ["wsgi.url_scheme"], request.environ.get("HTTP_HOST")
         )
+
+    def full_dispatch_request(self) -> Response:
+        """Answer the request that the context is of; signals are sent when somebody listens."""
+        if request_started.receivers or request_finished.receivers:
+            return super().full_dispatch_request()
+        self._got_first_request = True
+        try:
+            answered = self.preprocess_request()
+            if answered is None:
+                answered = self.dispatch_request()
+        except Exception as refusal:  # noqa: BLE001 - Flask knows which of them have an answer
+            answered = self.handle_user_exception(refusal)
+        if not isinstance(answered, Response):
+            answered = self.make_response(answered)
+        return self.process_response(answered)
 
     def preprocess_request(self) -> ResponseReturnValue | None:
         """Give the request its id, and let it in."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Final
 
@@ -15,14 +14,24 @@ PATIENCE_SECONDS: Final = 4.5
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
-@contextmanager
-def new_patience() -> Iterator[None]:
+class _Patience:
+    """A block of which everything ends together; a class, for every request enters one."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token = _deadline.set(time.monotonic() + PATIENCE_SECONDS)
+
+    def __exit__(self, *_: object) -> None:
+        _deadline.reset(self._token)
+
+
+_HAS_BEGUN: Final = nullcontext()
+
+
+def new_patience() -> AbstractContextManager[None]:
     """Whatever is asked of the database in this block ends within `PATIENCE_SECONDS` from now."""
-    token = _deadline.set(time.monotonic() + PATIENCE_SECONDS)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+    return _Patience()
 
 
 def begin_anew() -> None:
@@ -31,14 +40,9 @@ def begin_anew() -> None:
         _deadline.set(time.monotonic() + PATIENCE_SECONDS)
 
 
-@contextmanager
-def patience() -> Iterator[None]:
+def patience() -> AbstractContextManager[None]:
     """As `new_patience`, unless a block around this one has begun already."""
-    if _deadline.get() is not None:
-        yield
-        return
-    with new_patience():
-        yield
+    return _Patience() if _deadline.get() is None else _HAS_BEGUN
 
 
 def seconds_left() -> float:
