@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from functools import cached_property
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.errors import Diagnostic
+from psycopg.pq import TransactionStatus
 
 from orchestrator.store.known_primary import KnownPrimary
 from orchestrator.store.patience import seconds_left
+from orchestrator.store.prepared import Prepared
 from orchestrator.store.timeline import Timeline
 
 Answer = TypeVar("Answer")
@@ -77,6 +80,18 @@ class BoundedConnection(psycopg.Connection[Any]):
             if time.monotonic() >= deadline:
                 self.pgconn.finish()
             raise
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """What this connection asks without a cursor."""
+        return Prepared(self)
+
+    def rollback(self) -> None:
+        """As psycopg's, which drops all that is prepared on this connection, whoever did it."""
+        is_open = self.pgconn.transaction_status != TransactionStatus.IDLE
+        super().rollback()
+        if is_open:
+            self.prepared.forget()
 
     def listen_for_warnings(self) -> None:
         """Note from now on in `warned` when the server sends a warning."""

@@ -10,9 +10,10 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.engine import open_engine
 from orchestrator.store.hot import hot
 from tests.database import Database
@@ -81,6 +82,47 @@ def test_an_error_is_what_core_would_raise(connection: Connection) -> None:
     assert refused.value.orig is not None
     assert getattr(refused.value.orig, "sqlstate", None) == "22012"
     assert not refused.value.connection_invalidated
+
+
+def test_after_an_error_the_next_transaction_asks_as_before(connection: Connection) -> None:
+    divide = hot("SELECT 6 / CAST(:n AS integer)")
+    for _ in range(3):
+        with pytest.raises(DBAPIError):
+            divide.rows(connection, {"n": 0})
+        connection.rollback()
+        assert divide.rows(connection, {"n": 2}) == [(3,)]
+        with pytest.raises(DBAPIError):
+            divide.rows(connection, {"n": 0})
+        connection.rollback()
+
+
+def test_what_psycopg_drops_at_a_rollback_is_prepared_again(connection: Connection) -> None:
+    own = hot("SELECT CAST(:n AS integer)")
+    for n in range(4):
+        connection.execute(text("SELECT 1"))
+        assert own.rows(connection, {"n": n}) == [(n,)]
+    connection.rollback()
+    assert own.rows(connection, {"n": 4}) == [(4,)]
+
+
+def test_a_rollback_leaves_nothing_prepared_that_nobody_asks_for_any_more(
+    connection: Connection,
+) -> None:
+    own = hot("SELECT CAST(:n AS integer)")
+    prepared = hot("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'dibs%'")
+    counts = []
+    for n in range(3):
+        own.rows(connection, {"n": n})
+        counts += prepared.rows(connection, {})
+        connection.rollback()
+    assert counts == [(2,)] * 3
+
+
+def test_behind_a_pooler_nothing_is_prepared(connection: Connection) -> None:
+    link: BoundedConnection = connection.connection.dbapi_connection  # type: ignore[assignment]
+    link.pooled = True
+    prepared = hot("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'dibs%'")
+    assert [prepared.rows(connection, {}) for _ in range(3)] == [[(0,)]] * 3
 
 
 def test_a_connection_that_was_cut_off_is_not_used_again(
