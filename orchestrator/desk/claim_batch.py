@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy import Connection
 
@@ -22,11 +23,11 @@ from orchestrator.desk.gathering import ALONE, Alone
 from orchestrator.desk.starting_points import StartingPoints
 from orchestrator.desk.wishes import Asked, ClaimAnswer
 from orchestrator.errors import RequestIdReused
-from orchestrator.store import claim_requests, claims, parked
+from orchestrator.store import claim_requests, claims
 from orchestrator.store.claim_requests import ClaimRequest, Key
 from orchestrator.store.known_limits import KnownLimits
 from orchestrator.store.known_slots import Taking
-from orchestrator.store.parked import Parked
+from orchestrator.store.parked import Parked, refused_meanwhile
 from orchestrator.store.records import Dispatch
 
 
@@ -148,7 +149,9 @@ def claim_alone(
     request = ClaimRequest(wish.token_name, wish.request_id, wish.session, wish.body_hash)
     replayed = replay(connection, request, lease_seconds=wish.lease_seconds)
     if replayed is not None:
-        _refuse_meanwhile(connection, [asked])
+        waited = _parked([asked])
+        if waited and (refused := refused_meanwhile(connection, waited)):
+            raise RefusedMeanwhileError(refused)
         return ClaimAnswer(replayed, 0, replayed=True), {}
     (answer,), allowances = _claim(connection, [asked], known, briefly=False)
     if answer is None:
@@ -192,10 +195,12 @@ class _Round:
 
     Attributes:
         most: How many it may have, of those that it asks for.
+        is_refused: It was parked, and is to get nothing any more.
     """
 
     asked: Asked
     most: int
+    is_refused: bool = False
     got: list[Dispatch] = field(default_factory=list)
     answer_bytes: int = claims.ANSWER_BYTES
 
@@ -225,8 +230,8 @@ def _claim(
                 known.limits.note(queue)
                 raise LimitsFoundError
     allowances.keep()
-    got = [each for each in rounds if each.got]
-    _refuse_meanwhile(connection, [each.asked for each in got])
+    if refused := {each.asked.wish.key for each in rounds if each.got and each.is_refused}:
+        raise RefusedMeanwhileError(refused)
     for place, each in enumerate(rounds):
         known.slots.gave(place, len(each.got))
     without = [each.asked.wish for each in rounds if not each.got]
@@ -281,11 +286,15 @@ def _claim_from(
         )
         for each in wanting
     ]
+    waited = _parked([each.asked for each in wanting])
     start = points.of(queue)
-    claimed = claims.claim(connection, queue, wishes, from_key=start, at_most=at_most)
+    claim = partial(claims.claim, connection, queue, wishes, at_most=at_most, parked=waited)
+    claimed = claim(from_key=start)
     if start is not None and not claimed.dealt:
         # Nothing is not said before everything was looked at.
-        claimed = claims.claim(connection, queue, wishes, at_most=at_most)
+        claimed = claim()
+    for each in wanting:
+        each.is_refused = each.is_refused or each.asked.wish.key in claimed.refused
     points.move(queue, used=start, to=claimed.dealt[0].claim_key if claimed.dealt else None)
     for one in claimed.dealt:
         wanting[one.wish].got.append(one.dispatch)
@@ -301,12 +310,11 @@ def _rounds(connection: Connection, asked: Sequence[Asked], slots: Taking) -> li
     return [_Round(each, most) for each, most in zip(asked, taken, strict=True)]
 
 
-def _refuse_meanwhile(connection: Connection, got: Sequence[Asked]) -> None:
+def _parked(asked: Sequence[Asked]) -> list[Parked]:
+    """Those of them that were parked, and for how long by now."""
     now = time.monotonic()
-    waited = [
+    return [
         Parked(each.wish.key, each.wish.key_id, each.wish.process, now - each.parked_at)
-        for each in got
+        for each in asked
         if each.parked_at is not None
     ]
-    if waited and (refused := parked.refused_meanwhile(connection, waited)):
-        raise RefusedMeanwhileError(refused)

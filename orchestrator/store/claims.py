@@ -15,10 +15,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from orchestrator.lifecycle import RunState, WaitingReason
+from orchestrator.store.claim_requests import Key
 from orchestrator.store.gates import NOT_GATED
-from orchestrator.store.hot import hot
+from orchestrator.store.hot import hot, together
 from orchestrator.store.leases import EXPIRY, OWNED
 from orchestrator.store.limits import LIMITED
+from orchestrator.store.parked import Parked, refusals_of, refused_by
 from orchestrator.store.records import Dispatch, dispatch_columns, dispatch_of, with_definition
 from orchestrator.store.sql import text
 from orchestrator.store.steps import used_outputs
@@ -108,10 +110,12 @@ class Claimed:
     Attributes:
         dealt: In order of claim; fewer than wished when there are no more.
         is_limited: The queue has limits.
+        refused: Of those that were parked, who is to get nothing any more.
     """
 
     dealt: list[Dealt]
     is_limited: bool
+    refused: set[Key]
 
 
 def claim(
@@ -121,6 +125,7 @@ def claim(
     *,
     from_key: datetime | None = None,
     at_most: int | None = None,
+    parked: Sequence[Parked] = (),
 ) -> Claimed:
     """
     Lease pending runs of one queue, in order of claimKey, dealt out fairly, and keep
@@ -139,13 +144,15 @@ def claim(
         wishes: Of requests that this transaction has locked, each once.
         from_key: Look no further ahead in the queue than this claimKey.
         at_most: So many and no more; `limits` holds the queue's row.
+        parked: Those of the requests that had to wait; whether they were refused meanwhile
+            is asked along with the claim, after it.
     """
     # The materialised CTE is the guard against a plan that runs the LIMIT again
     # and claims more; its lock and its WHERE are the guard against a second claim.
     # The ANYs repeat the joins for the planner alone: a plan that does not know the LIMIT
     # expects a tenth of the backlog and would read the whole table. And of NOT EXISTS beside
     # an OR it would make a hash of all that was claimed in a day, for each claim.
-    rows = hot(f"""
+    statement = hot(f"""
 WITH asked_queue AS MATERIALIZED (
   SELECT coalesce(bool_or(q.paused), false) AS paused,
          coalesce(bool_or({LIMITED}), false) AS limited
@@ -216,23 +223,23 @@ kept_on AS (
 SELECT q.limited, l.wish, l.bytes, l."claimKey", {dispatch_columns("l")}
   FROM asked_queue q LEFT JOIN ({with_definition("leased", "l")}) ON true
  ORDER BY l.place
-""").rows(
-        connection,
-        {
-            "queue": queue,
-            "from_key": "-infinity" if from_key is None else from_key.isoformat(),
-            "at_most": at_most,
-            "limits": [wish.limit for wish in wishes],
-            "executors": [wish.executor for wish in wishes],
-            "sessions": [wish.session for wish in wishes],
-            "lease_seconds": [wish.lease_seconds for wish in wishes],
-            "request_ids": [wish.request_id for wish in wishes],
-            "token_names": [wish.token_name for wish in wishes],
-            "body_hashes": [wish.body_hash for wish in wishes],
-            "answer_bytes": [wish.answer_bytes for wish in wishes],
-            "going_on": [wish.goes_on for wish in wishes],
-        },
-    )
+""")
+    values = {
+        "queue": queue,
+        "from_key": "-infinity" if from_key is None else from_key.isoformat(),
+        "at_most": at_most,
+        "limits": [wish.limit for wish in wishes],
+        "executors": [wish.executor for wish in wishes],
+        "sessions": [wish.session for wish in wishes],
+        "lease_seconds": [wish.lease_seconds for wish in wishes],
+        "request_ids": [wish.request_id for wish in wishes],
+        "token_names": [wish.token_name for wish in wishes],
+        "body_hashes": [wish.body_hash for wish in wishes],
+        "answer_bytes": [wish.answer_bytes for wish in wishes],
+        "going_on": [wish.goes_on for wish in wishes],
+    }
+    refusals = [refusals_of(parked)] if parked else []
+    rows, *refused = together(connection, [(statement, values), *refusals])
     # When there is nothing, one row says so.
     got = [row for row in rows if row[1] is not None]
     dispatches = _with_outputs(connection, [dispatch_of(row) for row in got])
@@ -242,6 +249,7 @@ SELECT q.limited, l.wish, l.bytes, l."claimKey", {dispatch_columns("l")}
             for (_, wish, size, claim_key, *_), dispatch in zip(got, dispatches, strict=True)
         ],
         is_limited=rows[0][0],
+        refused=refused_by(refused[0]) if refused else set(),
     )
 
 

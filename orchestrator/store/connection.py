@@ -88,10 +88,11 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     def rollback(self) -> None:
         """As psycopg's, which drops all that is prepared on this connection, whoever did it."""
-        is_open = self.pgconn.transaction_status != TransactionStatus.IDLE
+        # A pool rolls back what has just been committed, each time.
+        if self.pgconn.transaction_status == TransactionStatus.IDLE:
+            return
         super().rollback()
-        if is_open:
-            self.prepared.forget()
+        self.prepared.forget()
 
     def listen_for_warnings(self) -> None:
         """Note from now on in `warned` when the server sends a warning."""

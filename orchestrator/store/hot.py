@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.pool import give_up
-from orchestrator.store.prepared import Row
+from orchestrator.store.prepared import Question, Row
 
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _PARAMETER = re.compile(r"%\((\w+)\)s")
@@ -57,33 +57,54 @@ class HotStatement:
         Raises:
             DBAPIError: As `Connection.execute` does.
         """
-        if not connection.in_transaction():
-            connection.begin()
-        link: BoundedConnection = connection.connection.dbapi_connection  # type: ignore[assignment]
-        told = (connection, None, self.text, values, None, False)
-        # Like Core, which looks whether anybody listens: telling nobody takes 4 µs.
-        heard = connection._has_events or connection.engine._has_events  # noqa: SLF001
-        if heard:
-            connection.dispatch.before_cursor_execute(*told)
-        try:
-            sent = [_sent(values[name]) for name in self._names]
-            rows = link.wait(link.prepared.ask(self._numbered, sent))
-        except psycopg.Error as error:
-            is_disconnect = connection.dialect.is_disconnect(error, link, None)  # type: ignore[arg-type]
-            if is_disconnect:
-                give_up(connection, error)
-            raise DBAPIError.instance(
-                self.text,
-                None,
-                error,
-                psycopg.Error,
-                hide_parameters=True,
-                connection_invalidated=is_disconnect,
-                dialect=connection.dialect,
-            ) from error
-        if heard:
-            connection.dispatch.after_cursor_execute(*told)
-        return rows
+        return together(connection, [(self, values)])[0]
+
+    def question(self, values: Mapping[str, Any]) -> Question:
+        """As the connection is asked it."""
+        return Question(self._numbered, [_sent(values[name]) for name in self._names])
+
+
+Asked = tuple[HotStatement, Mapping[str, Any]]
+
+
+def together(connection: Connection, asked: Sequence[Asked]) -> list[list[Row]]:
+    """
+    The rows of each, for the time that one takes on its way. Each sees what was committed
+    before it is its turn.
+
+    Raises:
+        DBAPIError: As `Connection.execute` does. Nothing was done after the one that failed.
+    """
+    if not connection.in_transaction():
+        connection.begin()
+    link: BoundedConnection = connection.connection.dbapi_connection  # type: ignore[assignment]
+    # Like Core, which looks whether anybody listens: telling nobody takes 4 µs.
+    heard = asked if connection._has_events or connection.engine._has_events else ()  # noqa: SLF001
+    for statement, values in heard:
+        connection.dispatch.before_cursor_execute(
+            connection, None, statement.text, values, None, False
+        )
+    try:
+        questions = [statement.question(values) for statement, values in asked]
+        rows = link.wait(link.prepared.ask(questions))
+    except psycopg.Error as error:
+        is_disconnect = connection.dialect.is_disconnect(error, link, None)  # type: ignore[arg-type]
+        if is_disconnect:
+            give_up(connection, error)
+        raise DBAPIError.instance(
+            " ".join(statement.text for statement, _ in asked),
+            None,
+            error,
+            psycopg.Error,
+            hide_parameters=True,
+            connection_invalidated=is_disconnect,
+            dialect=connection.dialect,
+        ) from error
+    for statement, values in heard:
+        connection.dispatch.after_cursor_execute(
+            connection, None, statement.text, values, None, False
+        )
+    return rows
 
 
 @cache

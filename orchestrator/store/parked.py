@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 from orchestrator.lifecycle import RunState
 from orchestrator.store.claim_requests import Key
 from orchestrator.store.gates import NOT_GATED
-from orchestrator.store.hot import hot
+from orchestrator.store.hot import Asked, hot, together
 from orchestrator.store.incidents import Process
+from orchestrator.store.prepared import Row
 from orchestrator.store.sql import text
 
 
@@ -107,7 +108,15 @@ def refused_meanwhile(connection: Connection, parked: Sequence[Parked]) -> set[K
     lost lease became visible together with the line that says whose it was. A loss
     that is yet to come was noted before the clock stepped back: it says nothing.
     """
-    rows = hot("""
+    [rows] = together(connection, [refusals_of(parked)])
+    return refused_by(rows)
+
+
+def refusals_of(parked: Sequence[Parked]) -> Asked:
+    """What `refused_meanwhile` asks; `refused_by` reads the answer."""
+    # They had waited so long when this was sent: after the transaction began, and before a
+    # claim that is sent along with it.
+    statement = hot("""
 SELECT p.token_name, p.request_id
   FROM unnest(CAST(:token_names AS text[]), CAST(:request_ids AS uuid[]), CAST(:key_ids AS text[]),
     CAST(:executors AS text[]), CAST(:sessions AS uuid[]),
@@ -116,21 +125,23 @@ SELECT p.token_name, p.request_id
  WHERE EXISTS (
    SELECT FROM incidents i
     WHERE i.executor = p.executor AND i.session = p.session
-      AND i.at BETWEEN clock_timestamp() - make_interval(secs => p.waited_seconds)
+      AND i.at BETWEEN transaction_timestamp() - make_interval(secs => p.waited_seconds)
                    AND clock_timestamp())
     OR EXISTS (
    SELECT FROM "accessTokens" a
     WHERE a."keyId" = p.key_id
       AND (a."revokedAt" IS NOT NULL OR a."expiresAt" <= clock_timestamp()))
-""").rows(
-        connection,
-        {
-            "token_names": [one.key[0] for one in parked],
-            "request_ids": [one.key[1] for one in parked],
-            "key_ids": [one.key_id for one in parked],
-            "executors": [one.process[0] for one in parked],
-            "sessions": [one.process[1] for one in parked],
-            "waited_seconds": [one.waited_seconds for one in parked],
-        },
-    )
+""")
+    return statement, {
+        "token_names": [one.key[0] for one in parked],
+        "request_ids": [one.key[1] for one in parked],
+        "key_ids": [one.key_id for one in parked],
+        "executors": [one.process[0] for one in parked],
+        "sessions": [one.process[1] for one in parked],
+        "waited_seconds": [one.waited_seconds for one in parked],
+    }
+
+
+def refused_by(rows: Sequence[Row]) -> set[Key]:
+    """The claims that an answer to `refusals_of` names."""
     return {(row[0], row[1]) for row in rows}

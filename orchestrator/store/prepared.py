@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
 from psycopg import generators
@@ -24,7 +24,21 @@ if TYPE_CHECKING:
     from orchestrator.store.connection import BoundedConnection
 
 Row = tuple[Any, ...]
-Asking = Generator[Any, Any, list[Row]]
+Asking = Generator[Any, Any, list[list[Row]]]
+
+
+class Question(NamedTuple):
+    """
+    A statement, and what it is asked with.
+
+    Attributes:
+        statement: With `$1` and so on, each of which it casts or compares with something
+            that has a type.
+        values: As Postgres reads them.
+    """
+
+    statement: bytes
+    values: Sequence[str | None]
 
 
 class Prepared:
@@ -37,52 +51,60 @@ class Prepared:
         self._names: dict[bytes, bytes] = {}
         self._numbers = count()
 
-    def ask(self, statement: bytes, values: Sequence[str | None]) -> Asking:
+    def ask(self, questions: Sequence[Question]) -> Asking:
         """
-        Send it, after BEGIN when no transaction is open, and read its rows; for `Connection.wait`.
-
-        Args:
-            statement: With `$1` and so on, each of which it casts or compares with something
-                that has a type.
-            values: As Postgres reads them.
+        Send them all, after BEGIN when no transaction is open, and read the rows of each; for
+        `Connection.wait`. After one that fails none is answered.
 
         Raises:
             psycopg.Error: As a cursor does.
         """
-        sent = [self._encoded(value) for value in values]
         pgconn = self._link.pgconn
+        sent = [(each.statement, self._encoded(each.values)) for each in questions]
         begins = pgconn.transaction_status == TransactionStatus.IDLE
-        name = self._names.get(statement)
-        if name is not None and not begins:
-            pgconn.send_query_prepared(name, sent)
-            results = yield from generators.execute(pgconn)
-        else:
+        new = {} if self._link.pooled else self._new_names(questions)
+        if begins or new or len(sent) > 1:
             pgconn.enter_pipeline_mode()
             if begins:
                 pgconn.send_query_params(b"BEGIN", None)
-            if self._link.pooled:
-                # Another backend may serve the next transaction, and knows no names.
-                pgconn.send_query_params(statement, sent)
-            else:
-                if name is None:
-                    name = b"dibs_%d" % next(self._numbers)
-                    pgconn.send_prepare(name, statement)
-                pgconn.send_query_prepared(name, sent)
+            for statement, name in new.items():
+                pgconn.send_prepare(name, statement)
+            for statement, values in sent:
+                self._send(new.get(statement), statement, values)
             pgconn.pipeline_sync()
             results = yield from self._until_sync()
             pgconn.exit_pipeline_mode()
+        else:
+            self._send(None, *sent[0])
+            results = yield from generators.execute(pgconn)
         for result in results:
             if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
                 raise error_from_result(result, encoding=self._encoding)
-        if name is not None:
-            self._names[statement] = name
-        return self._rows(results[-1])
+        self._names |= new
+        return [self._rows(result) for result in results[-len(sent) :]]
 
     def forget(self) -> None:
         """Drop all that is prepared, whoever prepared it: psycopg forgets its own at a ROLLBACK."""
         if self._names:
             self._names.clear()
             self._link.wait(self._deallocate())
+
+    def _new_names(self, questions: Sequence[Question]) -> dict[bytes, bytes]:
+        return {
+            each.statement: b"dibs_%d" % next(self._numbers)
+            for each in questions
+            if each.statement not in self._names
+        }
+
+    def _send(
+        self, new_name: bytes | None, statement: bytes, values: Sequence[bytes | None]
+    ) -> None:
+        name = new_name or self._names.get(statement)
+        if name is None:
+            # Behind a pooler another backend may serve the next transaction, and knows no names.
+            self._link.pgconn.send_query_params(statement, values)
+        else:
+            self._link.pgconn.send_query_prepared(name, values)
 
     def _deallocate(self) -> Generator[Any, Any, None]:
         self._link.pgconn.send_query(b"DEALLOCATE ALL")
@@ -107,10 +129,8 @@ class Prepared:
         self._loaded.set_pgresult(None)
         return rows
 
-    def _encoded(self, value: str | None) -> bytes | None:
-        if value is None:
-            return None
-        if "\0" in value:
+    def _encoded(self, values: Sequence[str | None]) -> list[bytes | None]:
+        if any("\0" in value for value in values if value):
             # libpq would take what stands before it.
             raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-        return value.encode(self._encoding)
+        return [None if value is None else value.encode(self._encoding) for value in values]

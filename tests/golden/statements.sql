@@ -2518,7 +2518,7 @@ SELECT p.token_name, p.request_id
  WHERE EXISTS (
    SELECT FROM incidents i
     WHERE i.executor = p.executor AND i.session = p.session
-      AND i.at BETWEEN clock_timestamp() - make_interval(secs => p.waited_seconds)
+      AND i.at BETWEEN transaction_timestamp() - make_interval(secs => p.waited_seconds)
                    AND clock_timestamp())
     OR EXISTS (
    SELECT FROM "accessTokens" a

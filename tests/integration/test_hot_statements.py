@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.engine import open_engine
-from orchestrator.store.hot import hot
+from orchestrator.store.hot import hot, together
 from tests.database import Database
 
 ODD_TEXTS = ["", "NULL", "null", '"', "\\", '\\"', "a,b", "{a}", " a ", "\n\t\r", "'", "ä😀", None]
@@ -94,6 +94,37 @@ def test_after_an_error_the_next_transaction_asks_as_before(connection: Connecti
         with pytest.raises(DBAPIError):
             divide.rows(connection, {"n": 0})
         connection.rollback()
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_statements_that_are_sent_together_are_answered_one_by_one(
+    connection: Connection, *, pooled: bool
+) -> None:
+    link: BoundedConnection = connection.connection.dbapi_connection  # type: ignore[assignment]
+    link.pooled = pooled
+    put = hot(
+        'INSERT INTO queues (name, paused, "changedAt") VALUES (:name, false, now()) RETURNING name'
+    )
+    look = hot("SELECT count(*) FROM queues WHERE name = :name")
+    for name in ("one", "two", "three"):
+        asked = [(look, {"name": name}), (put, {"name": name}), (look, {"name": name})]
+        assert together(connection, asked) == [[(0,)], [(name,)], [(1,)]]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_after_one_that_fails_nothing_is_done(connection: Connection, *, begun: bool) -> None:
+    put = hot(
+        'INSERT INTO queues (name, paused, "changedAt") VALUES (:name, false, now()) RETURNING name'
+    )
+    divide = hot("SELECT 1 / CAST(:n AS integer)")
+    if begun:
+        divide.rows(connection, {"n": 1})
+    with pytest.raises(DBAPIError) as refused:
+        together(connection, [(divide, {"n": 0}), (put, {"name": "hot"})])
+    assert getattr(refused.value.orig, "sqlstate", None) == "22012"
+    connection.rollback()
+    assert divide.rows(connection, {"n": 1}) == [(1,)]
+    assert put.rows(connection, {"name": "hot"}) == [("hot",)]
 
 
 def test_what_psycopg_drops_at_a_rollback_is_prepared_again(connection: Connection) -> None:
