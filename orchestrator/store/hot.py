@@ -28,7 +28,6 @@ from orchestrator.store.prepared import Question, Row
 
 _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _PARAMETER = re.compile(r"%\((\w+)\)s")
-_TO_ESCAPE = re.compile(r'(["\\])')
 
 
 class HotStatement:
@@ -133,7 +132,7 @@ def array(values: Sequence[Any]) -> str:
 
 
 def _quoted(value: Any) -> str:
-    return '"' + _TO_ESCAPE.sub(r"\\\1", str(value)) + '"'
+    return '"' + str(value).replace("\\", r"\\").replace('"', r"\"") + '"'
 
 
 def _hex(value: bytes) -> str:
