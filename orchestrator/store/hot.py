@@ -10,7 +10,7 @@ The connection, its transaction and its errors stay SQLAlchemy's. Figures: docs/
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -119,16 +119,9 @@ def _sent(value: Any) -> str | None:
 
 
 def array(values: Sequence[Any]) -> str:
-    """
-    An array as Postgres reads it, for a parameter that is CAST to its type.
-
-    psycopg's way to write a list looks at each element's type; here all are of one.
-    """
-    kind = next((type(value) for value in values if value is not None), None)
-    if kind is None:
-        return f"{{{','.join(['NULL'] * len(values))}}}"
-    write = _WRITERS.get(kind, _quoted)
-    return f"{{{','.join(['NULL' if value is None else write(value) for value in values])}}}"
+    """An array as Postgres reads it, for a parameter that is CAST to its type."""
+    written = [_WRITERS.get(type(value), _quoted)(value) for value in values]
+    return f"{{{','.join(written)}}}"
 
 
 def _quoted(value: Any) -> str:
@@ -139,8 +132,18 @@ def _hex(value: bytes) -> str:
     return f'"\\\\x{value.hex()}"'
 
 
+def _null(_: None) -> str:
+    return "NULL"
+
+
 def _plain(value: Any) -> str:
     return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
-_WRITERS: Mapping[type, Any] = {int: str, bool: str, UUID: attrgetter("hex"), bytes: _hex}
+_WRITERS: Mapping[type, Callable[[Any], str]] = {
+    int: str,
+    bool: str,
+    UUID: attrgetter("hex"),
+    bytes: _hex,
+    type(None): _null,
+}
