@@ -65,15 +65,20 @@ class Prepared:
         new = {} if self._link.pooled else self._new_names(questions)
         if begins or new or len(sent) > 1:
             pgconn.enter_pipeline_mode()
-            if begins:
-                pgconn.send_query_params(b"BEGIN", None)
-            for statement, name in new.items():
-                pgconn.send_prepare(name, statement)
-            for statement, values in sent:
-                self._send(new.get(statement), statement, values)
-            pgconn.pipeline_sync()
-            results = yield from self._until_sync()
-            pgconn.exit_pipeline_mode()
+            try:
+                if begins:
+                    pgconn.send_query_params(b"BEGIN", None)
+                for statement, name in new.items():
+                    pgconn.send_prepare(name, statement)
+                for statement, values in sent:
+                    self._send(new.get(statement), statement, values)
+                pgconn.pipeline_sync()
+                results = yield from self._until_sync()
+                pgconn.exit_pipeline_mode()
+            except BaseException:
+                # Nobody knows what was sent, and what of it is still to be answered.
+                pgconn.finish()
+                raise
         else:
             self._send(None, *sent[0])
             results = yield from generators.execute(pgconn)

@@ -40,6 +40,7 @@ LAST_CHANCE_SECONDS = 0.5
 _TRY_AGAIN_HERE = {
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected
+    "26000",  # invalid_sql_statement_name: somebody has dropped what this session had prepared
 }
 _BUSY = {
     "55P03",  # lock_not_available: another request holds the row longer than we wait

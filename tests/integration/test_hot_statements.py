@@ -16,6 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.store.connection import BoundedConnection
 from orchestrator.store.engine import open_engine
 from orchestrator.store.hot import hot, together
+from orchestrator.store.prepared import Question, Row
+from orchestrator.store.transaction import transact
 from tests.database import Database
 
 ODD_TEXTS = ["", "NULL", "null", '"', "\\", '\\"', "a,b", "{a}", " a ", "\n\t\r", "'", "ä😀", None]
@@ -154,6 +156,36 @@ def test_behind_a_pooler_nothing_is_prepared(connection: Connection) -> None:
     link.pooled = True
     prepared = hot("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'dibs%'")
     assert [prepared.rows(connection, {}) for _ in range(3)] == [[(0,)]] * 3
+
+
+def test_what_somebody_else_dropped_is_prepared_again_and_the_transaction_repeated(
+    database: Database,
+) -> None:
+    engine = open_engine(database.service_url, connections=1, name="hot")
+    own = hot("SELECT CAST(:n AS integer)")
+    attempts = 0
+
+    def work(connection: Connection) -> list[Row]:
+        nonlocal attempts
+        attempts += 1
+        return own.rows(connection, {"n": 7})
+
+    transact(engine, work)
+    transact(engine, lambda connection: connection.execute(text("DEALLOCATE ALL")))
+    attempts = 0
+    assert transact(engine, work) == [(7,)]
+    assert attempts == 2
+    engine.dispose()
+
+
+def test_a_connection_that_could_not_send_everything_is_not_used_again(
+    connection: Connection,
+) -> None:
+    link: BoundedConnection = connection.connection.dbapi_connection  # type: ignore[assignment]
+    too_many = Question(b"SELECT 1", ["x"] * 70_000)
+    with pytest.raises(psycopg.OperationalError):
+        link.wait(link.prepared.ask([too_many]))
+    assert link.closed
 
 
 def test_a_connection_that_was_cut_off_is_not_used_again(
