@@ -33,7 +33,7 @@ PHASE_SECONDS = 2.0
 # Pairs of them, without the list and with it. What else the machine does comes and goes: when it
 # was in the way, there are more of them.
 PAIRS = 4
-PAIRS_AT_MOST = 8
+PAIRS_AT_MOST = 16
 SLOWER_AT_MOST = 2.0
 # What is freed goes back to the kernel at once, so that what is kept can be seen: of the bodies of
 # one round that would be as much as this alone.
