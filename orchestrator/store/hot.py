@@ -79,10 +79,9 @@ def together(connection: Connection, asked: Sequence[Asked]) -> list[list[Row]]:
     link: BoundedConnection = connection.connection.dbapi_connection  # type: ignore[assignment]
     # Like Core, which looks whether anybody listens: telling nobody takes 4 µs.
     heard = asked if connection._has_events or connection.engine._has_events else ()  # noqa: SLF001
-    for statement, values in heard:
-        connection.dispatch.before_cursor_execute(
-            connection, None, statement.text, values, None, False
-        )
+    told = [(connection, None, statement.text, values, None, False) for statement, values in heard]
+    for each in told:
+        connection.dispatch.before_cursor_execute(*each)
     try:
         questions = [statement.question(values) for statement, values in asked]
         rows = link.wait(link.prepared.ask(questions))
@@ -99,10 +98,8 @@ def together(connection: Connection, asked: Sequence[Asked]) -> list[list[Row]]:
             connection_invalidated=is_disconnect,
             dialect=connection.dialect,
         ) from error
-    for statement, values in heard:
-        connection.dispatch.after_cursor_execute(
-            connection, None, statement.text, values, None, False
-        )
+    for each in told:
+        connection.dispatch.after_cursor_execute(*each)
     return rows
 
 
@@ -125,11 +122,7 @@ def array(values: Sequence[Any]) -> str:
 
 
 def _quoted(value: Any) -> str:
-    return '"' + str(value).replace("\\", r"\\").replace('"', r"\"") + '"'
-
-
-def _hex(value: bytes) -> str:
-    return f'"\\\\x{value.hex()}"'
+    return '"' + _plain(value).replace("\\", r"\\").replace('"', r"\"") + '"'
 
 
 def _null(_: None) -> str:
@@ -144,6 +137,5 @@ _WRITERS: Mapping[type, Callable[[Any], str]] = {
     int: str,
     bool: str,
     UUID: attrgetter("hex"),
-    bytes: _hex,
     type(None): _null,
 }

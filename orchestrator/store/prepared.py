@@ -62,16 +62,16 @@ class Prepared:
         pgconn = self._link.pgconn
         sent = [(each.statement, self._encoded(each.values)) for each in questions]
         begins = pgconn.transaction_status == TransactionStatus.IDLE
-        new = {} if self._link.pooled else self._new_names(questions)
+        new = [] if self._link.pooled else self._newly_named(questions)
         if begins or new or len(sent) > 1:
             pgconn.enter_pipeline_mode()
             try:
                 if begins:
                     pgconn.send_query_params(b"BEGIN", None)
-                for statement, name in new.items():
-                    pgconn.send_prepare(name, statement)
+                for statement in new:
+                    pgconn.send_prepare(self._names[statement], statement)
                 for statement, values in sent:
-                    self._send(new.get(statement), statement, values)
+                    self._send(statement, values)
                 pgconn.pipeline_sync()
                 results = yield from self._until_sync()
                 pgconn.exit_pipeline_mode()
@@ -80,12 +80,11 @@ class Prepared:
                 pgconn.finish()
                 raise
         else:
-            self._send(None, *sent[0])
+            self._send(*sent[0])
             results = yield from generators.execute(pgconn)
         for result in results:
             if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
                 raise error_from_result(result, encoding=self._encoding)
-        self._names |= new
         return [self._rows(result) for result in results[-len(sent) :]]
 
     def forget(self) -> None:
@@ -94,17 +93,16 @@ class Prepared:
             self._names.clear()
             self._link.wait(self._deallocate())
 
-    def _new_names(self, questions: Sequence[Question]) -> dict[bytes, bytes]:
-        return {
-            each.statement: b"dibs_%d" % next(self._numbers)
-            for each in questions
-            if each.statement not in self._names
-        }
+    def _newly_named(self, questions: Sequence[Question]) -> list[bytes]:
+        """Statements that are to be prepared. What fails ends in a rollback, which forgets them."""
+        asked = dict.fromkeys(each.statement for each in questions)
+        new = [statement for statement in asked if statement not in self._names]
+        for statement in new:
+            self._names[statement] = b"dibs_%d" % next(self._numbers)
+        return new
 
-    def _send(
-        self, new_name: bytes | None, statement: bytes, values: Sequence[bytes | None]
-    ) -> None:
-        name = new_name or self._names.get(statement)
+    def _send(self, statement: bytes, values: Sequence[bytes | None]) -> None:
+        name = self._names.get(statement)
         if name is None:
             # Behind a pooler another backend may serve the next transaction, and knows no names.
             self._link.pgconn.send_query_params(statement, values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from uuid import uuid4
 
 import orjson
 import pytest
@@ -17,20 +16,7 @@ from orchestrator.store.claims import ClaimWish
 from orchestrator.store.transaction import transact
 from tests.database import Database
 from tests.integration.dibs import Dibs
-from tests.integration.wishes import Executor
-
-
-def wish(executor: Executor, *, limit: int, answer_bytes: int = claims.ANSWER_BYTES) -> ClaimWish:
-    return ClaimWish(
-        request_id=uuid4(),
-        token_name=executor.token,
-        executor=executor.name,
-        session=executor.session,
-        body_hash=bytes(32),
-        lease_seconds=30,
-        limit=limit,
-        answer_bytes=answer_bytes,
-    )
+from tests.integration.wishes import Executor, claim_wish
 
 
 def deal(dibs: Dibs, *wishes: ClaimWish) -> list[claims.Dealt]:
@@ -123,7 +109,12 @@ def test_nobody_gets_a_second_run_before_everybody_has_a_first(
     for _ in range(5):
         dibs.pending()
 
-    dealt = deal(dibs, wish(executor, limit=4), wish(other, limit=4), wish(stranger, limit=1))
+    dealt = deal(
+        dibs,
+        claim_wish(executor, limit=4),
+        claim_wish(other, limit=4),
+        claim_wish(stranger, limit=1),
+    )
 
     assert [each.wish for each in dealt] == [0, 1, 2, 0, 1]
     assert [each.dispatch.run.locked_by for each in dealt] == [
@@ -141,7 +132,7 @@ def test_a_claim_never_gets_more_than_its_limit(
     for _ in range(9):
         dibs.pending()
 
-    dealt = deal(dibs, wish(executor, limit=2), wish(other, limit=5))
+    dealt = deal(dibs, claim_wish(executor, limit=2), claim_wish(other, limit=5))
 
     assert sorted(each.wish for each in dealt) == [0, 0, 1, 1, 1, 1, 1]
     assert dibs.sql("""SELECT count(*) FROM "workflowRuns" WHERE "runState" = 'pending'""") == [
@@ -197,7 +188,7 @@ def test_a_claim_stops_handing_out_when_its_answer_is_full(
     for _ in range(6):
         dibs.pending(input='"' + "x" * 1000 + '"')
 
-    dealt = deal(dibs, wish(executor, limit=3, answer_bytes=3000), wish(other, limit=3))
+    dealt = deal(dibs, claim_wish(executor, limit=3, answer_bytes=3000), claim_wish(other, limit=3))
 
     assert sorted(each.wish for each in dealt) == [0, 0, 1, 1, 1]
     assert dibs.sql("""SELECT count(*) FROM "workflowRuns" WHERE "runState" = 'pending'""") == [

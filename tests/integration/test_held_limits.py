@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -14,14 +13,13 @@ import pytest
 from orchestrator.desk.allowances import Allowances
 from orchestrator.errors import RunNotClaimable
 from orchestrator.store import claims, gates, limits
-from orchestrator.store.claims import ClaimWish
 from orchestrator.store.limits import NewLimits
 from orchestrator.store.transaction import transact
 from tests.database import Database
 from tests.integration.blocking import waits_for_a_lock
 from tests.integration.dibs import Dibs
 from tests.integration.gathered import WAIT_SECONDS, patient
-from tests.integration.wishes import QUEUE, Executor
+from tests.integration.wishes import QUEUE, Executor, claim_wish
 
 KEY = (QUEUE, "customer-7")
 
@@ -149,7 +147,7 @@ def test_a_claim_from_before_the_limit_is_counted_when_it_is_committed(
 ) -> None:
     for _ in range(6):
         slow.pending()
-    wish = ClaimWish(uuid4(), executor.token, executor.name, executor.session, b"h" * 32, 30, 2)
+    wish = claim_wish(executor, limit=2)
 
     with slow.database.work.connect() as connection:
         claims.claim(connection, QUEUE, [wish])
@@ -163,7 +161,7 @@ def test_a_claim_from_before_the_limit_is_counted_when_it_is_committed(
 
 def claim_within_limits(dibs: Dibs, connection: Any, executor: Executor) -> int:
     """Claim one run in a transaction that stays open; how many there were."""
-    wish = ClaimWish(uuid4(), executor.token, executor.name, executor.session, b"h" * 32, 30, 1)
+    wish = claim_wish(executor)
     allowances = Allowances(connection, dibs.database.limits, [QUEUE])
     claimed = claims.claim(connection, QUEUE, [wish], at_most=allowances.of(QUEUE, 1))
     allowances.note(QUEUE, len(claimed.dealt))
@@ -176,7 +174,7 @@ def test_what_is_counted_while_claims_from_before_a_limit_are_under_way_is_not_k
 ) -> None:
     for _ in range(20):
         slow.pending()
-    wish = ClaimWish(uuid4(), other.token, other.name, other.session, bytes(32), 30, 5)
+    wish = claim_wish(other, limit=5)
     with slow.database.work.connect() as early:
         assert len(claims.claim(early, QUEUE, [wish]).dealt) == 5
         limit(slow, concurrency=10)

@@ -151,6 +151,16 @@ def test_a_rollback_leaves_nothing_prepared_that_nobody_asks_for_any_more(
     assert counts == [(2,)] * 3
 
 
+def test_what_fails_leaves_nothing_prepared_either(connection: Connection) -> None:
+    divide = hot("SELECT 5 / CAST(:n AS integer)")
+    for _ in range(3):
+        with pytest.raises(DBAPIError):
+            divide.rows(connection, {"n": 0})
+        connection.rollback()
+    prepared = hot("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'dibs%'")
+    assert prepared.rows(connection, {}) == [(1,)]
+
+
 def test_behind_a_pooler_nothing_is_prepared(connection: Connection) -> None:
     link: BoundedConnection = connection.connection.dbapi_connection  # type: ignore[assignment]
     link.pooled = True

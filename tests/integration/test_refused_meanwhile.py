@@ -17,7 +17,7 @@ from orchestrator.store.transaction import transact
 from tests.database import Database
 from tests.integration.blocking import waits_for_a_lock
 from tests.integration.dibs import Dibs
-from tests.integration.wishes import QUEUE, Executor
+from tests.integration.wishes import QUEUE, Executor, claim_wish
 
 A_LOSS = """INSERT INTO incidents (executor, session, number, at)
             VALUES (%s, %s, 1, clock_timestamp() - make_interval(secs => %s))"""
@@ -25,15 +25,7 @@ A_LOSS = """INSERT INTO incidents (executor, session, number, at)
 
 @pytest.fixture
 def wish(executor: Executor) -> ClaimWish:
-    return ClaimWish(
-        request_id=uuid4(),
-        token_name=executor.token,
-        executor=executor.name,
-        session=executor.session,
-        body_hash=bytes(32),
-        lease_seconds=30,
-        limit=1,
-    )
+    return claim_wish(executor)
 
 
 def claim(dibs: Dibs, wish: ClaimWish, *, waited_seconds: float) -> Claimed:

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import orjson
 from uuid_utils.compat import uuid7
 
+from orchestrator.store.claims import ClaimWish
 from orchestrator.store.leases import HeldLease
 from orchestrator.store.records import Dispatch
 from orchestrator.store.reports import Report
@@ -49,6 +50,20 @@ def new_run(**changes: Any) -> NewRun:
         "request_id": None,
     }
     return NewRun(**{**plain, **changes})
+
+
+def claim_wish(executor: Executor, **changes: Any) -> ClaimWish:
+    """What one request wants of a queue: one run, but for these changes."""
+    plain: dict[str, Any] = {
+        "request_id": uuid4(),
+        "token_name": executor.token,
+        "executor": executor.name,
+        "session": executor.session,
+        "body_hash": bytes(32),
+        "lease_seconds": 30,
+        "limit": 1,
+    }
+    return ClaimWish(**{**plain, **changes})
 
 
 def outcome(dispatch: Dispatch, executor: Executor, status: str, **parts: Any) -> Report:
