@@ -122,7 +122,15 @@ def array(values: Sequence[Any]) -> str:
 
 
 def _quoted(value: Any) -> str:
-    return '"' + _plain(value).replace("\\", r"\\").replace('"', r"\"") + '"'
+    return '"' + str(value).replace("\\", r"\\").replace('"', r"\"") + '"'
+
+
+def _hex(value: bytes) -> str:
+    return f"\\x{value.hex()}"
+
+
+def _quoted_hex(value: bytes) -> str:
+    return f'"\\{_hex(value)}"'
 
 
 def _null(_: None) -> str:
@@ -130,12 +138,13 @@ def _null(_: None) -> str:
 
 
 def _plain(value: Any) -> str:
-    return f"\\x{value.hex()}" if isinstance(value, bytes) else str(value)
+    return _hex(value) if isinstance(value, bytes) else str(value)
 
 
 _WRITERS: Mapping[type, Callable[[Any], str]] = {
     int: str,
     bool: str,
     UUID: attrgetter("hex"),
+    bytes: _quoted_hex,
     type(None): _null,
 }

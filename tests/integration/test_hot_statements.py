@@ -22,6 +22,9 @@ from tests.database import Database
 
 ODD_TEXTS = ["", "NULL", "null", '"', "\\", '\\"', "a,b", "{a}", " a ", "\n\t\r", "'", "ä😀", None]
 
+DIVIDE = hot("SELECT 6 / CAST(:n AS integer)")
+PREPARED = hot("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'dibs%'")
+
 
 @pytest.fixture
 def connection(database: Database) -> Iterator[Connection]:
@@ -29,6 +32,12 @@ def connection(database: Database) -> Iterator[Connection]:
     with engine.connect() as connection:
         yield connection
     engine.dispose()
+
+
+def fail(connection: Connection) -> None:
+    with pytest.raises(DBAPIError):
+        DIVIDE.rows(connection, {"n": 0})
+    connection.rollback()
 
 
 @pytest.mark.parametrize(
@@ -87,15 +96,10 @@ def test_an_error_is_what_core_would_raise(connection: Connection) -> None:
 
 
 def test_after_an_error_the_next_transaction_asks_as_before(connection: Connection) -> None:
-    divide = hot("SELECT 6 / CAST(:n AS integer)")
     for _ in range(3):
-        with pytest.raises(DBAPIError):
-            divide.rows(connection, {"n": 0})
-        connection.rollback()
-        assert divide.rows(connection, {"n": 2}) == [(3,)]
-        with pytest.raises(DBAPIError):
-            divide.rows(connection, {"n": 0})
-        connection.rollback()
+        fail(connection)
+        assert DIVIDE.rows(connection, {"n": 2}) == [(3,)]
+        fail(connection)
 
 
 @pytest.mark.parametrize("pooled", [False, True])
@@ -142,30 +146,24 @@ def test_a_rollback_leaves_nothing_prepared_that_nobody_asks_for_any_more(
     connection: Connection,
 ) -> None:
     own = hot("SELECT CAST(:n AS integer)")
-    prepared = hot("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'dibs%'")
     counts = []
     for n in range(3):
         own.rows(connection, {"n": n})
-        counts += prepared.rows(connection, {})
+        counts += PREPARED.rows(connection, {})
         connection.rollback()
     assert counts == [(2,)] * 3
 
 
 def test_what_fails_leaves_nothing_prepared_either(connection: Connection) -> None:
-    divide = hot("SELECT 5 / CAST(:n AS integer)")
     for _ in range(3):
-        with pytest.raises(DBAPIError):
-            divide.rows(connection, {"n": 0})
-        connection.rollback()
-    prepared = hot("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'dibs%'")
-    assert prepared.rows(connection, {}) == [(1,)]
+        fail(connection)
+    assert PREPARED.rows(connection, {}) == [(1,)]
 
 
 def test_behind_a_pooler_nothing_is_prepared(connection: Connection) -> None:
     link: BoundedConnection = connection.connection.dbapi_connection  # type: ignore[assignment]
     link.pooled = True
-    prepared = hot("SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'dibs%'")
-    assert [prepared.rows(connection, {}) for _ in range(3)] == [[(0,)]] * 3
+    assert [PREPARED.rows(connection, {}) for _ in range(3)] == [[(0,)]] * 3
 
 
 def test_what_somebody_else_dropped_is_prepared_again_and_the_transaction_repeated(
