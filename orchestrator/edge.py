@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from flask import request
-
 from orchestrator.api.answer_headers import complete
 from orchestrator.api.application import Application
+from orchestrator.api.call import call
 from orchestrator.api.problems import problem_answer
 from orchestrator.api.slow_bodies import SlowBodies, too_late
 
@@ -89,7 +88,7 @@ class Edge:
         # server drop a connection whose request it has not read to the end; a whole one
         # would leave it, and the thread that reads, to the client.
         answered.content_length = len(answered.data) + 1
-        headers = complete(answered.headers.to_wsgi_list(), request.path, close=True)
+        headers = complete(answered.headers.to_wsgi_list(), call().path, close=True)
         connection.response_iter(
             answered.status_code, headers, _broken_off(answered.data, politely)
         )

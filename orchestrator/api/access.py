@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from flask import Flask, Request, g, request
+from flask import Flask
 
 from orchestrator.api.authentication import authenticate, spend
+from orchestrator.api.call import Call, call
 from orchestrator.api.context import services
 from orchestrator.api.proper_http import require_proper_http
 from orchestrator.api.tokens import Caller
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 View = TypeVar("View", bound=Callable[..., Any])
-TellCaller = Callable[[Request], Caller]
+TellCaller = Callable[["WSGIEnvironment"], Caller]
 
 ON_BEHALF_OF: Final = "Dibs-On-Behalf-Of"
 
@@ -45,17 +46,17 @@ _BUDGETED = "_budgeted"
 _TOLD_BY = "_tells_its_callers"
 
 
-def by_bearer(asked: Request) -> Caller:
+def by_bearer(environ: WSGIEnvironment) -> Caller:
     """
     Who sent a request, told by its `Authorization` and by nothing else.
 
     Raises:
         Unauthenticated, RateLimited: As `authenticate`.
     """
-    return authenticate(asked.environ, asked.environ.get("HTTP_AUTHORIZATION"))
+    return authenticate(environ, environ.get("HTTP_AUTHORIZATION"))
 
 
-def by_last_known_bearer(asked: Request) -> Caller:
+def by_last_known_bearer(environ: WSGIEnvironment) -> Caller:
     """
     As `by_bearer`; while the database is away also whose token was good when it last said.
 
@@ -65,9 +66,9 @@ def by_last_known_bearer(asked: Request) -> Caller:
         Unauthenticated, RateLimited, Unavailable: As `authenticate`.
     """
     try:
-        return by_bearer(asked)
+        return by_bearer(environ)
     except Unavailable:
-        who = services().tokens.last_known_caller(asked.environ.get("HTTP_AUTHORIZATION"))
+        who = services().tokens.last_known_caller(environ.get("HTTP_AUTHORIZATION"))
         if who is None:
             raise
         return who
@@ -108,7 +109,9 @@ def is_budgeted(view: Callable[..., Any]) -> bool:
 
 def caller() -> Caller:
     """Who the present request is from."""
-    who: Caller = g.caller
+    who = call().caller
+    if who is None:
+        raise AssertionError("The route of this request is open to whoever comes.")
     return who
 
 
@@ -119,7 +122,7 @@ def caller_still() -> Caller:
     Raises:
         Unauthenticated: The token was revoked or has expired meanwhile.
     """
-    return services().tokens.caller(request.headers.get("Authorization"))
+    return services().tokens.caller(call().header("Authorization"))
 
 
 def on_behalf_of() -> Caller | None:
@@ -132,7 +135,7 @@ def on_behalf_of() -> Caller | None:
     Raises:
         Unauthenticated: That token is not good. The executor's own is.
     """
-    credential = request.headers.get(ON_BEHALF_OF)
+    credential = call().header(ON_BEHALF_OF)
     if credential is None:
         return None
     if caller().role is not Role.EXECUTOR:
@@ -149,7 +152,7 @@ def on_behalf_of() -> Caller | None:
 def is_watcher() -> bool:
     """Whether a viewer or an operator asks, on a route that is open to all; never refuses."""
     try:
-        who = services().tokens.known_caller(request.headers.get("Authorization"))
+        who = services().tokens.known_caller(call().header("Authorization"))
     except DibsError:
         return False
     return who is not None and who.role in WATCHERS
@@ -166,23 +169,25 @@ def require_role(who: Caller, roles: frozenset[Role]) -> None:
         raise InsufficientScope(f"A token with the role {who.role} may not do this.")
 
 
-def admit(app: Flask, asked: Request) -> None:
+def admit(present: Call, view: View | None) -> None:
     """
     Identify and authorise a request before its view, and before its body is read.
+
+    Args:
+        view: None when there is none for it.
 
     Raises:
         MalformedRequest, NotFound: It is not one that any view would get.
         Unauthenticated, InsufficientScope: Its view is not for whoever sent it.
         RateLimited: Its token, or whoever sends bad ones, asks too often.
     """
-    require_proper_http(asked.environ)
-    _require_one_leading_slash(asked.environ)
-    view = app.view_functions.get(asked.endpoint or "")
+    require_proper_http(present.environ)
+    _require_one_leading_slash(present.environ)
     roles = None if view is None else roles_of(view)
     if view is None or not roles:
         return
     told_by: TellCaller = getattr(view, _TOLD_BY)
-    g.caller = who = told_by(asked)
+    present.caller = who = told_by(present.environ)
     tell_log(actor=who.name, key_id=who.key_id)
     if is_budgeted(view):
         spend(who)

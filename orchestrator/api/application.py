@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 from apiflask import APIFlask
 from flask import Flask, Request, Response
 from flask.ctx import RequestContext
-from flask.globals import request_ctx
 from flask.sessions import NullSession, SessionInterface
 from flask.signals import request_finished, request_started
 from flask.typing import ResponseReturnValue
@@ -24,6 +23,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter, Rule
 
 from orchestrator.api.access import admit
+from orchestrator.api.call import PRESENT, Call, call
+from orchestrator.api.context import EXTENSION
+from orchestrator.api.direct import is_direct
+from orchestrator.api.problems import answer_problem
 from orchestrator.api.request_id import give_request_id, take_request_id
 from orchestrator.api.traffic import Traffic
 from orchestrator.store.patience import new_patience
@@ -51,19 +54,22 @@ class _Context(RequestContext):
     def match_request(self) -> None:
         """Find the request's route, or note why there is none."""
         asked, routes = self.request, self.url_adapter
+        present = call()
         if routes is None:
             return
         called = (asked.environ["REQUEST_METHOD"], asked.environ["PATH_INFO"])
         plain = self.app.plain_routes.get(called)
         if plain and not routes.websocket:
-            asked.url_rule, asked.view_args = plain, {}
+            present.rule = asked.url_rule = plain
+            asked.view_args = {}
             return
         try:
             route, variables = routes.match(asked.path, asked.method, return_rule=True)
         except HTTPException as refusal:
             asked.routing_exception = refusal
         else:
-            asked.url_rule, asked.view_args = route, dict(variables)
+            present.rule = asked.url_rule = route
+            asked.view_args = dict(variables)
 
 
 class Application(APIFlask):
@@ -81,6 +87,22 @@ class Application(APIFlask):
             for rule in self.url_map.iter_rules()
             if not rule.arguments
             for method in rule.methods or ()
+        }
+
+    @cached_property
+    def direct_routes(self) -> dict[tuple[str, str], Rule]:
+        """Those of the plain routes whose views are `direct`; none when there are hooks to call."""
+        self._got_first_request = True
+        hooks = (
+            self.before_request_funcs,
+            self.after_request_funcs,
+            self.teardown_request_funcs,
+            self.teardown_appcontext_funcs,
+        )
+        return {
+            called: rule
+            for called, rule in self.plain_routes.items()
+            if is_direct(self.view_functions[rule.endpoint]) and not any(hooks)
         }
 
     @cached_property
@@ -105,8 +127,42 @@ class Application(APIFlask):
         """Answer a request. Its waits for the database end together: token, act and answer."""
         if self.traffic is not None:
             self.traffic.begin(environ)
-        with new_patience():
-            return super().wsgi_app(environ, start_response)
+        # One without services has no view that asks for them.
+        present = Call(environ, self.extensions.get(EXTENSION))  # type: ignore[arg-type]
+        token = PRESENT.set(present)
+        try:
+            with new_patience():
+                rule = self._direct_route(environ)
+                if rule is None:
+                    return super().wsgi_app(environ, start_response)
+                present.rule = rule
+                return self._answered_directly(present, rule)(environ, start_response)
+        finally:
+            PRESENT.reset(token)
+
+    def _direct_route(self, environ: WSGIEnvironment) -> Rule | None:
+        """The route of a request that needs none of Flask's contexts."""
+        rule = self.direct_routes.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
+        if rule is None or "HTTP_UPGRADE" in environ:
+            return None
+        if request_started.receivers or request_finished.receivers:
+            return None
+        try:
+            self._routes_for(environ["wsgi.url_scheme"], environ.get("HTTP_HOST"))
+        except HTTPException:
+            # A Host that cannot be.
+            return None
+        return rule
+
+    def _answered_directly(self, present: Call, rule: Rule) -> Response:
+        view = self.view_functions[rule.endpoint]
+        try:
+            take_request_id(present)
+            admit(present, view)
+            answered: Response = view()  # type: ignore[assignment]
+        except Exception as refusal:  # noqa: BLE001 - every exception has an answer
+            answered = answer_problem(refusal)
+        return self._completed(present, answered)
 
     def request_context(self, environ: WSGIEnvironment) -> RequestContext:
         return _Context(self, environ)
@@ -136,20 +192,24 @@ class Application(APIFlask):
 
     def preprocess_request(self) -> ResponseReturnValue | None:
         """Give the request its id, and let it in."""
-        asked = request_ctx.request
-        take_request_id(asked)
+        present = call()
+        take_request_id(present)
         if self.before_request_funcs and (answered := super().preprocess_request()) is not None:
             return answered
-        admit(self, asked)
+        rule = present.rule
+        admit(present, self.view_functions.get(rule.endpoint) if rule else None)
         return None
 
     def process_response(self, response: Response) -> Response:
         """Put the request's id into its answer."""
         if self.after_request_funcs:
             response = super().process_response(response)
-        give_request_id(response)
+        return self._completed(call(), response)
+
+    def _completed(self, present: Call, response: Response) -> Response:
+        give_request_id(present, response)
         if self.traffic is not None:
-            self.traffic.end(request_ctx.request, response)
+            self.traffic.end(present, response.status_code)
         return response
 
     def do_teardown_request(self, exc: BaseException | None = None) -> None:

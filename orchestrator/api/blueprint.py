@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from apiflask import APIBlueprint
 from apiflask.schema_adapters import registry
 from apiflask.schema_adapters.pydantic import PydanticAdapter
-from flask import Request
-from flask.globals import request_ctx
+from flask import request
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.api.body import read_object
+from orchestrator.api.call import call
 from orchestrator.api.validation import validation_failed
 from orchestrator.api.wire.members import Body, View
 from orchestrator.errors import DibsError, ValidationFailed
@@ -35,16 +35,16 @@ _HEADER = "_header"
 class StrictAdapter(PydanticAdapter):
     """Reads by `read_object`; refuses with problem documents."""
 
-    def validate_input(self, request: Request, location: str, **_view_args: Any) -> BaseModel:
+    def read(self, location: str) -> BaseModel:
         """Read and validate a body (`json`) or what stands behind the question mark (`query`)."""
         if location == "json":
             value = read_object(
-                request.environ,
+                call().environ,
                 limit_bytes=self._limit_bytes,
                 required=is_needed(self.model_class),
             )
         else:
-            value = _query(request)
+            value = _query()
         try:
             return self.model_class.model_validate(value)
         except ValidationError as invalid:
@@ -69,7 +69,7 @@ def is_needed(model: type[BaseModel]) -> bool:
     return any(field.is_required() for field in model.model_fields.values())
 
 
-def _query(request: Request) -> dict[str, str]:
+def _query() -> dict[str, str]:
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
         raise ValidationFailed(
@@ -98,9 +98,7 @@ class _Blueprint(APIBlueprint):
         def reading(view: Route) -> Route:
             @wraps(view)
             def read(**variables: Any) -> Any:
-                return view(
-                    **variables, **{name: adapter.validate_input(request_ctx.request, location)}
-                )
+                return view(**variables, **{name: adapter.read(location)})
 
             return _documented(read, declare(view))  # type: ignore[return-value]
 
@@ -108,6 +106,10 @@ class _Blueprint(APIBlueprint):
 
     def output(self, schema: Any, *args: Any, **told: Any) -> Callable[[Route], Route]:
         declare = super().output(schema, *args, **told)
+        return lambda view: _documented(view, declare(view))
+
+    def doc(self, *args: Any, **told: Any) -> Callable[[Route], Route]:
+        declare = super().doc(*args, **told)
         return lambda view: _documented(view, declare(view))
 
 

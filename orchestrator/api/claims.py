@@ -19,6 +19,7 @@ from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import blueprint, refuses, takes
 from orchestrator.api.bodies import dispatch_body
 from orchestrator.api.context import services
+from orchestrator.api.direct import direct
 from orchestrator.api.parameters import full_name, run_id_of
 from orchestrator.api.payload import body_hash, json_text
 from orchestrator.api.queue_access import common_patterns, require_queues
@@ -42,6 +43,7 @@ claims = blueprint("claims")
 
 
 @claims.post("/v1/claims")
+@direct
 @allow(EXECUTORS)
 @refuses(RequestIdReused, RateLimited)
 @repeats(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from flask import Flask, current_app
+from flask import Flask
 from opentelemetry.trace import Tracer
 
+from orchestrator.api.call import call
 from orchestrator.api.readiness import Readiness
 from orchestrator.api.request_budgets import RequestBudgets
 from orchestrator.api.tokens import Tokens
@@ -66,7 +67,7 @@ class Services:
 
 def services() -> Services:
     """The parts of the process that serves the present request."""
-    return services_of(current_app)
+    return call().services
 
 
 def services_of(app: Flask) -> Services:

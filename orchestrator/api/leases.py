@@ -8,6 +8,7 @@ from orchestrator.api.access import EXECUTORS, allow, caller
 from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import blueprint, refuses
 from orchestrator.api.context import services
+from orchestrator.api.direct import direct
 from orchestrator.api.parameters import full_name, request_id, run_id_of, step_index_of
 from orchestrator.api.payload import json_text
 from orchestrator.api.repeats import NATURALLY, repeats
@@ -28,6 +29,7 @@ leases = blueprint("leases")
 
 
 @leases.post("/v1/leases/renew")
+@direct
 @allow(EXECUTORS, budgeted=False)
 @repeats(
     NATURALLY,
@@ -77,6 +79,7 @@ def renew(asked: Renewal) -> Response:
 
 
 @leases.post("/v1/leases/release")
+@direct
 @allow(EXECUTORS, budgeted=False)
 @repeats(NATURALLY, "A lease that is given back already is in `lost`, and nothing else happens.")
 @leases.input(Release, arg_name="asked")

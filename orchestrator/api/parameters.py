@@ -6,9 +6,8 @@ import re
 from typing import Final
 from uuid import UUID
 
-from flask import g, request
-
 from orchestrator.api.access import caller
+from orchestrator.api.call import call
 from orchestrator.api.wire.members import canonical_uuid
 from orchestrator.errors import IdempotencyKeyInvalid, NotFound, RunNotFound
 from orchestrator.lifecycle import NAME_PATTERN
@@ -68,7 +67,7 @@ def idempotency_key() -> str | None:
     Raises:
         IdempotencyKeyInvalid: Empty, longer than 255, or not printable ASCII.
     """
-    key = request.headers.get(IDEMPOTENCY_KEY)
+    key = call().header(IDEMPOTENCY_KEY)
     if key is not None and not _KEY.fullmatch(key):
         raise IdempotencyKeyInvalid("Use 1 to 255 printable ASCII characters.")
     return key
@@ -76,8 +75,7 @@ def idempotency_key() -> str | None:
 
 def request_id() -> str:
     """The present request's id."""
-    found: str = g.request_id
-    return found
+    return call().request_id
 
 
 def full_name(instance: str | None) -> str:

@@ -14,13 +14,14 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import structlog
-from flask import Flask, Request, Response, g, request
+from flask import Flask, Response
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from orchestrator import errors
 from orchestrator.api import refusals
 from orchestrator.api.answer import WholeAnswer, to_json
+from orchestrator.api.call import Call, call
 from orchestrator.errors import DibsError
 from orchestrator.store.transaction import constraint_of, is_the_items_fault, sqlstate_of
 
@@ -75,8 +76,8 @@ def problem_members(error: DibsError) -> dict[str, Any]:
 def problem_answer(error: DibsError) -> Response:
     """The problem document of the present request."""
     document = problem_members(error) | {
-        "instance": quote(request.path),
-        "requestId": g.get("request_id"),
+        "instance": quote(call().path),
+        "requestId": call().request_id,
     }
     note_code(error)
     answered = WholeAnswer(to_json(document), document["status"], content_type=MEDIA_TYPE)
@@ -95,7 +96,7 @@ def problem_answer(error: DibsError) -> Response:
 
 def note_code(error: DibsError) -> None:
     """Let the present request count as one that was answered with this error."""
-    request.environ[CODE] = error.code
+    call().environ[CODE] = error.code
 
 
 def retry_after_of(error: DibsError) -> str | None:
@@ -107,12 +108,13 @@ def retry_after_of(error: DibsError) -> str | None:
 
 def register_problems(app: Flask) -> None:
     """Answer every exception of a view, and every refusal of the router, as a problem."""
-
-    @app.errorhandler(Exception)
-    def answer_problem(exception: Exception) -> Response:
-        return problem_answer(logged(exception))
-
+    app.register_error_handler(Exception, answer_problem)
     app.register_error_handler(HTTPException, answer_problem)
+
+
+def answer_problem(exception: Exception) -> Response:
+    """The problem document of an exception of the present request, which is logged."""
+    return problem_answer(logged(exception))
 
 
 def logged(exception: Exception) -> DibsError:
@@ -121,7 +123,7 @@ def logged(exception: Exception) -> DibsError:
     if isinstance(error, refusals.InternalError):
         _log_surprise(exception)
     else:
-        log.info("request_refused", code=error.code, **_what_was_asked(request))
+        log.info("request_refused", code=error.code, **_what_was_asked(call()))
     return error
 
 
@@ -173,7 +175,7 @@ def _log_surprise(exception: BaseException) -> None:
             f"{frame.filename}:{frame.lineno} {frame.name}"
             for frame in traceback.extract_tb(exception.__traceback__)[-12:]
         ],
-        **_what_was_asked(request),
+        **_what_was_asked(call()),
     )
 
 
@@ -183,6 +185,6 @@ def _kinds_of(category: type[DibsError]) -> Iterator[type[DibsError]]:
         yield from _kinds_of(kind)
 
 
-def _what_was_asked(asked: Request) -> dict[str, str]:
+def _what_was_asked(asked: Call) -> dict[str, str]:
     # The path, never the query: someone may have put a token into it.
     return {"method": asked.method, "path": quote(asked.path)[:200]}

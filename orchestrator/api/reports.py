@@ -12,6 +12,7 @@ from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import blueprint
 from orchestrator.api.bodies import result_body
 from orchestrator.api.context import services
+from orchestrator.api.direct import direct
 from orchestrator.api.parameters import request_id
 from orchestrator.api.payload import body_hash, json_text, payload_text
 from orchestrator.api.problems import problem_members
@@ -38,6 +39,7 @@ reports = blueprint("reports")
 
 
 @reports.post("/v1/reports")
+@direct
 @allow(EXECUTORS, budgeted=False)
 @repeats(
     NATURALLY,

@@ -12,6 +12,7 @@ from orchestrator.api.answer import answer
 from orchestrator.api.blueprint import also, blueprint, refuses, takes
 from orchestrator.api.bodies import event_body, run_body, step_body
 from orchestrator.api.context import services
+from orchestrator.api.direct import direct
 from orchestrator.api.paging import page_answer
 from orchestrator.api.parameters import IDEMPOTENCY_KEY, idempotency_key, request_id, run_id_of
 from orchestrator.api.payload import body_hash, payload_text
@@ -49,6 +50,7 @@ runs = blueprint("runs")
 
 
 @runs.post("/v1/runs")
+@direct
 @allow(CLIENTS)
 @refuses(RunAlreadyActive, IdempotencyKeyReused, IdempotencyKeyInvalid)
 @repeats(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, Final, TypeVar
 
-from flask import request
 from opentelemetry.trace import Link, SpanKind, StatusCode, get_current_span
 from opentelemetry.util.types import AttributeValue
 
+from orchestrator.api.call import call
 from orchestrator.api.context import services
 from orchestrator.api.problems import status_of
 from orchestrator.errors import DibsError
@@ -19,7 +19,7 @@ from orchestrator.tracing import MOST_LINKS, below, ids_of, span_context_of, tra
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-_HEADER: Final = "HTTP_TRACEPARENT"
+_HEADER: Final = "traceparent"
 
 
 def traced(*, parent: Callable[[Any], str | None] = lambda _: None) -> Callable[[View], View]:
@@ -36,7 +36,7 @@ def traced(*, parent: Callable[[Any], str | None] = lambda _: None) -> Callable[
             tracer = services().tracer
             if tracer is None:
                 return view(*arguments, **named)
-            came_with = parent(named.get("asked")) or request.environ.get(_HEADER)
+            came_with = parent(named.get("asked")) or call().header(_HEADER)
             span = tracer.start_span(
                 _name(), below(span_context_of(came_with)), SpanKind.SERVER, _about_the_request()
             )
@@ -87,7 +87,7 @@ def trace_claim(began_at_ns: int, dispatches: Sequence[Dispatch]) -> None:
         return
     span = tracer.start_span(
         _name(),
-        below(span_context_of(request.environ.get(_HEADER))),
+        below(span_context_of(call().header(_HEADER))),
         SpanKind.SERVER,
         {**_about_the_request(), "messaging.batch.message_count": len(dispatches)},
         _links(dispatch.run.traceparent for dispatch in dispatches),
@@ -99,18 +99,18 @@ def trace_claim(began_at_ns: int, dispatches: Sequence[Dispatch]) -> None:
 
 def kept_traceparent() -> str | None:
     """What a run keeps that brought none itself: the request's header, or its own span."""
-    context = span_context_of(request.environ.get(_HEADER))
+    context = span_context_of(call().header(_HEADER))
     return traceparent_of(context or get_current_span().get_span_context())
 
 
 def _name() -> str:
-    return f"{request.method} {request.url_rule}"
+    return f"{call().method} {call().rule}"
 
 
 def _about_the_request() -> dict[str, AttributeValue]:
     return {
-        "http.request.method": request.method,
-        "http.route": str(request.url_rule),
+        "http.request.method": call().method,
+        "http.route": str(call().rule),
         "messaging.system": "dibs",
     }
 

@@ -11,8 +11,9 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-from flask import Flask, Request, Response
+from flask import Flask
 
+from orchestrator.api.call import Call
 from orchestrator.api.problems import CODE, problem_codes
 from orchestrator.metrics.catalogue import STATUSES, RequestMetrics, RouteLabels
 from orchestrator.metrics.meter import Meter
@@ -68,18 +69,17 @@ class Traffic:
         """A request has come."""
         environ[_BEGAN] = time.perf_counter()
 
-    def end(self, asked: Request, answered: Response) -> None:
+    def end(self, present: Call, status: int) -> None:
         """Its answer is made; its first one counts."""
-        began = asked.environ.pop(_BEGAN, None)
+        began = present.environ.pop(_BEGAN, None)
         if began is None:
             return
-        method = "GET" if asked.method == "HEAD" else asked.method
-        by_status, seconds = (
-            self._counters.get((asked.endpoint, method)) or self._counters[None, ""]
-        )
-        by_status[answered.status_code // 100 - 2].add()
+        method = "GET" if present.method == "HEAD" else present.method
+        endpoint = present.rule.endpoint if present.rule else None
+        by_status, seconds = self._counters.get((endpoint, method)) or self._counters[None, ""]
+        by_status[status // 100 - 2].add()
         seconds.note(time.perf_counter() - began)
-        if (code := asked.environ.get(CODE)) is not None:
+        if (code := present.environ.get(CODE)) is not None:
             self.note_problem(code)
 
     def note_problem(self, code: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from flask import Response, g, request
+from flask import Response, request
 
 from orchestrator.api.access import NO_TOKEN
 from orchestrator.api.page_policy import PAGES, under_policy
+from orchestrator.api.parameters import request_id
 from orchestrator.api.problems import logged, problem_answer
 from orchestrator.errors import NotFound, Unauthenticated
 from orchestrator.pages.blueprint import page, pages
@@ -32,7 +33,7 @@ def show_refusal(exception: Exception) -> Response:
             "refused.html",
             problem.status_code,
             error=error,
-            request_id=g.request_id,
+            request_id=request_id(),
             retry_after_seconds=problem.headers.get("Retry-After"),
         )
     for name, value in problem.headers:

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from flask import Request, Response, g
+from flask import Response, g
+from werkzeug.http import parse_cookie
 
 from orchestrator.api.context import services
 from orchestrator.api.tokens import Caller
 from orchestrator.errors import Unauthenticated
 from orchestrator.pages.seal import Seal
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 COOKIE: Final = "dibs_session"
 SESSION_SECONDS: Final = 12 * 60 * 60
@@ -31,14 +35,14 @@ class Session:
     key_id: str
 
 
-def signed_in(asked: Request) -> Caller:
+def signed_in(environ: WSGIEnvironment) -> Caller:
     """
     Who sent a request, told by the session's cookie and by nothing else.
 
     Raises:
         Unauthenticated: There is no session, or it is over.
     """
-    session = session_of(asked.cookies.get(COOKIE, ""))
+    session = session_of(parse_cookie(environ).get(COOKIE, ""))
     who = services().tokens.holder(session.key_id) if session else None
     if session is None or who is None:
         raise Unauthenticated("Your session is over. Sign in again.")

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid5
 
-from flask import Response, g, request, url_for
+from flask import Response, request, url_for
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from orchestrator.api.answer import WholeAnswer, rfc3339
+from orchestrator.api.call import call
 from orchestrator.api.context import services
 from orchestrator.pages.asked import asked_address
 from orchestrator.pages.assets import asset_name
@@ -63,7 +64,7 @@ def screen(
         looked_at: Where the page is, when it is the answer to a form: what is of the moment
             is asked for there.
     """
-    who = g.get("caller")
+    who = call().caller
     values |= {
         "who": who,
         "form_token": form_token(current_session()) if who else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from flask import Request, g
 
@@ -18,10 +18,13 @@ from orchestrator.api.tokens import Caller, Form
 from orchestrator.desk.compat_executors import Asker
 from orchestrator.errors import Unauthenticated
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 _BEARER: Final = re.compile(r"Bearer +(\S{1,300})", re.IGNORECASE | re.ASCII)
 
 
-def by_secret(asked: Request) -> Caller:
+def by_secret(environ: WSGIEnvironment) -> Caller:
     """
     Whose executor asks, told by `forest-secret-key` and by nothing else.
 
@@ -29,12 +32,12 @@ def by_secret(asked: Request) -> Caller:
         MethodNotAllowed: It is a HEAD: what a GET does here is no reading.
         Unauthenticated, RateLimited, Overloaded: As `authenticate`.
     """
-    if asked.method == "HEAD":
+    if environ["REQUEST_METHOD"] == "HEAD":
         raise MethodNotAllowed("Use GET here.", allow=["GET"])
-    return authenticate(asked.environ, asked.environ.get("HTTP_FOREST_SECRET_KEY"), Form.COMPAT)
+    return authenticate(environ, environ.get("HTTP_FOREST_SECRET_KEY"), Form.COMPAT)
 
 
-def by_server_token(asked: Request) -> Caller:
+def by_server_token(environ: WSGIEnvironment) -> Caller:
     """
     Whose executor asks, told by the server token of what it was handed.
 
@@ -42,12 +45,12 @@ def by_server_token(asked: Request) -> Caller:
         Unauthenticated: It was not signed here, or the executor's token has been revoked.
         RateLimited: Too many bad ones came from its address.
     """
-    found = _BEARER.fullmatch(asked.environ.get("HTTP_AUTHORIZATION", ""))
+    found = _BEARER.fullmatch(environ.get("HTTP_AUTHORIZATION", ""))
     key = services().settings.secret_key.get_secret_value()
     token = read_server_token(key, found[1]) if found else None
     who = services().tokens.holder(token.key_id) if token else None
     if token is None or who is None:
-        with counted_when_bad(asked.environ):
+        with counted_when_bad(environ):
             raise Unauthenticated("Send the server token of a dispatch: Authorization: Bearer.")
     g.server_token = token
     return who

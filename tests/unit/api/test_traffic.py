@@ -1,9 +1,9 @@
 """What is counted of requests: each once, by the rule of its route."""
 
 import pytest
-from flask import Request, Response
 from werkzeug.test import create_environ
 
+from orchestrator.api.call import Call
 from orchestrator.api.context import services_of
 from orchestrator.api.problems import problem_codes
 from orchestrator.metrics.exposition import counted, exposition
@@ -41,7 +41,7 @@ def test_a_request_with_two_answers_is_counted_once(app, scrape):
     app.traffic.begin(environ)
     for _ in range(2):
         # One from the watch that cuts its body off, one from the thread that read it.
-        app.traffic.end(Request(environ), Response(status=408))
+        app.traffic.end(Call(environ, services_of(app)), 408)
 
     assert scrape().sum("dibs_http_requests_total") == before + 1
 

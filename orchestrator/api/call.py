@@ -1,0 +1,65 @@
+"""The call: what is known of the request that is being answered.
+
+Flask's `request`, `g` and `current_app` ask for their context anew at each access, a dozen
+times for each claim, and making that context costs as much as all else that a request
+needs before its desk. What views, refusals and counters ask for stands here, for every
+route; Flask's own context is there for those that are not `direct`.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from werkzeug.routing import Rule
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from orchestrator.api.context import Services
+    from orchestrator.api.tokens import Caller
+
+
+class Call:
+    """
+    One request while it is answered.
+
+    Attributes:
+        services: The parts of the process that answers it.
+        rule: Its route; None while that is not known, and when there is none.
+        request_id: Empty before it was given one.
+        caller: Whom its credential stands for; None where none is asked for, and before that
+            is known.
+    """
+
+    __slots__ = ("caller", "environ", "request_id", "rule", "services")
+
+    def __init__(self, environ: WSGIEnvironment, services: Services) -> None:
+        self.environ = environ
+        self.services = services
+        self.rule: Rule | None = None
+        self.request_id = ""
+        self.caller: Caller | None = None
+
+    @property
+    def method(self) -> str:
+        method: str = self.environ["REQUEST_METHOD"]
+        return method
+
+    @property
+    def path(self) -> str:
+        """What was asked for, below the prefix; bytes that are no UTF-8 are replaced."""
+        path: str = self.environ["PATH_INFO"]
+        return path.encode("latin-1").decode(errors="replace")
+
+    def header(self, name: str) -> str | None:
+        """A header as it was sent; None when it was not."""
+        value: str | None = self.environ.get(f"HTTP_{name.upper().replace('-', '_')}")
+        return value
+
+
+PRESENT: ContextVar[Call] = ContextVar("call")
+"""Set while a request is answered, also in what is done in its place (`slow_bodies`)."""
+
+call = PRESENT.get
+"""The present request's call; LookupError outside of any."""
