@@ -1,7 +1,7 @@
 """What Flask's long way does, the short one does as well, where anybody could tell."""
 
 from contextlib import contextmanager
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from flask import has_request_context
@@ -99,8 +99,14 @@ def flasks_way(app):
 
     @contextmanager
     def taken():
-        with request_started.connected_to(lambda *_, **__: None, app):
+        heard = []
+
+        def hear(*_, **__):
+            heard.append(has_request_context())
+
+        with request_started.connected_to(hear, app):
             yield
+        assert heard == [True]
 
     return taken
 
@@ -137,7 +143,12 @@ def test_a_direct_route_answers_as_by_flasks_way(client, bearer, flasks_way, req
     told = [answered.json for answered in (directly, by_flask)]
     for body, answered in zip(told, (directly, by_flask), strict=True):
         assert body.pop("requestId") == answered.headers["X-Request-Id"]
+        assert _is_its_id(answered.headers["X-Request-Id"], sent["headers"].get("X-Request-Id"))
     assert told[0] == told[1]
+
+
+def _is_its_id(given, asked_for):
+    return given == asked_for if asked_for else UUID(given).version == 7
 
 
 @pytest.mark.parametrize("ask", ["get", "head", "put", "options"])
