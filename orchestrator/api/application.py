@@ -4,7 +4,8 @@ What Flask has on that way and Dibs does not use cost more than a claim's own pa
 it: sessions, coroutine views, hooks of blueprints that have none, and routes bound anew
 to the Host of each request. It is passed by in the methods that Flask has for that.
 `request`, `g` and `current_app` are what they always are, and hooks of the application
-are called when there are any.
+are called when there are any. For views that are `direct`, what every run passes
+through, neither is made: they are called with nothing but the `Call` around them.
 """
 
 from __future__ import annotations

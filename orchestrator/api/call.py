@@ -1,9 +1,9 @@
 """The call: what is known of the request that is being answered.
 
-Flask's `request`, `g` and `current_app` ask for their context anew at each access, a dozen
-times for each claim, and making that context costs as much as all else that a request
-needs before its desk. What views, refusals and counters ask for stands here, for every
-route; Flask's own context is there for those that are not `direct`.
+Flask's `request`, `g` and `current_app` look for their context at each access, a dozen
+times for each claim; to make that context and to look took a third of what a claim needs
+outside of its desk. What views, refusals and counters ask for stands here, for every
+route; Flask's own contexts are there for those that are not `direct`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ def direct(view: View) -> View:
     """
     Declare that a view needs none of Flask's contexts, so that none is made for it.
 
-    Only on a route without variables. What every run passes through is worth it: the contexts
-    of a claim cost as much as a third of the orchestrator's time for it (docs/performance.md).
+    Only on a route without variables. What every run passes through is worth it: without them
+    a seventh more claims are served (docs/performance.md, "Without Flask's contexts").
     """
     setattr(view, _DIRECT, True)
     return view
