@@ -43,14 +43,16 @@ class Call:
 
     @property
     def method(self) -> str:
+        """In capital letters, as routes are matched; how it was sent only a refusal asks."""
         method: str = self.environ["REQUEST_METHOD"]
-        return method
+        return method.upper()
 
     @property
     def path(self) -> str:
         """What was asked for, below the prefix; bytes that are no UTF-8 are replaced."""
         path: str = self.environ["PATH_INFO"]
-        return path.encode("latin-1").decode(errors="replace")
+        # One slash, like Flask's: whatever came is read as a path.
+        return "/" + path.encode("latin-1").decode(errors="replace").lstrip("/")
 
     def header(self, name: str) -> str | None:
         """A header as it was sent; None when it was not."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from flask import Response, g
-from werkzeug.http import parse_cookie
+from werkzeug.sansio.http import parse_cookie
 
 from orchestrator.api.context import services
 from orchestrator.api.tokens import Caller
@@ -42,7 +42,7 @@ def signed_in(environ: WSGIEnvironment) -> Caller:
     Raises:
         Unauthenticated: There is no session, or it is over.
     """
-    session = session_of(parse_cookie(environ).get(COOKIE, ""))
+    session = session_of(parse_cookie(environ.get("HTTP_COOKIE")).get(COOKIE, ""))
     who = services().tokens.holder(session.key_id) if session else None
     if session is None or who is None:
         raise Unauthenticated("Your session is over. Sign in again.")

@@ -172,6 +172,16 @@ def test_a_direct_route_is_no_web_socket(client, bearer):
     assert (answer.status_code, answer.json["code"]) == (400, "malformed-request")
 
 
+@pytest.mark.parametrize(
+    ("path", "instance"),
+    [("/v1/none", "/v1/none"), ("//v1/runs", "/v1/runs"), ("*", "/%2A"), ("/\xe9", "/%EF%BF%BD")],
+)
+def test_a_refusal_names_what_was_asked_for_as_a_path(client, path, instance):
+    refused = client.get("/", environ_overrides={"PATH_INFO": path})
+
+    assert refused.json["instance"] == instance
+
+
 @pytest.fixture
 def direct_app():
     """An application with one direct view, which says whether Flask made its context."""

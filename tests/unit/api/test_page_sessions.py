@@ -123,3 +123,9 @@ def test_without_a_session_a_page_is_the_way_in(client):
     assert (answer.status_code, answer.mimetype) == (401, "text/html")
     assert "WWW-Authenticate" in answer.headers
     assert 'action="/ui/sign-in?next=/ui/access"' in answer.text
+
+
+def test_a_cookie_that_is_no_text_is_nobodys(client):
+    answered = client.get("/ui", environ_overrides={"HTTP_COOKIE": "dibs_session=\xff\xfe"})
+
+    assert answered.status_code == 401
