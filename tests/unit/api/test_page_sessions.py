@@ -125,7 +125,8 @@ def test_without_a_session_a_page_is_the_way_in(client):
     assert 'action="/ui/sign-in?next=/ui/access"' in answer.text
 
 
-def test_a_cookie_that_is_no_text_is_nobodys(client):
+def test_a_cookie_that_is_no_text_is_nobodys(app):
+    client = app.test_client(use_cookies=False)
     answered = client.get("/ui", environ_overrides={"HTTP_COOKIE": "dibs_session=\xff\xfe"})
 
     assert answered.status_code == 401
